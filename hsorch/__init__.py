@@ -1,0 +1,3 @@
+"""hsorch: a hot-standby pair from one file."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,417 @@
+"""Values of the failover core: state, events, actions, and the one message between nodes.
+
+The core is `decide(state, event, now) -> (state, actions)` (decide.py). `now` and every instant are
+nanoseconds of the node's own monotonic clock; they never cross the wire. Structs are immutable.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, NewType
+
+import msgspec
+
+from hsorch.spec import Spec
+
+Instant = NewType("Instant", int)
+"""Nanoseconds on the local monotonic clock."""
+Span = NewType("Span", int)
+"""Nanoseconds."""
+NodeName = str
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all core values."""
+
+
+class Epoch(msgspec.Struct, frozen=True, order=True):
+    """Majors are decided by the witness alone; minors by the pair inside a major."""
+
+    major: int = 0
+    minor: int = 0
+
+
+class Config(Value):
+    """Who may act in an epoch: PAIR(holder) needs the peer's lease, SOLO(holder) is exclusive."""
+
+    epoch: Epoch
+    holder: NodeName
+    solo: bool = False
+
+
+class Desired(StrEnum):
+    """What the operators want of the group; agreed by (version, node), newest wins."""
+
+    IN = "in"
+    OUT = "out"
+
+
+class Intent(Value):
+    """Operators' standing wish, gossiped in every beat; the higher (version, by) wins."""
+
+    version: int = 0
+    by: NodeName = ""
+    desired: Desired = Desired.OUT
+    maintenance: bool = False
+    """True: resources are left alone, no automatic move; leases go on."""
+
+
+class DataState(StrEnum):
+    """State of a node's replicated data (REQ-G13); NONE: nothing is replicated."""
+
+    NONE = "none"
+    COMPLETE = "complete"
+    LOGICAL = "logical"
+    INCONSISTENT = "inconsistent"
+    UNKNOWN = "unknown"
+
+
+class Role(StrEnum):
+    """A node's place in the protocol, as shown by status."""
+
+    STARTING_UP = "init"
+    OBSERVER = "observer"
+    """Holds no rights: out of date, or the vote is given up."""
+    STANDBY = "standby"
+    SUSPECT = "suspect"
+    WAITING = "waiting"
+    PROPOSING = "proposing"
+    STARTING = "starting"
+    ACTIVE = "active"
+    """Effects on, under the peer's lease (PAIR)."""
+    ACTIVE_SOLO = "active-solo"
+    """Effects on, exclusive (SOLO)."""
+    RELEASING = "releasing"
+    FENCING = "fencing"
+    FENCED = "fenced"
+    IDLE = "idle"
+    """Holder while the group is out."""
+
+
+class Durable(Value):
+    """What a node must never forget. Written before any message or effect that depends on it."""
+
+    config: Config
+    proposed: bool = False
+    """An unresolved proposal for major+1 by this node is (or may be) at the witness."""
+    evidence: bool = True
+    """This node knows that its peer durably reached this major (rule 8)."""
+    ended: bool = False
+    """This node's lease right in this epoch is over; it must not resume in the same epoch."""
+    stale: bool = False
+    """The peer went on alone: this node's data are behind."""
+    intent: Intent = Intent()
+    boot: str = ""
+    incarnation: int = 0
+    """Counts agent starts; orders the frames of one node."""
+    failovers: tuple[int, ...] = ()
+    """Wall-clock seconds of recent automatic takeovers (flap limit)."""
+    unclean: tuple[str, ...] = ()
+    """Resources whose start ran without a matching stop (REQ-F09)."""
+
+
+class LinkStat(Value):
+    """One link as one end sees it."""
+
+    name: str
+    up: bool = False
+    received: int = 0
+    lost: int = 0
+    """Gaps in the sender's sequence."""
+    rejected: int = 0
+    """Frames that failed authentication, freshness or identity."""
+    rtt_us: int = 0
+
+
+class ResourceStatus(StrEnum):
+    STOPPED = "stopped"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    FAILED = "failed"
+
+
+class Beat(Value):
+    """The one message: a node's whole public state, sent on every link each interval and on change.
+
+    seq rises with each beat of one incarnation, so an older beat can never overwrite a newer one.
+    echo names the receiver's own incarnation as last heard; a beat without the right echo proves no
+    freshness and serves discovery only (rule 10). grants names exactly one beat of the receiver.
+    """
+
+    wire: int
+    cluster: str
+    """cluster_id"""
+    sender: NodeName
+    boot: str
+    incarnation: int
+    seq: int
+    echo_incarnation: int = 0
+    echo_seq: int = 0
+    config: Config
+    role: Role
+    acting: bool
+    """Effects may be present (starting, active, releasing or fencing)."""
+    proposed: bool = False
+    evidence: bool = False
+    ended: bool = False
+    stale: bool = False
+    renew: bool = False
+    """Asks for the lease, counted from this beat's send time."""
+    grants: int = 0
+    """seq of the receiver's beat (of echo_incarnation) whose lease request is granted; 0: none."""
+    intent: Intent = Intent()
+    data: DataState = DataState.NONE
+    revision: int = 0
+    digest: str = ""
+    leaving: bool = False
+    """Clean shutdown of this node: effects are gone, treat as release."""
+    handover: bool = False
+    """Asks the receiver to take over (switch, failed resource, lost service link)."""
+    can_take: bool = True
+    """This node could start the group now (data gate, flap limit, service link, no maintenance)."""
+    resources: tuple[tuple[str, ResourceStatus], ...] = ()
+    links: tuple[LinkStat, ...] = ()
+    isolated: bool = False
+
+
+# ---------------------------------------------------------------- events: what the world tells the core
+
+
+class Tick(Value, tag=True):
+    """Time passed. wall, mono_raw: nanoseconds; a jump between them and `now` ends leases (rule 13)."""
+
+    wall: int
+    boottime: int
+    """CLOCK_BOOTTIME: counts suspend."""
+
+
+class Received(Value, tag=True):
+    """An authenticated beat of this cluster arrived on a link."""
+
+    link: str
+    beat: Beat
+
+
+class Rejected(Value, tag=True):
+    """A frame was dropped before the core: forged, other cluster, other wire version."""
+
+    link: str
+    why: str
+
+
+class WitnessOutcome(StrEnum):
+    CREATED = "created"
+    EXISTS = "exists"
+    ABSENT = "absent"
+    FAILED = "failed"
+    """No answer in time, read-only, wrong identity: not confirmed."""
+
+
+class WitnessAnswer(Value, tag=True):
+    """Reply to AskWitness `request`. owner is set for CREATED (me) and EXISTS."""
+
+    request: int
+    major: int
+    outcome: WitnessOutcome
+    owner: NodeName = ""
+    witness_id: str = ""
+    """Identity of the register; a change means it was replaced (fault 17)."""
+    detail: str = ""
+
+
+class Operation(StrEnum):
+    START = "start"
+    STOP = "stop"
+    KILL = "kill"
+    CHECK = "check"
+
+
+class ResourceOutcome(StrEnum):
+    OK = "ok"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+
+
+class ResourceResult(Value, tag=True):
+    """Reply to Run `call`."""
+
+    call: int
+    resource: str
+    operation: Operation
+    outcome: ResourceOutcome
+    detail: str = ""
+
+
+class Fenced(Value, tag=True):
+    """Reply to Fence: ok says that every effect was verified gone."""
+
+    ok: bool
+    detail: str = ""
+
+
+class Persisted(Value, tag=True):
+    """A Persist failed (full disk, I/O error): the node can keep no promise any more."""
+
+    ok: bool
+    detail: str = ""
+
+
+class NicChanged(Value, tag=True):
+    """Carrier or presence of the NIC in this role changed."""
+
+    nic: str
+    up: bool
+
+
+class IsolationResult(Value, tag=True):
+    """Reply to ProbeIsolation: how many reference addresses answered."""
+
+    answered: int
+    asked: int
+
+
+class GuardState(Value, tag=True):
+    """The watchdog process answers, or does not."""
+
+    alive: bool
+
+
+class Verb(StrEnum):
+    BRING_IN = "bring-in"
+    BRING_OUT = "bring-out"
+    SWITCH = "switch"
+    SET_ACTIVE = "set-active"
+    MAINTENANCE_ON = "maintenance-on"
+    MAINTENANCE_OFF = "maintenance-off"
+    TAKEOVER = "takeover"
+    """Only with force; a new major by the operator's word (rule 8d)."""
+    SHUTDOWN = "shutdown"
+    """This node's agent stops: release, then leave."""
+
+
+class Command(Value, tag=True):
+    """An operator's verb, already confirmed by the command line. target: for set-active and switch."""
+
+    id: str
+    verb: Verb
+    actor: str
+    target: NodeName = ""
+
+
+class Reconfigured(Value, tag=True):
+    """A new committed spec is in force."""
+
+    spec: Spec
+
+
+Event = (
+    Tick
+    | Received
+    | Rejected
+    | WitnessAnswer
+    | ResourceResult
+    | Fenced
+    | Persisted
+    | NicChanged
+    | IsolationResult
+    | GuardState
+    | Command
+    | Reconfigured
+)
+
+# ------------------------------------------ actions: what the core asks of the world, carried out in order
+
+
+class Persist(Value, tag=True):
+    """Must be on stable storage before the next action of the list begins."""
+
+    durable: Durable
+
+
+class Send(Value, tag=True):
+    """Send one beat on these links (all when empty)."""
+
+    beat: Beat
+    links: tuple[str, ...] = ()
+
+
+class AskWitness(Value, tag=True):
+    """Create (or with create=False read) the register of `major` for this node; answer within limit."""
+
+    request: int
+    major: int
+    create: bool
+    limit: Span
+
+
+class Run(Value, tag=True):
+    """Run one operation of a resource, with a time limit; answer with ResourceResult."""
+
+    call: int
+    resource: str
+    operation: Operation
+    limit: Span
+
+
+class Fence(Value, tag=True):
+    """All effects off now: VIP off and blocked, then kill the resource tree, then verify."""
+
+    reason: str
+
+
+class Arm(Value, tag=True):
+    """The watchdog (and the kernel's dead-man switch) fences at `until` unless armed again."""
+
+    until: Instant
+
+
+class Disarm(Value, tag=True):
+    """Only after a verified fence or stop, or when SOLO makes the lease unnecessary."""
+
+
+class ProbeIsolation(Value, tag=True):
+    """Ping the reference addresses from the service NIC."""
+
+
+class Severity(StrEnum):
+    INFO = "info"
+    WARNING = "warning"
+    ALARM = "alarm"
+
+
+class Emit(Value, tag=True):
+    """One record of the event log. code: HS7xx when there is a page for it."""
+
+    severity: Severity
+    kind: str
+    message: str
+    code: str = ""
+    fields: dict[str, Any] = {}
+
+
+class Answer(Value, tag=True):
+    """Final answer to a Command. code and hint say why it was refused and what would make it pass."""
+
+    id: str
+    ok: bool
+    message: str
+    code: str = ""
+    hint: str = ""
+
+
+class Exit(Value, tag=True):
+    """The agent may stop: nothing of the group is left here."""
+
+
+Action = (
+    Persist | Send | AskWitness | Run | Fence | Arm | Disarm | ProbeIsolation | Emit | Answer | Exit
+)
+
+
+class Limit(Value):
+    """One reason why this node cannot, or would not, take over; `explain` lists all of them."""
+
+    code: str
+    message: str
+    hint: str

@@ -1,0 +1,230 @@
+"""The wire contract between controller and node: what a pair is to become.
+
+Both nodes hold the same Spec, byte for byte; a node learns from its Identity which of the two it is.
+All times are whole milliseconds here; the failover core turns them into nanoseconds once.
+Nothing in here is secret: `Secret` says where a node finds one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import msgspec
+
+WIRE = 1
+"""Version of spec, heartbeat and control messages. Nodes refuse another major wire version."""
+
+
+class Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """Base of all that is stored on or sent to a node."""
+
+
+class Nic(Wire):
+    name: str
+    address: str
+    """CIDR, e.g. 10.77.0.11/24."""
+
+
+class Node(Wire):
+    name: str
+    alias: str = ""
+    nics: dict[str, Nic]
+    """By role: `service`, `heartbeat`, ..."""
+
+
+class Link(Wire):
+    name: str
+    nic: str
+    """Role of the NIC on both nodes."""
+    port: int
+    interval_ms: int
+    max_missed: int
+    data: bool = False
+
+
+class Secret(Wire):
+    """Where a node finds a secret. Exactly one field is set."""
+
+    file: str = ""
+    env: str = ""
+
+
+class NoWitness(Wire, tag="none"):
+    """Takeover after a crash needs an operator (profile N1)."""
+
+
+class ShareWitness(Wire, tag="share"):
+    path: str
+
+
+class HttpWitness(Wire, tag="http"):
+    url: str
+    token: Secret
+    ca_file: str = ""
+
+
+class IsolationWitness(Wire, tag="isolation"):
+    """Heuristic by reference addresses (profile N3): unsound, needs accept_risk in the manifest."""
+
+
+Witness = NoWitness | ShareWitness | HttpWitness | IsolationWitness
+
+
+class TcpCheck(Wire, tag="tcp"):
+    host: str
+    port: int
+
+
+class HttpCheck(Wire, tag="http"):
+    url: str
+    """http:// or https://; `{vip}` is already filled in."""
+    expect_status: int = 200
+    ca_file: str = ""
+    verify: bool = True
+
+
+class CommandCheck(Wire, tag="command"):
+    argv: tuple[str, ...]
+
+
+Check = TcpCheck | HttpCheck | CommandCheck
+
+
+class Resource(Wire):
+    """What the group starts in dependency order and stops in reverse (REQ-D03, REQ-D05)."""
+
+    name: str
+    depends_on: tuple[str, ...] = ()
+    start_limit_ms: int = 30_000
+    stop_limit_ms: int = 30_000
+    check_interval_ms: int = 1_000
+    check_limit_ms: int = 5_000
+    max_check_failures: int = 2
+    """Consecutive failed checks until the resource counts as failed."""
+    restarts: int = 1
+    """Local restarts in a row before the policy decides (restart, then failover)."""
+
+
+class Ip(Resource, tag="ip"):
+    address: str
+    """CIDR."""
+    nic: str
+    """Role of the NIC on both nodes."""
+    virtual_mac: str = ""
+    announcements: int = 5
+
+
+class Service(Resource, tag="service"):
+    unit: str
+    probe: Check | None = None
+
+
+class Process(Resource, tag="process"):
+    argv: tuple[str, ...]
+    directory: str = ""
+    user: str = ""
+    environment: dict[str, str] = {}
+    probe: Check | None = None
+
+
+class Script(Resource, tag="script"):
+    start: tuple[str, ...] = ()
+    stop: tuple[str, ...] = ()
+    check: tuple[str, ...] = ()
+    required: bool = True
+    """False: a failing script is a warning (`advisory`)."""
+    run_stop_after_unclean: bool = False
+
+
+class Probe(Resource, tag="probe"):
+    """Checks something that another resource runs; starting it waits until the check passes."""
+
+    check: Check
+
+
+AnyResource = Ip | Service | Process | Script | Probe
+
+
+class Group(Wire):
+    name: str
+    desired_state: Literal["in", "out"] = "out"
+    """What a first apply makes of the group; afterwards operations rule."""
+    resources: tuple[AnyResource, ...]
+    """In start order: a topological order of depends_on, ties by manifest order."""
+
+
+class Isolation(Wire):
+    addresses: tuple[str, ...] = ()
+    max_missed: int = 3
+    timeout_ms: int = 1_000
+
+
+class Policy(Wire):
+    lease_ms: int
+    fence_ms: int
+    """Fence budget F: lease end to all effects gone."""
+    suspect_ms: int
+    drift_ppm: int = 1_000
+    slack_ms: int = 50
+    start_wait_ms: int = 60_000
+    witness_timeout_ms: int = 300
+    witness_lost: Literal["prefer_incumbent", "require_both"] = "prefer_incumbent"
+    witness_lost_after_ms: int = 10_000
+    takeover: Literal["complete", "logical", "unconditional"] = "logical"
+    on_resource_error: Literal["failover", "restart", "alarm"] = "failover"
+    on_conflict: str
+    """Name of the node that stays when two actives meet."""
+    max_failovers: int = 3
+    failover_window_ms: int = 3_600_000
+    isolation: Isolation = Isolation()
+
+
+class Spec(Wire):
+    """One protected pair."""
+
+    wire: int = WIRE
+    cluster: str
+    revision: int = 0
+    """Counts committed specs; 0 until the controller assigns one. Not part of the digest."""
+    nodes: tuple[Node, Node]
+    preferred: str
+    links: tuple[Link, ...]
+    witness: Witness
+    group: Group
+    policy: Policy
+
+    def peer_of(self, name: str) -> Node:
+        first, second = self.nodes
+        return second if first.name == name else first
+
+    def node(self, name: str) -> Node:
+        return next(n for n in self.nodes if n.name == name)
+
+
+class Identity(Wire):
+    """Which node of which pair this machine is; written once by the installer."""
+
+    cluster: str
+    cluster_id: str
+    """Random 128-bit hex, made at the first apply: two clusters of one name never mix."""
+    node: str
+
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+_decoder = msgspec.json.Decoder(Spec)
+
+
+def encode(value: msgspec.Struct) -> bytes:
+    """Canonical JSON bytes."""
+    return _encoder.encode(value)
+
+
+def decode_spec(data: bytes) -> Spec:
+    """Raises msgspec.ValidationError with the path of the fault."""
+    return _decoder.decode(data)
+
+
+def digest(spec: Spec) -> str:
+    """SHA-256 (hex) over the spec without its revision: equal on both nodes or an alarm (REQ-M13)."""
+    return hashlib.sha256(encode(msgspec.structs.replace(spec, revision=0))).hexdigest()
