@@ -1,0 +1,137 @@
+"""The contract of the narrow door: what `hsorch node VERB` reads on stdin and writes on stdout.
+
+Every verb answers with one Reply. The control socket of the agent speaks the same, one JSON line each way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from hsorch.spec import Wire
+
+
+class Reply(Wire):
+    """Envelope of every answer. ok=False: code, message, hint and detail as in hsorch.errors."""
+
+    ok: bool
+    data: msgspec.Raw = msgspec.Raw(b"null")
+    code: str = ""
+    message: str = ""
+    hint: str = ""
+    detail: str = ""
+
+
+class EventRecord(Wire):
+    """One line of the event log (REQ-H26); also what `hsorch events --format json` prints."""
+
+    id: int
+    """Rises by one per node."""
+    time: str
+    """UTC, RFC 3339 with milliseconds."""
+    severity: str
+    node: str
+    group: str
+    kind: str
+    message: str
+    code: str = ""
+    resource: str = ""
+    operation_id: str = ""
+    fields: dict[str, Any] = {}
+
+
+class LinkReport(Wire):
+    name: str
+    local: str
+    remote: str
+    up: bool
+    received: int
+    lost: int
+    rejected: int
+    rtt_us: int
+    age_ms: int
+    """Since the last accepted frame; -1: never."""
+
+
+class ResourceReport(Wire):
+    name: str
+    kind: str
+    status: str
+    detail: str = ""
+    since: str = ""
+
+
+class LimitReport(Wire):
+    """One reason why this node cannot take over, or the pair is not protected."""
+
+    code: str
+    message: str
+    hint: str
+
+
+class StatusReport(Wire):
+    """One node's view. The two lights: up = the group answers here or at the peer; protected = a crash of
+    the active node would be survived now."""
+
+    cluster: str
+    node: str
+    peer: str
+    version: str
+    wire: int
+    revision: int
+    digest: str
+    role: str
+    epoch_major: int
+    epoch_minor: int
+    holder: str
+    solo: bool
+    active: str
+    """Node with effects, as this node knows it; empty: none known."""
+    up: bool
+    protected: bool
+    desired: str
+    maintenance: bool
+    stale: bool
+    peer_seen: bool
+    peer_role: str
+    peer_epoch_major: int = 0
+    peer_epoch_minor: int = 0
+    peer_revision: int = 0
+    peer_digest: str = ""
+    lease_left_ms: int = 0
+    """As holder: until fencing; as standby: until it may propose. 0: none runs."""
+    witness: str
+    """`none`, `ok`, `unreachable`, `replaced`, `heuristic`."""
+    assurance: str
+    """What fences a frozen node: `kernel` (dead-man switch), `guard`, `hardware`."""
+    guard_alive: bool
+    links: tuple[LinkReport, ...] = ()
+    resources: tuple[ResourceReport, ...] = ()
+    limits: tuple[LimitReport, ...] = ()
+    events: tuple[EventRecord, ...] = ()
+    """Newest last; at most 10."""
+    last_outage_ms: int = -1
+    """Measured length of the group's last move as this node saw it; -1: none yet."""
+
+
+class Operate(Wire):
+    """Input of `hsorch node operate`: an operator's verb (hsorch.node.core.types.Verb), confirmed."""
+
+    cluster: str
+    verb: str
+    actor: str
+    id: str
+    target: str = ""
+    timeout_ms: int = 60_000
+
+
+class EventsQuery(Wire):
+    """Input of `hsorch node events`."""
+
+    cluster: str
+    after: int = 0
+    """Only records with a greater id."""
+    limit: int = 200
+    severity: str = ""
+    kind: str = ""
