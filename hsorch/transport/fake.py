@@ -1,10 +1,10 @@
 """A node in memory, for tests of whatever talks to nodes. Public: use it for your own tests too.
 
-    node = FakeTransport(lambda argv, stdin: Completed(0, b"hello"))
-    node.run(["hostname"]).stdout        # b"hello"
-    node.calls                           # (("hostname",),)
-    node.put(b"text", "/etc/motd"); node.files["/etc/motd"].content
-    node.fail_next(TransportError("cable pulled", hint="plug it in"))
+node = FakeTransport(lambda argv, stdin: Completed(0, b"hello"))
+node.run(["hostname"]).stdout        # b"hello"
+node.calls                           # (("hostname",),)
+node.put(b"text", "/etc/motd"); node.files["/etc/motd"].content
+node.fail_next(TransportError("cable pulled", hint="plug it in"))
 """
 
 from __future__ import annotations
