@@ -20,20 +20,20 @@ class Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """Base of all that is stored on or sent to a node."""
 
 
-class Nic(Wire):
+class Nic(Wire, kw_only=True):
     name: str
     address: str
     """CIDR, e.g. 10.77.0.11/24."""
 
 
-class Node(Wire):
+class Node(Wire, kw_only=True):
     name: str
     alias: str = ""
     nics: dict[str, Nic]
     """By role: `service`, `heartbeat`, ..."""
 
 
-class Link(Wire):
+class Link(Wire, kw_only=True):
     name: str
     nic: str
     """Role of the NIC on both nodes."""
@@ -43,40 +43,40 @@ class Link(Wire):
     data: bool = False
 
 
-class Secret(Wire):
+class Secret(Wire, kw_only=True):
     """Where a node finds a secret. Exactly one field is set."""
 
     file: str = ""
     env: str = ""
 
 
-class NoWitness(Wire, tag="none"):
+class NoWitness(Wire, kw_only=True, tag="none"):
     """Takeover after a crash needs an operator (profile N1)."""
 
 
-class ShareWitness(Wire, tag="share"):
+class ShareWitness(Wire, kw_only=True, tag="share"):
     path: str
 
 
-class HttpWitness(Wire, tag="http"):
+class HttpWitness(Wire, kw_only=True, tag="http"):
     url: str
     token: Secret
     ca_file: str = ""
 
 
-class IsolationWitness(Wire, tag="isolation"):
+class IsolationWitness(Wire, kw_only=True, tag="isolation"):
     """Heuristic by reference addresses (profile N3): unsound, needs accept_risk in the manifest."""
 
 
 Witness = NoWitness | ShareWitness | HttpWitness | IsolationWitness
 
 
-class TcpCheck(Wire, tag="tcp"):
+class TcpCheck(Wire, kw_only=True, tag="tcp"):
     host: str
     port: int
 
 
-class HttpCheck(Wire, tag="http"):
+class HttpCheck(Wire, kw_only=True, tag="http"):
     url: str
     """http:// or https://; `{vip}` is already filled in."""
     expect_status: int = 200
@@ -84,14 +84,14 @@ class HttpCheck(Wire, tag="http"):
     verify: bool = True
 
 
-class CommandCheck(Wire, tag="command"):
+class CommandCheck(Wire, kw_only=True, tag="command"):
     argv: tuple[str, ...]
 
 
 Check = TcpCheck | HttpCheck | CommandCheck
 
 
-class Resource(Wire):
+class Resource(Wire, kw_only=True):
     """What the group starts in dependency order and stops in reverse (REQ-D03, REQ-D05)."""
 
     name: str
@@ -106,7 +106,7 @@ class Resource(Wire):
     """Local restarts in a row before the policy decides (restart, then failover)."""
 
 
-class Ip(Resource, tag="ip"):
+class Ip(Resource, kw_only=True, tag="ip"):
     address: str
     """CIDR."""
     nic: str
@@ -115,12 +115,12 @@ class Ip(Resource, tag="ip"):
     announcements: int = 5
 
 
-class Service(Resource, tag="service"):
+class Service(Resource, kw_only=True, tag="service"):
     unit: str
     probe: Check | None = None
 
 
-class Process(Resource, tag="process"):
+class Process(Resource, kw_only=True, tag="process"):
     argv: tuple[str, ...]
     directory: str = ""
     user: str = ""
@@ -128,7 +128,7 @@ class Process(Resource, tag="process"):
     probe: Check | None = None
 
 
-class Script(Resource, tag="script"):
+class Script(Resource, kw_only=True, tag="script"):
     start: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
     check: tuple[str, ...] = ()
@@ -137,7 +137,7 @@ class Script(Resource, tag="script"):
     run_stop_after_unclean: bool = False
 
 
-class Probe(Resource, tag="probe"):
+class Probe(Resource, kw_only=True, tag="probe"):
     """Checks something that another resource runs; starting it waits until the check passes."""
 
     check: Check
@@ -146,7 +146,7 @@ class Probe(Resource, tag="probe"):
 AnyResource = Ip | Service | Process | Script | Probe
 
 
-class Group(Wire):
+class Group(Wire, kw_only=True):
     name: str
     desired_state: Literal["in", "out"] = "out"
     """What a first apply makes of the group; afterwards operations rule."""
@@ -154,13 +154,13 @@ class Group(Wire):
     """In start order: a topological order of depends_on, ties by manifest order."""
 
 
-class Isolation(Wire):
+class Isolation(Wire, kw_only=True):
     addresses: tuple[str, ...] = ()
     max_missed: int = 3
     timeout_ms: int = 1_000
 
 
-class Policy(Wire):
+class Policy(Wire, kw_only=True):
     lease_ms: int
     fence_ms: int
     """Fence budget F: lease end to all effects gone."""
@@ -180,7 +180,7 @@ class Policy(Wire):
     isolation: Isolation = Isolation()
 
 
-class Spec(Wire):
+class Spec(Wire, kw_only=True):
     """One protected pair."""
 
     wire: int = WIRE
@@ -202,7 +202,7 @@ class Spec(Wire):
         return next(n for n in self.nodes if n.name == name)
 
 
-class Identity(Wire):
+class Identity(Wire, kw_only=True):
     """Which node of which pair this machine is; written once by the installer."""
 
     cluster: str

@@ -12,7 +12,7 @@ import msgspec
 from hsorch.spec import Wire
 
 
-class Reply(Wire):
+class Reply(Wire, kw_only=True):
     """Envelope of every answer. ok=False: code, message, hint and detail as in hsorch.errors."""
 
     ok: bool
@@ -23,7 +23,7 @@ class Reply(Wire):
     detail: str = ""
 
 
-class EventRecord(Wire):
+class EventRecord(Wire, kw_only=True):
     """One line of the event log (REQ-H26); also what `hsorch events --format json` prints."""
 
     id: int
@@ -41,7 +41,7 @@ class EventRecord(Wire):
     fields: dict[str, Any] = {}
 
 
-class LinkReport(Wire):
+class LinkReport(Wire, kw_only=True):
     name: str
     local: str
     remote: str
@@ -54,7 +54,7 @@ class LinkReport(Wire):
     """Since the last accepted frame; -1: never."""
 
 
-class ResourceReport(Wire):
+class ResourceReport(Wire, kw_only=True):
     name: str
     kind: str
     status: str
@@ -62,7 +62,7 @@ class ResourceReport(Wire):
     since: str = ""
 
 
-class LimitReport(Wire):
+class LimitReport(Wire, kw_only=True):
     """One reason why this node cannot take over, or the pair is not protected."""
 
     code: str
@@ -70,7 +70,7 @@ class LimitReport(Wire):
     hint: str
 
 
-class StatusReport(Wire):
+class StatusReport(Wire, kw_only=True):
     """One node's view. The two lights: up = the group answers here or at the peer; protected = a crash of
     the active node would be survived now."""
 
@@ -115,7 +115,7 @@ class StatusReport(Wire):
     """Measured length of the group's last move as this node saw it; -1: none yet."""
 
 
-class Operate(Wire):
+class Operate(Wire, kw_only=True):
     """Input of `hsorch node operate`: an operator's verb (hsorch.node.core.types.Verb), confirmed."""
 
     cluster: str
@@ -126,7 +126,7 @@ class Operate(Wire):
     timeout_ms: int = 60_000
 
 
-class EventsQuery(Wire):
+class EventsQuery(Wire, kw_only=True):
     """Input of `hsorch node events`."""
 
     cluster: str
