@@ -12,8 +12,7 @@ from typing import Literal
 
 import msgspec
 
-WIRE = 1
-"""Version of spec, heartbeat and control messages. Nodes refuse another major wire version."""
+from hsorch import WIRE as WIRE
 
 
 class Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):

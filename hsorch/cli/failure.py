@@ -1,4 +1,4 @@
-"""How a failure looks to the user. Which exit code it has is decided in main; what it says, where it is raised."""
+"""How a failure looks to the user. Its exit code is decided in main; its words, where it is raised."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from hsorch.cli.console import stream_has_color
 from hsorch.errors import HsorchError
 
 log = logging.getLogger("hsorch")
+log.addHandler(logging.NullHandler())
 
 
 def show(error: HsorchError) -> None:

@@ -9,14 +9,12 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from hsorch import WIRE, __version__
 from hsorch.errors import ExitCode, HsorchError
-
-if TYPE_CHECKING:
-    from hsorch.cli.console import Terminal
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("hsorch.cli.init:init", "Write a commented manifest from a few answers."),
@@ -26,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "graph": ("hsorch.cli.graph:graph", "Show the steps of an apply as tree, DOT or Mermaid."),
     "simulate": (
         "hsorch.cli.simulate:simulate",
-        "Run the real failover core through faults, in virtual time.",
+        "Run the real core through faults in virtual time.",
     ),
     "plan": ("hsorch.cli.plan:plan", "Show what apply would change on both nodes."),
     "apply": ("hsorch.cli.apply:apply", "Make both nodes match the manifest."),
@@ -80,9 +78,6 @@ class LazyGroup(click.Group):
 
 def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
-        from hsorch import __version__
-        from hsorch.spec import WIRE
-
         click.echo(f"hsorch {__version__} (wire {WIRE})")
         ctx.exit()
 
@@ -139,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         # The reader (head, less) has left. Python would complain once more at exit without this.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return ExitCode.OK
     except HsorchError as error:
         from hsorch.cli.failure import show

@@ -51,7 +51,7 @@ def yes_option(function: F) -> F:
 
 
 def confirm_option(function: F) -> F:
-    """`--confirm NAME` as `confirm: str | None`: the answer to a question that asks for the cluster's name."""
+    """`--confirm NAME` as `confirm: str | None`: answers a question that asks for the cluster's name."""
     return click.option(
         "--confirm", metavar="NAME", help="The cluster's name, for what --yes alone may not do."
     )(function)
