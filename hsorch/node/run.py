@@ -1,0 +1,24 @@
+"""The two long-running processes of a node, by name: `python3 -m hsorch.node guard CLUSTER`.
+
+Imports each only when it is asked for: the guard must stay small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+def _guard(argv: list[str]) -> int:
+    from hsorch.node import guard
+
+    return guard.main(argv)
+
+
+def _agent(argv: list[str]) -> int:
+    from hsorch.node import agent
+
+    return agent.main(argv)
+
+
+PROCESSES: dict[str, Callable[[list[str]], int]] = {"guard": _guard, "agent": _agent}
+"""name → function(arguments after the name) -> exit code."""
