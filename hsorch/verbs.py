@@ -52,6 +52,8 @@ class LinkReport(Wire, kw_only=True):
     rtt_us: int
     age_ms: int
     """Since the last accepted frame; -1: never."""
+    error: str = ""
+    """Why this end cannot open the link or send on it."""
 
 
 class ResourceReport(Wire, kw_only=True):
