@@ -5,9 +5,13 @@ Not a renderer (hsorch.cli.render) and not a rule: whoever finds a fault builds 
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 import msgspec
+
+_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
+"""Line breaks as libyaml counts them."""
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,14 +34,14 @@ class Span(msgspec.Struct, frozen=True, order=True):
     end_column: int
 
 
-class Label(Value):
+class Label(Value, kw_only=True):
     """A second place that matters, with a word on why ("first defined here")."""
 
     span: Span
     text: str
 
 
-class Diagnostic(Value):
+class Diagnostic(Value, kw_only=True):
     """One fault (or advice). help: what would make it pass. fix: text that may replace the span, empty if none."""
 
     code: str
@@ -49,7 +53,7 @@ class Diagnostic(Value):
     fix: str = ""
 
 
-class Source(Value):
+class Source(Value, kw_only=True):
     """A file that was read; `line(n)` serves snippets."""
 
     name: str
@@ -57,8 +61,8 @@ class Source(Value):
 
     def line(self, number: int) -> str:
         """The text of a 1-based line without its line break; empty beyond the end."""
-        lines = self.text.split("\n")
-        return lines[number - 1].rstrip("\r") if 0 < number <= len(lines) else ""
+        lines = _BREAK.split(self.text)
+        return lines[number - 1] if 0 < number <= len(lines) else ""
 
 
 def ordered(diagnostics: list[Diagnostic]) -> tuple[Diagnostic, ...]:
