@@ -1,0 +1,145 @@
+"""Which pair this node belongs to and what it is to be: enroll, stage, commit, abort, leave.
+
+A spec comes in two phases. Staged on both nodes it binds nobody; committed it is in force, and only a higher
+revision replaces it. Everything is safe to repeat; every file is replaced whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from hsorch.errors import NodeError, RefusedError
+from hsorch.node.deployment import lock
+from hsorch.node.deployment.wire import Abort, Commit, Done, Enroll, Leave, Stage
+from hsorch.node.paths import Paths
+from hsorch.node.store import replace_file
+from hsorch.spec import WIRE, Identity, Spec, digest, encode
+
+T = TypeVar("T")
+
+
+def enroll(paths: Paths, order: Enroll) -> Done:
+    """Raises RefusedError HS432 when this node belongs to another pair, or is another node of this one."""
+    known = identity(paths)
+    if known is not None and known != order.identity:
+        raise RefusedError(
+            f"this machine already is {known.node} of the pair {known.cluster} (id {known.cluster_id[:8]}), "
+            f"not {order.identity.node} of {order.identity.cluster} (id {order.identity.cluster_id[:8]})",
+            hint="check `connect` of both servers in the manifest; to give the machine up for a new pair, "
+            f'run on it: hsorch-node leave, with {{"cluster": "{known.cluster}"}} on stdin',
+            code="HS432",
+        )
+    key = order.key.encode()
+    if known is not None and paths.key.is_file() and paths.key.read_bytes() == key:
+        return Done(changed=False)
+    paths.var.mkdir(mode=0o700, parents=True, exist_ok=True)
+    replace_file(paths.key, key, mode=0o600)
+    replace_file(paths.identity, encode(order.identity), mode=0o600)
+    return Done(changed=True)
+
+
+def stage(paths: Paths, order: Stage) -> Done:
+    """Raises RefusedError for a spec that is not for this node, or older than the committed one."""
+    lock.require(paths, order.lock)
+    spec, known, committed = order.spec, identity(paths), _readable_spec(paths)
+    if spec.wire != WIRE:
+        raise RefusedError(
+            f"the spec speaks wire version {spec.wire}, the runtime of this node {WIRE}",
+            hint="apply with the hsorch that shall run on both nodes; it installs its own runtime first",
+            code="HS433",
+        )
+    if known is None or known.node not in {node.name for node in spec.nodes}:
+        who = known.node if known else "not enrolled"
+        raise RefusedError(
+            f"this machine is {who}; the spec is for {' and '.join(node.name for node in spec.nodes)}",
+            hint="check `servers` and `connect` in the manifest, then plan again",
+            code="HS432",
+        )
+    if committed is not None and spec.revision <= committed.revision:
+        if spec == committed:
+            return Done(changed=False)
+        raise RefusedError(
+            f"revision {committed.revision} is already committed here; the staged one is {spec.revision}",
+            hint="somebody else applied meanwhile: run `hsorch plan` again",
+            code="HS434",
+        )
+    replace_file(paths.staged, encode(spec), mode=0o600)
+    return Done(changed=True)
+
+
+def commit(paths: Paths, order: Commit) -> Done:
+    """Put the staged spec in force. Raises NodeError HS441 when what is staged is not what is meant."""
+    lock.require(paths, order.lock)
+    committed = _readable_spec(paths)
+    if committed is not None and (committed.revision, digest(committed)) == (order.revision, order.digest):
+        paths.staged.unlink(missing_ok=True)
+        return Done(changed=False)
+    staged = staged_spec(paths)
+    if staged is None or (staged.revision, digest(staged)) != (order.revision, order.digest):
+        raise NodeError(
+            f"revision {order.revision} is not staged here",
+            hint="run `hsorch apply` again; it stages on both nodes first",
+            code="HS441",
+        )
+    replace_file(paths.spec, encode(staged), mode=0o600)
+    paths.staged.unlink()
+    return Done(changed=True)
+
+
+def abort(paths: Paths, order: Abort) -> Done:
+    """Forget what is staged; what is committed stays."""
+    lock.require(paths, order.lock)
+    if not paths.staged.exists():
+        return Done(changed=False)
+    paths.staged.unlink()
+    return Done(changed=True)
+
+
+def leave(paths: Paths, order: Leave) -> Done:
+    """Remove every trace of the cluster; the service is stopped and removed by the caller (deploy.py)."""
+    if not paths.var.exists() and not paths.run.exists():
+        return Done(changed=False)
+    for folder in (paths.run, paths.var):
+        if folder.exists():
+            shutil.rmtree(folder)
+    others = [f for f in paths.home.iterdir() if f.is_dir() and f != paths.runtimes]
+    if not others:
+        # The running interpreter has read all it needs; the folder may go from under it.
+        shutil.rmtree(paths.home)
+    return Done(changed=True)
+
+
+def identity(paths: Paths) -> Identity | None:
+    return _read(paths.identity, Identity) if paths.identity.exists() else None
+
+
+def committed_spec(paths: Paths) -> Spec | None:
+    """Raises NodeError HS442 when the file is torn or of another wire version."""
+    return _read(paths.spec, Spec) if paths.spec.exists() else None
+
+
+def _readable_spec(paths: Paths) -> Spec | None:
+    """A torn spec must not stand in the way of the one that replaces it."""
+    with contextlib.suppress(NodeError):
+        return committed_spec(paths)
+    return None
+
+
+def staged_spec(paths: Paths) -> Spec | None:
+    return _read(paths.staged, Spec) if paths.staged.exists() else None
+
+
+def _read(path: Path, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.DecodeError) as error:
+        raise NodeError(
+            f"{path} cannot be read: {error}",
+            hint="what runs goes on; `hsorch apply` writes the file anew from the manifest",
+            code="HS442",
+        ) from error

@@ -1,0 +1,132 @@
+"""What the deployment verbs read and write. Facts tolerate unknown fields: a node may run a newer runtime."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from hsorch.spec import Identity, Spec
+from hsorch.verbs import StatusReport
+
+ServiceState = Literal["absent", "stopped", "running"]
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of what a node reports."""
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of what a controller asks for."""
+
+    cluster: str
+
+
+class Machine(Report, frozen=True, kw_only=True):
+    """What the operating system says; probe.py collects it, with or without the runtime."""
+
+    hostname: str
+    administrator: bool
+    python: str
+    """Absolute path of the interpreter that answers."""
+    version: tuple[int, int]
+    extensions: str
+    """Suffix of its binary modules, e.g. `.cpython-311-x86_64-linux-gnu.so`."""
+    wall: float
+    """Seconds since 1970, UTC, when it answered."""
+    systemd: bool
+    disk_free: int
+    """Bytes free where hsorch keeps its state."""
+    nics: dict[str, tuple[str, ...]] = {}
+    """Interface → its addresses in CIDR form."""
+    udp_ports: dict[int, str] = {}
+    """Bound UDP port → who holds it, e.g. `dnsmasq (pid 812)`."""
+    tools: dict[str, str] = {}
+    """Program → where it is; absent when not installed."""
+
+
+class Lock(Report, frozen=True, kw_only=True):
+    """Who is changing this node. Held by an operation id: the same id takes it again and renews it."""
+
+    id: str
+    owner: str
+    operation: str
+    since: float
+    expires: float
+    """Seconds since 1970 by the node's own clock."""
+
+
+class Facts(Report, frozen=True, kw_only=True):
+    """All that a plan needs of one node. Empty strings and None: not there."""
+
+    machine: Machine
+    runtime: str = ""
+    """Name of the current runtime, `<version>-<digest>`."""
+    wire: int = 0
+    identity: Identity | None = None
+    key: str = ""
+    """Short fingerprint of the cluster key, never the key."""
+    spec: Spec | None = None
+    """The committed one."""
+    digest: str = ""
+    staged: str = ""
+    """Digest of the staged spec."""
+    lock: Lock | None = None
+    service: ServiceState = "absent"
+    agent: StatusReport | None = None
+    trouble: str = ""
+    """What could not be read, in words: a torn file, a spec of another wire version."""
+
+
+class FactsQuery(Order, frozen=True, kw_only=True):
+    """Input of facts."""
+
+
+class TakeLock(Order, frozen=True, kw_only=True):
+    id: str
+    owner: str
+    operation: str
+    ttl_s: float = 900.0
+    steal: str = ""
+    """Id of another's lock that may be broken, by the operator's word."""
+
+
+class ReleaseLock(Order, frozen=True, kw_only=True):
+    id: str
+
+
+class Enroll(Order, frozen=True, kw_only=True):
+    identity: Identity
+    key: str
+    """Hex, 256 bit. Arrives on stdin only."""
+
+
+class Stage(Order, frozen=True, kw_only=True):
+    lock: str
+    spec: Spec
+
+
+class Commit(Order, frozen=True, kw_only=True):
+    lock: str
+    revision: int
+    digest: str
+
+
+class Abort(Order, frozen=True, kw_only=True):
+    lock: str
+
+
+class Service(Order, frozen=True, kw_only=True):
+    action: Literal["install", "start", "stop", "remove"]
+    limit_s: float = 90.0
+
+
+class Leave(Order, frozen=True, kw_only=True):
+    """Remove everything of this cluster from the node; the runtimes too when no other cluster is left."""
+
+
+class Done(Report, frozen=True, kw_only=True):
+    """changed: False when there was nothing to do."""
+
+    changed: bool
+    detail: str = ""
