@@ -20,7 +20,6 @@ from hsorch.node.deployment.wire import (
     Facts,
     FactsQuery,
     Leave,
-    Lock,
     Order,
     ReleaseLock,
     Service,
