@@ -1,18 +1,104 @@
-"""From a Cluster to the transports of its nodes. The one place that knows both; runs nothing itself."""
+"""From a manifest to the nodes' doors: transports, and verbs asked through them.
+
+Not here: what is asked, and what the answers mean.
+"""
 
 from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import assert_never
+from typing import TypeVar, assert_never
 
-from hsorch.errors import AuthError
+import msgspec
+
+from hsorch.cli.options import find_manifest
+from hsorch.errors import AuthError, HsorchError, ManifestInvalid, NodeError, TransportError, UsageError
 from hsorch.manifest.model import Cluster, LabConnect, LocalConnect, Server, SshConnect
-from hsorch.spec import Secret
-from hsorch.transport.base import Transport
+from hsorch.spec import Identity, Secret
+from hsorch.transport.base import Completed, Transport
+from hsorch.verbs import Reply
+
+HOME = Path("/var/lib/hsorch")
+LAUNCHER = str(HOME / "runtime/current/hsorch-node")
+NOT_FOUND = (126, 127)
+"""Exit codes of a shell for a program that is not there or may not be run."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A pair that can be asked. With --here only one of the two nodes is in `nodes`."""
+
+    cluster: str
+    nodes: Mapping[str, Transport]
+
+    def ask(
+        self, node: str, verb: str, request: msgspec.Struct, kind: type[T], *, timeout: float = 10.0
+    ) -> T:
+        """One verb at one node; `kind` is the type of its answer. timeout in seconds.
+
+        Raises what the transport raises, and NodeError with the node's own code when the verb failed.
+        """
+        done = self.nodes[node].run([LAUNCHER, verb], msgspec.json.encode(request), timeout)
+        return _unpack(node, done, kind)
+
+    def ask_all(
+        self, verb: str, request: msgspec.Struct, kind: type[T], *, timeout: float = 10.0
+    ) -> dict[str, T | HsorchError]:
+        """The same verb at every node at once; a node that fails gives its error instead of an answer."""
+
+        def one(node: str) -> T | HsorchError:
+            try:
+                return self.ask(node, verb, request, kind, timeout=timeout)
+            except HsorchError as error:
+                return error
+
+        with ThreadPoolExecutor(len(self.nodes)) as pool:
+            return dict(zip(self.nodes, pool.map(one, self.nodes), strict=True))
+
+
+@contextmanager
+def open_pair(manifest: str | None, *, here: bool) -> Iterator[Pair]:
+    """The pair of a manifest, or with here=True the one that this machine is a node of.
+
+    Raises UsageError when it is not clear which pair is meant, ManifestInvalid for a faulty manifest.
+    """
+    if here:
+        if manifest is not None:
+            raise UsageError(
+                "a manifest and --here contradict each other",
+                hint="name the manifest on a controller; say --here on a node",
+                code="HS906",
+            )
+        from hsorch.transport.local import LocalTransport
+
+        identity = _identity(HOME)
+        yield Pair(identity.cluster, {identity.node: LocalTransport()})
+        return
+    cluster = load_cluster(find_manifest(manifest))
+    with open_transports(cluster) as transports:
+        yield Pair(cluster.name, transports)
+
+
+def load_cluster(path: Path) -> Cluster:
+    """The Cluster of a manifest without errors. Raises ManifestInvalid that lists what is wrong."""
+    from hsorch.manifest.load import load
+
+    loaded = load(path)
+    if loaded.cluster is None:
+        found = [f"{d.span.file}:{d.span.line}:{d.span.column}: {d.code} {d.message}" for d in loaded.errors]
+        raise ManifestInvalid(
+            f"{path} has {len(found)} error{'s' if len(found) != 1 else ''}",
+            hint=f"see them with their help: hsorch validate {path}",
+            detail="\n".join(found[:10]),
+        )
+    return loaded.cluster
 
 
 @contextmanager
@@ -42,6 +128,36 @@ def transport_of(cluster: Cluster, server: Server) -> Transport:
             return _ssh(connect, server.name)
         case _:
             assert_never(connect)
+
+
+def _unpack(node: str, done: Completed, kind: type[T]) -> T:
+    if done.returncode in NOT_FOUND and not done.stdout:
+        raise NodeError(f"{node} has no hsorch runtime", hint="install it with: hsorch apply", code="HS931")
+    try:
+        reply = msgspec.json.decode(done.stdout, type=Reply)
+        if reply.ok:
+            return msgspec.json.decode(reply.data, type=kind)
+    except msgspec.DecodeError as error:
+        raise TransportError(
+            f"{node} gave an answer that is no reply of hsorch ({error})",
+            hint="another version of hsorch may run there; see it with: hsorch plan",
+            detail=done.stderr.decode(errors="replace")[-2000:],
+            code="HS932",
+        ) from error
+    raise NodeError(f"{node}: {reply.message}", hint=reply.hint, detail=reply.detail, code=reply.code)
+
+
+def _identity(home: Path) -> Identity:
+    found = sorted(home.glob("*/identity.json"))
+    if len(found) != 1:
+        raise UsageError(
+            "this machine is a node of no pair"
+            if not found
+            else f"this machine is a node of several pairs: {', '.join(path.parent.name for path in found)}",
+            hint="name a manifest instead of --here",
+            code="HS907",
+        )
+    return msgspec.json.decode(found[0].read_bytes(), type=Identity)
 
 
 def _ssh(connect: SshConnect, node: str) -> Transport:

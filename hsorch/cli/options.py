@@ -24,6 +24,15 @@ def manifest_argument(function: F) -> F:
     )(function)
 
 
+def pair_argument(function: F) -> F:
+    """A pair, as `manifest: str | None` and `here: bool`, for hsorch.cli.nodes.open_pair.
+
+    Either a manifest (the controller) or --here (hsorch runs on one of the nodes).
+    """
+    here = click.option("--here", is_flag=True, help="This machine is a node of the pair; needs no manifest.")
+    return click.argument("manifest", required=False, type=click.Path())(here(function))
+
+
 def manifests_argument(function: F) -> F:
     """Any number of manifests and folders as `manifests: list[Path]`; without one, cluster.yaml here."""
     return click.argument(
@@ -108,20 +117,19 @@ def approve(
     yes: bool = False,
     confirm: str | None = None,
 ) -> None:
-    """Return when the user typed `word`, or said so beforehand; otherwise raise RefusedError (exit 8).
+    """Return when the user typed `word`, or approved beforehand; otherwise raise RefusedError (exit 8).
 
-    word: `yes`, or the cluster's name for what costs an outage or data. `--yes` answers the first only,
-    `--confirm NAME` both. stakes: what is at stake, one line each, shown before the question.
+    word: `yes`, or the cluster's name for an outage and for what overwrites data or bends a safety rule.
+    yes: the flag --yes; hand it in only where --yes is enough (never for the latter kind).
+    confirm: the value of --confirm. stakes: what is at stake, one line each, shown before the question.
     """
-    if confirm is not None and word != "yes":
-        if confirm == word:
-            return
+    if confirm is not None and confirm != word:
         raise RefusedError(
             f"--confirm says '{confirm}', but this is about '{word}'; nothing was changed",
             hint=f"check the manifest; if it is the right one: --confirm {word}",
             code="HS911",
         )
-    if yes and word == "yes":
+    if yes or confirm is not None:
         return
     flag = "--yes" if word == "yes" else f"--confirm {word}"
     if not terminal.interactive:
