@@ -17,16 +17,13 @@ from typing import TypeVar, assert_never
 import msgspec
 
 from hsorch.cli.options import find_manifest
-from hsorch.errors import AuthError, HsorchError, ManifestInvalid, NodeError, TransportError, UsageError
+from hsorch.errors import AuthError, HsorchError, ManifestInvalid, UsageError
 from hsorch.manifest.model import Cluster, LabConnect, LocalConnect, Server, SshConnect
 from hsorch.spec import Identity, Secret
-from hsorch.transport.base import Completed, Transport
-from hsorch.verbs import Reply
+from hsorch.transport import door
+from hsorch.transport.base import Transport
 
 HOME = Path("/var/lib/hsorch")
-LAUNCHER = str(HOME / "runtime/current/hsorch-node")
-NOT_FOUND = (126, 127)
-"""Exit codes of a shell for a program that is not there or may not be run."""
 
 T = TypeVar("T")
 
@@ -43,10 +40,9 @@ class Pair:
     ) -> T:
         """One verb at one node; `kind` is the type of its answer. timeout in seconds.
 
-        Raises what the transport raises, and NodeError with the node's own code when the verb failed.
+        Raises what the transport raises, and with the node's own code what the verb refused or failed at.
         """
-        done = self.nodes[node].run([LAUNCHER, verb], msgspec.json.encode(request), timeout)
-        return _unpack(node, done, kind)
+        return door.ask(self.nodes[node], node, verb, request, kind, timeout=timeout)
 
     def ask_all(
         self, verb: str, request: msgspec.Struct, kind: type[T], *, timeout: float = 10.0
@@ -128,23 +124,6 @@ def transport_of(cluster: Cluster, server: Server) -> Transport:
             return _ssh(connect, server.name)
         case _:
             assert_never(connect)
-
-
-def _unpack(node: str, done: Completed, kind: type[T]) -> T:
-    if done.returncode in NOT_FOUND and not done.stdout:
-        raise NodeError(f"{node} has no hsorch runtime", hint="install it with: hsorch apply", code="HS931")
-    try:
-        reply = msgspec.json.decode(done.stdout, type=Reply)
-        if reply.ok:
-            return msgspec.json.decode(reply.data, type=kind)
-    except msgspec.DecodeError as error:
-        raise TransportError(
-            f"{node} gave an answer that is no reply of hsorch ({error})",
-            hint="another version of hsorch may run there; see it with: hsorch plan",
-            detail=done.stderr.decode(errors="replace")[-2000:],
-            code="HS932",
-        ) from error
-    raise NodeError(f"{node}: {reply.message}", hint=reply.hint, detail=reply.detail, code=reply.code)
 
 
 def _identity(home: Path) -> Identity:

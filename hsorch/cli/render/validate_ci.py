@@ -89,7 +89,8 @@ def _suite(root: ElementTree.Element, manifest: Checked) -> None:
         failure.text = _xml(f"{where}\n{error.help}")
     advice = [d for d in manifest.loaded.diagnostics if d.severity is not Severity.ERROR]
     if advice:
-        ElementTree.SubElement(suite, "system-out").text = _xml(click.unstyle("\n".join(map(concise_line, advice))))
+        lines = click.unstyle("\n".join(map(concise_line, advice)))
+        ElementTree.SubElement(suite, "system-out").text = _xml(lines)
 
 
 def _xml(text: str) -> str:
