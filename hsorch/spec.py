@@ -19,20 +19,20 @@ class Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """Base of all that is stored on or sent to a node."""
 
 
-class Nic(Wire, kw_only=True):
+class Nic(Wire, frozen=True, kw_only=True):
     name: str
     address: str
     """CIDR, e.g. 10.77.0.11/24."""
 
 
-class Node(Wire, kw_only=True):
+class Node(Wire, frozen=True, kw_only=True):
     name: str
     alias: str = ""
     nics: dict[str, Nic]
     """By role: `service`, `heartbeat`, ..."""
 
 
-class Link(Wire, kw_only=True):
+class Link(Wire, frozen=True, kw_only=True):
     name: str
     nic: str
     """Role of the NIC on both nodes."""
@@ -42,40 +42,40 @@ class Link(Wire, kw_only=True):
     data: bool = False
 
 
-class Secret(Wire, kw_only=True):
+class Secret(Wire, frozen=True, kw_only=True):
     """Where a node finds a secret. Exactly one field is set."""
 
     file: str = ""
     env: str = ""
 
 
-class NoWitness(Wire, kw_only=True, tag="none"):
+class NoWitness(Wire, frozen=True, kw_only=True, tag="none"):
     """Takeover after a crash needs an operator (profile N1)."""
 
 
-class ShareWitness(Wire, kw_only=True, tag="share"):
+class ShareWitness(Wire, frozen=True, kw_only=True, tag="share"):
     path: str
 
 
-class HttpWitness(Wire, kw_only=True, tag="http"):
+class HttpWitness(Wire, frozen=True, kw_only=True, tag="http"):
     url: str
     token: Secret
     ca_file: str = ""
 
 
-class IsolationWitness(Wire, kw_only=True, tag="isolation"):
+class IsolationWitness(Wire, frozen=True, kw_only=True, tag="isolation"):
     """Heuristic by reference addresses (profile N3): unsound, needs accept_risk in the manifest."""
 
 
 Witness = NoWitness | ShareWitness | HttpWitness | IsolationWitness
 
 
-class TcpCheck(Wire, kw_only=True, tag="tcp"):
+class TcpCheck(Wire, frozen=True, kw_only=True, tag="tcp"):
     host: str
     port: int
 
 
-class HttpCheck(Wire, kw_only=True, tag="http"):
+class HttpCheck(Wire, frozen=True, kw_only=True, tag="http"):
     url: str
     """http:// or https://; `{vip}` is already filled in."""
     expect_status: int = 200
@@ -83,14 +83,14 @@ class HttpCheck(Wire, kw_only=True, tag="http"):
     verify: bool = True
 
 
-class CommandCheck(Wire, kw_only=True, tag="command"):
+class CommandCheck(Wire, frozen=True, kw_only=True, tag="command"):
     argv: tuple[str, ...]
 
 
 Check = TcpCheck | HttpCheck | CommandCheck
 
 
-class Resource(Wire, kw_only=True):
+class Resource(Wire, frozen=True, kw_only=True):
     """What the group starts in dependency order and stops in reverse (REQ-D03, REQ-D05)."""
 
     name: str
@@ -105,7 +105,7 @@ class Resource(Wire, kw_only=True):
     """Local restarts in a row before the policy decides (restart, then failover)."""
 
 
-class Ip(Resource, kw_only=True, tag="ip"):
+class Ip(Resource, frozen=True, kw_only=True, tag="ip"):
     address: str
     """CIDR."""
     nic: str
@@ -114,12 +114,12 @@ class Ip(Resource, kw_only=True, tag="ip"):
     announcements: int = 5
 
 
-class Service(Resource, kw_only=True, tag="service"):
+class Service(Resource, frozen=True, kw_only=True, tag="service"):
     unit: str
     probe: Check | None = None
 
 
-class Process(Resource, kw_only=True, tag="process"):
+class Process(Resource, frozen=True, kw_only=True, tag="process"):
     argv: tuple[str, ...]
     directory: str = ""
     user: str = ""
@@ -127,7 +127,7 @@ class Process(Resource, kw_only=True, tag="process"):
     probe: Check | None = None
 
 
-class Script(Resource, kw_only=True, tag="script"):
+class Script(Resource, frozen=True, kw_only=True, tag="script"):
     start: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
     check: tuple[str, ...] = ()
@@ -136,7 +136,7 @@ class Script(Resource, kw_only=True, tag="script"):
     run_stop_after_unclean: bool = False
 
 
-class Probe(Resource, kw_only=True, tag="probe"):
+class Probe(Resource, frozen=True, kw_only=True, tag="probe"):
     """Checks something that another resource runs; starting it waits until the check passes."""
 
     check: Check
@@ -145,7 +145,7 @@ class Probe(Resource, kw_only=True, tag="probe"):
 AnyResource = Ip | Service | Process | Script | Probe
 
 
-class Group(Wire, kw_only=True):
+class Group(Wire, frozen=True, kw_only=True):
     name: str
     desired_state: Literal["in", "out"] = "out"
     """What a first apply makes of the group; afterwards operations rule."""
@@ -153,13 +153,13 @@ class Group(Wire, kw_only=True):
     """In start order: a topological order of depends_on, ties by manifest order."""
 
 
-class Isolation(Wire, kw_only=True):
+class Isolation(Wire, frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ()
     max_missed: int = 3
     timeout_ms: int = 1_000
 
 
-class Policy(Wire, kw_only=True):
+class Policy(Wire, frozen=True, kw_only=True):
     lease_ms: int
     fence_ms: int
     """Fence budget F: lease end to all effects gone."""
@@ -179,7 +179,7 @@ class Policy(Wire, kw_only=True):
     isolation: Isolation = Isolation()
 
 
-class Spec(Wire, kw_only=True):
+class Spec(Wire, frozen=True, kw_only=True):
     """One protected pair."""
 
     wire: int = WIRE
@@ -201,7 +201,7 @@ class Spec(Wire, kw_only=True):
         return next(n for n in self.nodes if n.name == name)
 
 
-class Identity(Wire, kw_only=True):
+class Identity(Wire, frozen=True, kw_only=True):
     """Which node of which pair this machine is; written once by the installer."""
 
     cluster: str

@@ -12,7 +12,7 @@ import msgspec
 from hsorch.spec import Wire
 
 
-class Reply(Wire, kw_only=True):
+class Reply(Wire, frozen=True, kw_only=True):
     """Envelope of every answer. ok=False: code, message, hint and detail as in hsorch.errors."""
 
     ok: bool
@@ -23,7 +23,7 @@ class Reply(Wire, kw_only=True):
     detail: str = ""
 
 
-class EventRecord(Wire, kw_only=True):
+class EventRecord(Wire, frozen=True, kw_only=True):
     """One line of the event log (REQ-H26); also what `hsorch events --format json` prints."""
 
     id: int
@@ -41,7 +41,7 @@ class EventRecord(Wire, kw_only=True):
     fields: dict[str, Any] = {}
 
 
-class LinkReport(Wire, kw_only=True):
+class LinkReport(Wire, frozen=True, kw_only=True):
     name: str
     local: str
     remote: str
@@ -56,7 +56,7 @@ class LinkReport(Wire, kw_only=True):
     """Why this end cannot open the link or send on it."""
 
 
-class ResourceReport(Wire, kw_only=True):
+class ResourceReport(Wire, frozen=True, kw_only=True):
     name: str
     kind: str
     status: str
@@ -64,7 +64,7 @@ class ResourceReport(Wire, kw_only=True):
     since: str = ""
 
 
-class LimitReport(Wire, kw_only=True):
+class LimitReport(Wire, frozen=True, kw_only=True):
     """One reason why this node cannot take over, or the pair is not protected."""
 
     code: str
@@ -72,7 +72,7 @@ class LimitReport(Wire, kw_only=True):
     hint: str
 
 
-class StatusReport(Wire, kw_only=True):
+class StatusReport(Wire, frozen=True, kw_only=True):
     """One node's view. The two lights: up = the group answers here or at the peer; protected = a crash of
     the active node would be survived now."""
 
@@ -117,7 +117,7 @@ class StatusReport(Wire, kw_only=True):
     """Measured length of the group's last move as this node saw it; -1: none yet."""
 
 
-class Operate(Wire, kw_only=True):
+class Operate(Wire, frozen=True, kw_only=True):
     """Input of `hsorch node operate`: an operator's verb (hsorch.node.core.types.Verb), confirmed."""
 
     cluster: str
@@ -128,7 +128,7 @@ class Operate(Wire, kw_only=True):
     timeout_ms: int = 60_000
 
 
-class EventsQuery(Wire, kw_only=True):
+class EventsQuery(Wire, frozen=True, kw_only=True):
     """Input of `hsorch node events`."""
 
     cluster: str

@@ -34,14 +34,14 @@ class Span(msgspec.Struct, frozen=True, order=True):
     end_column: int
 
 
-class Label(Value, kw_only=True):
+class Label(Value, frozen=True, kw_only=True):
     """A second place that matters, with a word on why ("first defined here")."""
 
     span: Span
     text: str
 
 
-class Diagnostic(Value, kw_only=True):
+class Diagnostic(Value, frozen=True, kw_only=True):
     """One fault (or advice). help: what would make it pass. fix: text that may replace the span, empty if none."""
 
     code: str
@@ -53,7 +53,7 @@ class Diagnostic(Value, kw_only=True):
     fix: str = ""
 
 
-class Source(Value, kw_only=True):
+class Source(Value, frozen=True, kw_only=True):
     """A file that was read; `line(n)` serves snippets."""
 
     name: str

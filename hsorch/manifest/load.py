@@ -9,7 +9,7 @@ from hsorch.manifest.diagnostics import Diagnostic, Severity, Source, Value
 from hsorch.manifest.model import Cluster
 
 
-class Loaded(Value, kw_only=True):
+class Loaded(Value, frozen=True, kw_only=True):
     """cluster is None exactly when a diagnostic is an error. sources: by the name that spans carry."""
 
     cluster: Cluster | None

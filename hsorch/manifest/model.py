@@ -24,15 +24,15 @@ class Value(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all values of the model."""
 
 
-class LabConnect(Value, kw_only=True, tag="lab"):
+class LabConnect(Value, frozen=True, kw_only=True, tag="lab"):
     """A node of the embedded lab, made by apply."""
 
 
-class LocalConnect(Value, kw_only=True, tag="local"):
+class LocalConnect(Value, frozen=True, kw_only=True, tag="local"):
     """The machine hsorch runs on."""
 
 
-class SshConnect(Value, kw_only=True, tag="ssh"):
+class SshConnect(Value, frozen=True, kw_only=True, tag="ssh"):
     """key, known_hosts: paths on the controller; relative ones are already joined to the manifest's folder."""
 
     host: str
@@ -46,13 +46,13 @@ class SshConnect(Value, kw_only=True, tag="ssh"):
 Connect = LabConnect | LocalConnect | SshConnect
 
 
-class Nic(Value, kw_only=True):
+class Nic(Value, frozen=True, kw_only=True):
     role: str
     name: str
     address: Interface
 
 
-class Server(Value, kw_only=True):
+class Server(Value, frozen=True, kw_only=True):
     name: str
     alias: str = ""
     connect: Connect
@@ -60,7 +60,7 @@ class Server(Value, kw_only=True):
     """By role."""
 
 
-class Link(Value, kw_only=True):
+class Link(Value, frozen=True, kw_only=True):
     name: str
     nic: str
     """Role of the NIC on both servers."""
@@ -70,7 +70,7 @@ class Link(Value, kw_only=True):
     data: bool = False
 
 
-class Health(Value, kw_only=True):
+class Health(Value, frozen=True, kw_only=True):
     """How a resource is checked; no check: only that it runs."""
 
     check: Check | None = None
@@ -79,7 +79,7 @@ class Health(Value, kw_only=True):
     max_failures: int = 2
 
 
-class Resource(Value, kw_only=True):
+class Resource(Value, frozen=True, kw_only=True):
     """depends_on is complete: explicit names are resolved, the implicit chain is filled in."""
 
     name: str
@@ -92,25 +92,25 @@ class Resource(Value, kw_only=True):
     """Where in the manifest it is written."""
 
 
-class Vip(Resource, kw_only=True, tag="ip"):
+class Vip(Resource, frozen=True, kw_only=True, tag="ip"):
     address: Interface
     nic: str
     virtual_mac: str = ""
     announcements: int = 5
 
 
-class Service(Resource, kw_only=True, tag="service"):
+class Service(Resource, frozen=True, kw_only=True, tag="service"):
     unit: str
 
 
-class Process(Resource, kw_only=True, tag="process"):
+class Process(Resource, frozen=True, kw_only=True, tag="process"):
     command: tuple[str, ...]
     directory: str = ""
     user: str = ""
     environment: Mapping[str, str] = {}
 
 
-class Script(Resource, kw_only=True, tag="script"):
+class Script(Resource, frozen=True, kw_only=True, tag="script"):
     start: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
     check: tuple[str, ...] = ()
@@ -118,14 +118,14 @@ class Script(Resource, kw_only=True, tag="script"):
     run_stop_after_unclean: bool = False
 
 
-class Probe(Resource, kw_only=True, tag="probe"):
+class Probe(Resource, frozen=True, kw_only=True, tag="probe"):
     """Its check is health.check."""
 
 
 AnyResource = Vip | Service | Process | Script | Probe
 
 
-class Group(Value, kw_only=True):
+class Group(Value, frozen=True, kw_only=True):
     name: str
     desired_state: Literal["in", "out"] = "out"
     resources: tuple[AnyResource, ...] = ()
@@ -136,13 +136,13 @@ class Group(Value, kw_only=True):
         return tuple(r for r in self.resources if isinstance(r, Vip))
 
 
-class Isolation(Value, kw_only=True):
+class Isolation(Value, frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ()
     max_missed: int = 3
     timeout: Milliseconds = 1_000
 
 
-class Policy(Value, kw_only=True):
+class Policy(Value, frozen=True, kw_only=True):
     timing: Profile = "default"
     lease: Milliseconds
     fence: Milliseconds
@@ -161,7 +161,7 @@ class Policy(Value, kw_only=True):
     isolation: Isolation = Isolation()
 
 
-class Cluster(Value, kw_only=True):
+class Cluster(Value, frozen=True, kw_only=True):
     """One protected pair. A cluster that load() hands out has two servers and broke no rule."""
 
     name: str

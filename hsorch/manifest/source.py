@@ -37,19 +37,19 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     alias: str = ""
 
 
-class Scalar(Node, tag=True):
+class Scalar(Node, frozen=True, kw_only=True, tag=True):
     value: ScalarValue
     text: str
     style: str = ""
     """Empty: plain; else the quote or block indicator."""
 
 
-class Mapping(Node, tag=True):
+class Mapping(Node, frozen=True, kw_only=True, tag=True):
     entries: tuple[tuple[Scalar, Node], ...]
     flow: bool = False
 
 
-class Sequence(Node, tag=True):
+class Sequence(Node, frozen=True, kw_only=True, tag=True):
     items: tuple[Node, ...]
     flow: bool = False
 

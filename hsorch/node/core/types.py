@@ -31,7 +31,7 @@ class Epoch(msgspec.Struct, frozen=True, order=True):
     minor: int = 0
 
 
-class Config(Value, kw_only=True):
+class Config(Value, frozen=True, kw_only=True):
     """Who may act in an epoch: PAIR(holder) needs the peer's lease, SOLO(holder) is exclusive."""
 
     epoch: Epoch
@@ -46,7 +46,7 @@ class Desired(StrEnum):
     OUT = "out"
 
 
-class Intent(Value, kw_only=True):
+class Intent(Value, frozen=True, kw_only=True):
     """Operators' standing wish, gossiped in every beat; the higher (version, by) wins."""
 
     version: int = 0
@@ -88,7 +88,7 @@ class Role(StrEnum):
     """Holder while the group is out."""
 
 
-class Durable(Value, kw_only=True):
+class Durable(Value, frozen=True, kw_only=True):
     """What a node must never forget. Written before any message or effect that depends on it."""
 
     config: Config
@@ -110,7 +110,7 @@ class Durable(Value, kw_only=True):
     """Resources whose start ran without a matching stop (REQ-F09)."""
 
 
-class LinkStat(Value, kw_only=True):
+class LinkStat(Value, frozen=True, kw_only=True):
     """One link as one end sees it."""
 
     name: str
@@ -131,7 +131,7 @@ class ResourceStatus(StrEnum):
     FAILED = "failed"
 
 
-class Beat(Value, kw_only=True):
+class Beat(Value, frozen=True, kw_only=True):
     """The one message: a node's whole public state, sent on every link each interval and on change.
 
     seq rises with each beat of one incarnation, so an older beat can never overwrite a newer one.
@@ -178,7 +178,7 @@ class Beat(Value, kw_only=True):
 # ---------------------------------------------------------------- events: what the world tells the core
 
 
-class Tick(Value, kw_only=True, tag=True):
+class Tick(Value, frozen=True, kw_only=True, tag=True):
     """Time passed. wall, mono_raw: nanoseconds; a jump between them and `now` ends leases (rule 13)."""
 
     wall: int
@@ -186,14 +186,14 @@ class Tick(Value, kw_only=True, tag=True):
     """CLOCK_BOOTTIME: counts suspend."""
 
 
-class Received(Value, kw_only=True, tag=True):
+class Received(Value, frozen=True, kw_only=True, tag=True):
     """An authenticated beat of this cluster arrived on a link."""
 
     link: str
     beat: Beat
 
 
-class Rejected(Value, kw_only=True, tag=True):
+class Rejected(Value, frozen=True, kw_only=True, tag=True):
     """A frame was dropped before the core: forged, other cluster, other wire version."""
 
     link: str
@@ -208,7 +208,7 @@ class WitnessOutcome(StrEnum):
     """No answer in time, read-only, wrong identity: not confirmed."""
 
 
-class WitnessAnswer(Value, kw_only=True, tag=True):
+class WitnessAnswer(Value, frozen=True, kw_only=True, tag=True):
     """Reply to AskWitness `request`. owner is set for CREATED (me) and EXISTS."""
 
     request: int
@@ -233,7 +233,7 @@ class ResourceOutcome(StrEnum):
     TIMEOUT = "timeout"
 
 
-class ResourceResult(Value, kw_only=True, tag=True):
+class ResourceResult(Value, frozen=True, kw_only=True, tag=True):
     """Reply to Run `call`."""
 
     call: int
@@ -243,35 +243,35 @@ class ResourceResult(Value, kw_only=True, tag=True):
     detail: str = ""
 
 
-class Fenced(Value, kw_only=True, tag=True):
+class Fenced(Value, frozen=True, kw_only=True, tag=True):
     """Reply to Fence: ok says that every effect was verified gone."""
 
     ok: bool
     detail: str = ""
 
 
-class Persisted(Value, kw_only=True, tag=True):
+class Persisted(Value, frozen=True, kw_only=True, tag=True):
     """A Persist failed (full disk, I/O error): the node can keep no promise any more."""
 
     ok: bool
     detail: str = ""
 
 
-class NicChanged(Value, kw_only=True, tag=True):
+class NicChanged(Value, frozen=True, kw_only=True, tag=True):
     """Carrier or presence of the NIC in this role changed."""
 
     nic: str
     up: bool
 
 
-class IsolationResult(Value, kw_only=True, tag=True):
+class IsolationResult(Value, frozen=True, kw_only=True, tag=True):
     """Reply to ProbeIsolation: how many reference addresses answered."""
 
     answered: int
     asked: int
 
 
-class GuardState(Value, kw_only=True, tag=True):
+class GuardState(Value, frozen=True, kw_only=True, tag=True):
     """The watchdog process answers, or does not."""
 
     alive: bool
@@ -290,7 +290,7 @@ class Verb(StrEnum):
     """This node's agent stops: release, then leave."""
 
 
-class Command(Value, kw_only=True, tag=True):
+class Command(Value, frozen=True, kw_only=True, tag=True):
     """An operator's verb, already confirmed by the command line. target: for set-active and switch."""
 
     id: str
@@ -299,7 +299,7 @@ class Command(Value, kw_only=True, tag=True):
     target: NodeName = ""
 
 
-class Reconfigured(Value, kw_only=True, tag=True):
+class Reconfigured(Value, frozen=True, kw_only=True, tag=True):
     """A new committed spec is in force."""
 
     spec: Spec
@@ -323,20 +323,20 @@ Event = (
 # ------------------------------------------ actions: what the core asks of the world, carried out in order
 
 
-class Persist(Value, kw_only=True, tag=True):
+class Persist(Value, frozen=True, kw_only=True, tag=True):
     """Must be on stable storage before the next action of the list begins."""
 
     durable: Durable
 
 
-class Send(Value, kw_only=True, tag=True):
+class Send(Value, frozen=True, kw_only=True, tag=True):
     """Send one beat on these links (all when empty)."""
 
     beat: Beat
     links: tuple[str, ...] = ()
 
 
-class AskWitness(Value, kw_only=True, tag=True):
+class AskWitness(Value, frozen=True, kw_only=True, tag=True):
     """Create (or with create=False read) the register of `major` for this node; answer within limit."""
 
     request: int
@@ -345,7 +345,7 @@ class AskWitness(Value, kw_only=True, tag=True):
     limit: Span
 
 
-class Run(Value, kw_only=True, tag=True):
+class Run(Value, frozen=True, kw_only=True, tag=True):
     """Run one operation of a resource, with a time limit; answer with ResourceResult."""
 
     call: int
@@ -354,23 +354,23 @@ class Run(Value, kw_only=True, tag=True):
     limit: Span
 
 
-class Fence(Value, kw_only=True, tag=True):
+class Fence(Value, frozen=True, kw_only=True, tag=True):
     """All effects off now: VIP off and blocked, then kill the resource tree, then verify."""
 
     reason: str
 
 
-class Arm(Value, kw_only=True, tag=True):
+class Arm(Value, frozen=True, kw_only=True, tag=True):
     """The watchdog (and the kernel's dead-man switch) fences at `until` unless armed again."""
 
     until: Instant
 
 
-class Disarm(Value, kw_only=True, tag=True):
+class Disarm(Value, frozen=True, kw_only=True, tag=True):
     """Only after a verified fence or stop, or when SOLO makes the lease unnecessary."""
 
 
-class ProbeIsolation(Value, kw_only=True, tag=True):
+class ProbeIsolation(Value, frozen=True, kw_only=True, tag=True):
     """Ping the reference addresses from the service NIC."""
 
 
@@ -380,7 +380,7 @@ class Severity(StrEnum):
     ALARM = "alarm"
 
 
-class Emit(Value, kw_only=True, tag=True):
+class Emit(Value, frozen=True, kw_only=True, tag=True):
     """One record of the event log. code: HS7xx when there is a page for it."""
 
     severity: Severity
@@ -390,7 +390,7 @@ class Emit(Value, kw_only=True, tag=True):
     fields: dict[str, Any] = {}
 
 
-class Answer(Value, kw_only=True, tag=True):
+class Answer(Value, frozen=True, kw_only=True, tag=True):
     """Final answer to a Command. code and hint say why it was refused and what would make it pass."""
 
     id: str
@@ -400,7 +400,7 @@ class Answer(Value, kw_only=True, tag=True):
     hint: str = ""
 
 
-class Exit(Value, kw_only=True, tag=True):
+class Exit(Value, frozen=True, kw_only=True, tag=True):
     """The agent may stop: nothing of the group is left here."""
 
 
@@ -409,7 +409,7 @@ Action = (
 )
 
 
-class Limit(Value, kw_only=True):
+class Limit(Value, frozen=True, kw_only=True):
     """One reason why this node cannot, or would not, take over; `explain` lists all of them."""
 
     code: str
