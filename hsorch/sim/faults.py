@@ -1,0 +1,71 @@
+"""Puts faults into a world when they are due, and puts everything right again at the end.
+
+Times of a fault are virtual milliseconds. Which faults belong together, and what must come of them, is
+said elsewhere (table.py, schedules.py).
+"""
+
+from __future__ import annotations
+
+from hsorch.sim.clock import MS
+from hsorch.sim.fault import Fault
+from hsorch.sim.kinds import KINDS, Heal, freeze_agent, set_service_link
+from hsorch.sim.machine import Machine
+from hsorch.sim.witness import WitnessMode
+from hsorch.sim.world import World
+
+
+def schedule(world: World, faults: tuple[Fault, ...], start: int) -> None:
+    """Put faults into the world's queue, counted from the real time `start`."""
+    for fault in faults:
+        world.timeline.at(start + fault.at * MS, inject, world, fault)
+
+
+def inject(world: World, fault: Fault) -> None:
+    if world.healed:
+        return
+    machine = resolve(world, fault.node)
+    world.note("fault", str(fault), machine.name)
+    heal = KINDS[fault.kind](world, machine, fault)
+    if heal is not None and fault.lasts:
+        world.timeline.after(fault.lasts * MS, _heal, world, fault, heal)
+
+
+def _heal(world: World, fault: Fault, heal: Heal) -> None:
+    if not world.healed:
+        world.note("fault", f"over: {fault}")
+        heal()
+
+
+def resolve(world: World, node: str) -> Machine:
+    match node:
+        case "active":
+            return world.active()
+        case "standby":
+            return world.standby()
+        case "" | "preferred":
+            return world.machines[world.spec.preferred]
+        case "other":
+            return world.peer[world.spec.preferred]
+        case _:
+            return world.machines[node]
+
+
+def heal_all(world: World) -> None:
+    """Everything works again from now on, and no scheduled fault strikes any more."""
+    world.note("fault", "all healed")
+    world.healed = True
+    for path in world.paths.values():
+        path.restore()
+    world.off_lan.clear()
+    world.no_witness.clear()
+    world.deaf_to_arp = 0
+    world.register.mode = WitnessMode.UP
+    for machine in world.machines.values():
+        machine.disk.full, machine.disk.latency = False, 0
+        machine.services.repair()
+        machine.agent_may_run = True
+        freeze_agent(machine, False)
+        if machine.still:
+            machine.set_still()
+        set_service_link(world, machine, True)
+        machine.boot()

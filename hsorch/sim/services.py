@@ -1,0 +1,147 @@
+"""The effects of one node in the virtual world: addresses and programs that really run or do not.
+
+Truth about effects lives here, whatever the core believes. An operation takes time, may fail, hang or
+outlive its limit, and a fence ends all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hsorch.node.core.types import Operation, ResourceOutcome, Run
+from hsorch.sim.clock import MS, Timeline
+from hsorch.spec import Ip, Process, Resource, Service, Spec
+
+Done = Callable[[Run, ResourceOutcome, str], None]
+
+
+@dataclass(slots=True)
+class Item:
+    """One resource on one node. effect: it answers clients (an address, a program)."""
+
+    name: str
+    effect: bool
+    address: bool
+    running: bool = False
+    answering: bool = True
+    """False: running, but not doing its work (row 28)."""
+    start_fails: bool = False
+    stop_hangs: bool = False
+    taken: bool = False
+    """A third host answers the address (row 40)."""
+    start_time: int = 20 * MS
+    stop_time: int = 20 * MS
+
+
+class Services:
+    """Carries out Run and Fence; calls `changed` whenever an effect appears or disappears."""
+
+    def __init__(self, spec: Spec, timeline: Timeline, changed: Callable[[], None]) -> None:
+        self.items = {r.name: _item(r) for r in spec.group.resources}
+        self._timeline = timeline
+        self._changed = changed
+        self._life = 0
+        """Operations begun before the last fence or power loss never end."""
+
+    @property
+    def effects(self) -> bool:
+        return any(i.running for i in self.items.values() if i.effect)
+
+    @property
+    def serving(self) -> bool:
+        """Every effect is up and does its work: a client gets its answer."""
+        return all(i.running and i.answering for i in self.items.values() if i.effect)
+
+    def run(self, action: Run, done: Done) -> None:
+        item = self.items[action.resource]
+        match action.operation:
+            case Operation.START:
+                self._begin(action, item.start_time, self._start, done)
+            case Operation.STOP if item.stop_hangs:
+                self._timeline.after(action.limit, self._give_up, self._life, action, done)
+            case Operation.STOP:
+                self._begin(action, item.stop_time, self._stop, done)
+            case Operation.KILL:
+                self._begin(action, 2 * MS, self._stop, done)
+            case Operation.CHECK:
+                self._begin(action, MS, self._check, done)
+
+    def drop(self) -> None:
+        """Everything is gone at once: power loss, or the end of a fence."""
+        self._life += 1
+        for item in self.items.values():
+            item.running = False
+        self._changed()
+
+    def drop_addresses(self) -> None:
+        """First half of a fence: clients no longer reach this node."""
+        for item in self.items.values():
+            if item.address:
+                item.running = False
+        self._changed()
+
+    def cancel(self) -> None:
+        """Whoever waited for an operation is gone (the agent died): results go nowhere, effects stay."""
+        self._life += 1
+
+    def fail(self, name: str) -> None:
+        """A program dies by itself."""
+        self.items[name].running = False
+        self._changed()
+
+    def repair(self) -> None:
+        """Nothing hangs or fails any more; what is down stays down."""
+        for item in self.items.values():
+            item.answering, item.start_fails, item.stop_hangs, item.taken = True, False, False, False
+        self._changed()
+
+    # ------------------------------------------------------------------------------------- operations
+
+    def _begin(self, action: Run, takes: int, finish: Callable[..., None], done: Done) -> None:
+        if takes > action.limit:
+            self._timeline.after(action.limit, self._give_up, self._life, action, done)
+        else:
+            self._timeline.after(takes, finish, self._life, action, done)
+
+    def _give_up(self, life: int, action: Run, done: Done) -> None:
+        if life == self._life:
+            done(action, ResourceOutcome.TIMEOUT, f"no end within {action.limit // MS} ms")
+
+    def _start(self, life: int, action: Run, done: Done) -> None:
+        if life != self._life:
+            return
+        item = self.items[action.resource]
+        if item.start_fails or item.taken:
+            why = "another host answers this address" if item.taken else "exit status 1"
+            done(action, ResourceOutcome.FAILED, why)
+            return
+        if not item.running:
+            item.running = True
+            item.answering = True
+            self._changed()
+        done(action, ResourceOutcome.OK, "")
+
+    def _stop(self, life: int, action: Run, done: Done) -> None:
+        if life != self._life:
+            return
+        item = self.items[action.resource]
+        if item.running:
+            item.running = False
+            self._changed()
+        done(action, ResourceOutcome.OK, "")
+
+    def _check(self, life: int, action: Run, done: Done) -> None:
+        if life != self._life:
+            return
+        item = self.items[action.resource]
+        good = (item.running and item.answering) if item.effect else True
+        done(action, ResourceOutcome.OK if good else ResourceOutcome.FAILED, "" if good else "no answer")
+
+
+def _item(resource: Resource) -> Item:
+    address = isinstance(resource, Ip)
+    program = isinstance(resource, Service | Process)
+    if address:
+        return Item(resource.name, True, True, start_time=2 * MS, stop_time=MS)
+    return Item(resource.name, program, False)

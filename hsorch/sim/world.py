@@ -1,0 +1,287 @@
+"""The virtual world: two nodes, their links, a witness and a client, run by one queue of virtual time.
+
+Same spec, same seed, same faults: same run, event for event. What goes wrong is put in by faults.py; what
+must hold is judged by invariants.py.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from hsorch.node.core.types import (
+    Answer,
+    AskWitness,
+    Beat,
+    Command,
+    Config,
+    Durable,
+    Emit,
+    Received,
+    Role,
+    Run,
+    Severity,
+    Verb,
+    WitnessAnswer,
+    WitnessOutcome,
+)
+from hsorch.sim.client import Client
+from hsorch.sim.clock import MS, SECOND, Timeline
+from hsorch.sim.invariants import Actor, Monitor
+from hsorch.sim.machine import Machine
+from hsorch.sim.network import Path
+from hsorch.sim.witness import Register, WitnessMode
+from hsorch.spec import IsolationWitness, NoWitness, Spec
+
+Story = Callable[[int, str, str, tuple[Any, ...]], None]
+"""Receives (real time, who, what, details) of each thing worth telling."""
+
+
+@dataclass(slots=True)
+class _Ask:
+    machine: Machine
+    life: int
+    action: AskWitness
+    answered: bool = False
+
+
+class World:
+    """rates: errors of the two clocks in parts per 10^9. story: None in sweeps, where nobody listens."""
+
+    def __init__(
+        self, spec: Spec, seed: int = 0, *, rates: tuple[int, int] = (0, 0), story: Story | None = None
+    ) -> None:
+        self.spec = msgspec.structs.replace(
+            spec, group=msgspec.structs.replace(spec.group, desired_state="in")
+        )
+        self.rng = random.Random(seed)
+        self.story = story
+        self.timeline = Timeline()
+        self.client = Client()
+        self.register = Register()
+        self.has_witness = not isinstance(spec.witness, NoWitness)
+        self.monitor = Monitor(
+            fence=spec.policy.fence_ms * MS + spec.policy.slack_ms * MS,
+            moves_allowed=2 * spec.policy.max_failovers,
+            forgiven=isinstance(spec.witness, IsolationWitness),
+        )
+        names = [n.name for n in spec.nodes]
+        self.paths = {(link.name, name): Path() for link in spec.links for name in names}
+        self.machines = {
+            name: Machine(self, self.spec, name, self.rng, rate)
+            for name, rate in zip(names, rates, strict=True)
+        }
+        self.peer = {names[0]: self.machines[names[1]], names[1]: self.machines[names[0]]}
+        self.off_lan: set[str] = set()
+        """Nodes that reach neither client, witness nor reference addresses."""
+        self.no_witness: set[str] = set()
+        """Nodes that cannot reach the witness."""
+        self.deaf_to_arp = 0
+        """Nanoseconds for which clients keep the old hardware address after a move (row 41)."""
+        self.beats: dict[str, Beat] = {}
+        """Last beat that each node sent."""
+        self.answers: dict[str, Answer] = {}
+        self.alarms: list[tuple[int, str, str, str]] = []
+        """(real time, node, kind, code) of warnings and alarms."""
+        self.healed = False
+        """True: no scheduled fault strikes any more."""
+        self.start_of_faults = 0
+        self._links = tuple(link.name for link in spec.links)
+        self._orders = 0
+
+    # --------------------------------------------------------------------------------------- running
+
+    @property
+    def now(self) -> int:
+        return self.timeline.now
+
+    def start(self) -> None:
+        for machine in self.machines.values():
+            machine.boot()
+
+    def run_for(self, span: int) -> None:
+        """Until the time is over or an invariant broke."""
+        self.run_until(self.now + span, lambda: False)
+
+    def run_until(self, end: int, condition: Callable[[], bool]) -> bool:
+        """Steps of 20 ms until the condition holds; False when time ran out or an invariant broke."""
+        while not self.monitor.violations:
+            if condition():
+                return True
+            if self.now >= end:
+                return False
+            self.timeline.run_until(min(end, self.now + 20 * MS))
+        return False
+
+    def healthy(self) -> bool:
+        """An in-sync pair: one serves under a lease, the other is a standby that could take over."""
+        acting = self.beats.get(self.client.served_by)
+        if acting is None or acting.role is not Role.ACTIVE:
+            return False
+        standby = self.beats.get(self.peer[acting.sender].name)
+        return (
+            standby is not None
+            and standby.role is Role.STANDBY
+            and standby.config == acting.config
+            and not acting.config.solo
+            and acting.config.holder == acting.sender
+            and not (standby.proposed or acting.proposed or standby.stale)
+            and all(m.state is not None for m in self.machines.values())
+        )
+
+    def active(self) -> Machine:
+        """The node that acts, or else the one that last had the right to."""
+        for machine in self.machines.values():
+            if machine.powered and machine.services.effects:
+                return machine
+        newest = max(self.machines.values(), key=lambda m: m.epoch)
+        durable = newest.disk.durable
+        return self.machines[durable.config.holder if durable else self.spec.preferred]
+
+    def standby(self) -> Machine:
+        return self.peer[self.active().name]
+
+    def order(self, machine: Machine, verb: Verb, target: str = "") -> str:
+        """An operator's verb; the id of its answer."""
+        self._orders += 1
+        name = f"order-{self._orders}"
+        self.note("operator", f"orders {verb} on", machine.name, target)
+        self.monitor.expect_move()
+        if verb is Verb.TAKEOVER:
+            self.monitor.forgiven = True
+        machine.deliver(Command(id=name, verb=verb, actor="operator", target=target))
+        return name
+
+    def note(self, who: str, what: str, *details: Any) -> None:
+        if self.story is not None:
+            self.story(self.now, who, what, details)
+
+    # ------------------------------------------------------------------------- what machines do to it
+
+    def send(self, sender: Machine, beat: Beat, links: tuple[str, ...]) -> None:
+        self.beats[sender.name] = beat
+        receiver = self.peer[sender.name]
+        for link in links or self._links:
+            for delay in self.paths[link, sender.name].arrivals(self.rng):
+                self.timeline.after(delay, self._arrives, receiver, link, beat)
+
+    def _arrives(self, receiver: Machine, link: str, beat: Beat) -> None:
+        if receiver.powered:
+            receiver.deliver(Received(link=link, beat=beat))
+
+    def on_lan(self, machine: Machine) -> bool:
+        return machine.powered and machine.service_link and machine.name not in self.off_lan
+
+    def persisted(self, machine: Machine, durable: Durable) -> None:
+        self.monitor.persisted(self.now, machine.name, durable.config)
+        if self.story is not None:
+            self.note(machine.name, "writes", durable)
+
+    def starts(self, machine: Machine, action: Run) -> None:
+        self.monitor.starts(self.now, self._actor(machine))
+        self.note(machine.name, "starts", action.resource)
+
+    def emitted(self, machine: Machine, emit: Emit) -> None:
+        if emit.severity is not Severity.INFO:
+            self.alarms.append((self.now, machine.name, emit.kind, emit.code))
+        if self.story is not None:
+            self.note(machine.name, emit.kind, emit.message)
+
+    def answered(self, machine: Machine, answer: Answer) -> None:
+        self.answers[answer.id] = answer
+        self.note(machine.name, "answers", "ok" if answer.ok else f"refused {answer.code}", answer.message)
+
+    def effects_changed(self) -> None:
+        acting, serving = [], ""
+        for machine in self.machines.values():
+            if not machine.powered or machine.still or not machine.services.effects:
+                continue
+            acting.append(self._actor(machine))
+            if machine.services.serving and self.on_lan(machine):
+                serving = machine.name
+        self.monitor.acting(self.now, acting)
+        self._serve(serving)
+
+    def _serve(self, name: str) -> None:
+        if self.deaf_to_arp and name and name != self.client.served_by:
+            self.timeline.after(self.deaf_to_arp, self._heard_arp, name)
+            return
+        if name != self.client.served_by:
+            self.note("client", f"is served by {name}" if name else "gets no answer")
+        self.client.serving(self.now, name)
+
+    def _heard_arp(self, name: str) -> None:
+        machine = self.machines[name]
+        if machine.services.serving and self.on_lan(machine):
+            self.client.serving(self.now, name)
+
+    def stepped(self, machine: Machine) -> None:
+        """Called by a machine that has handled an event."""
+        if machine.seen > machine.epoch and machine.services.effects:
+            self.monitor.stepped(self.now, self._actor(machine))
+        elif self.monitor.newer:
+            self.monitor.in_step(machine.name)
+
+    def _actor(self, machine: Machine) -> Actor:
+        return Actor(machine.name, machine.boots, machine.epoch, machine.seen, machine.thawed_at)
+
+    # ------------------------------------------------------------------------------------- the witness
+
+    def ask_witness(self, machine: Machine, action: AskWitness) -> None:
+        ask = _Ask(machine, machine.life, action)
+        self.timeline.after(action.limit, self._no_reply, ask)
+        if self._reaches_witness(machine):
+            trip = MS // 2 + self.rng.randrange(MS)
+            late = 10 * SECOND if self.register.mode is WitnessMode.SLOW else 0
+            self.timeline.after(trip + late, self._at_witness, ask, trip)
+
+    def _reaches_witness(self, machine: Machine) -> bool:
+        return (
+            self.register.mode is not WitnessMode.DOWN
+            and self.on_lan(machine)
+            and machine.name not in self.no_witness
+        )
+
+    def _at_witness(self, ask: _Ask, trip: int) -> None:
+        if self.register.mode is WitnessMode.DOWN:
+            return
+        action, owner = ask.action, ask.machine.name
+        if action.create:
+            outcome, holder = self.register.create(action.major, owner)
+            self.note("witness", f"major {action.major}: {outcome} {holder}, asked by {owner}")
+        else:
+            outcome, holder = self.register.read(action.major)
+        answer = WitnessAnswer(
+            request=action.request,
+            major=action.major,
+            outcome=outcome,
+            owner=holder,
+            witness_id=self.register.identity,
+        )
+        self.timeline.after(trip, self._reply, ask, answer)
+
+    def _reply(self, ask: _Ask, answer: WitnessAnswer) -> None:
+        if not ask.answered and self._reaches_witness(ask.machine):
+            ask.answered = True
+            ask.machine.deliver_for(ask.life, answer)
+
+    def _no_reply(self, ask: _Ask) -> None:
+        if not ask.answered:
+            ask.answered = True
+            failed = WitnessAnswer(
+                request=ask.action.request,
+                major=ask.action.major,
+                outcome=WitnessOutcome.FAILED,
+                detail="no answer in time",
+            )
+            ask.machine.deliver_for(ask.life, failed)
+
+
+def pair_config(world: World) -> Config | None:
+    """The configuration both nodes hold, or None while they differ."""
+    first, second = (m.disk.durable for m in world.machines.values())
+    return first.config if first and second and first.config == second.config else None
