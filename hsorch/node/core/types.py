@@ -92,12 +92,8 @@ class Durable(Value, frozen=True, kw_only=True):
     """What a node must never forget. Written before any message or effect that depends on it."""
 
     config: Config
-    proposed: bool = False
-    """An unresolved proposal for major+1 by this node is (or may be) at the witness."""
     evidence: bool = True
     """This node knows that its peer durably reached this major (rule 8)."""
-    ended: bool = False
-    """This node's lease right in this epoch is over; it must not resume in the same epoch."""
     stale: bool = False
     """The peer went on alone: this node's data are behind."""
     intent: Intent = Intent()
@@ -108,6 +104,8 @@ class Durable(Value, frozen=True, kw_only=True):
     """Wall-clock seconds of recent automatic takeovers (flap limit)."""
     unclean: tuple[str, ...] = ()
     """Resources whose start ran without a matching stop (REQ-F09)."""
+    witness_id: str = ""
+    """Identity of the witness this node trusts; another one confirms nothing (fault 17)."""
 
 
 class LinkStat(Value, frozen=True, kw_only=True):
@@ -141,7 +139,7 @@ class Beat(Value, frozen=True, kw_only=True):
 
     wire: int
     cluster: str
-    """cluster_id"""
+    """Name of the cluster; its random id is checked by the link, outside the core."""
     sender: NodeName
     boot: str
     incarnation: int
@@ -153,8 +151,8 @@ class Beat(Value, frozen=True, kw_only=True):
     acting: bool
     """Effects may be present (starting, active, releasing or fencing)."""
     proposed: bool = False
-    evidence: bool = False
-    ended: bool = False
+    """An unresolved proposal of the sender may be at the witness. Not durable: a node adopts its own
+    win only in the run that proposed it."""
     stale: bool = False
     renew: bool = False
     """Asks for the lease, counted from this beat's send time."""
@@ -166,8 +164,12 @@ class Beat(Value, frozen=True, kw_only=True):
     digest: str = ""
     leaving: bool = False
     """Clean shutdown of this node: effects are gone, treat as release."""
-    handover: bool = False
-    """Asks the receiver to take over (switch, failed resource, lost service link)."""
+    want: str = ""
+    """Not empty: the sender asks the holder to hand over to it; the reason."""
+    release: str = ""
+    """Not empty: the sender is handing over, or handed over; the reason."""
+    witness_ok: bool = False
+    """The sender's last question to the witness was answered."""
     can_take: bool = True
     """This node could start the group now (data gate, flap limit, service link, no maintenance)."""
     resources: tuple[tuple[str, ResourceStatus], ...] = ()
@@ -179,7 +181,8 @@ class Beat(Value, frozen=True, kw_only=True):
 
 
 class Tick(Value, frozen=True, kw_only=True, tag=True):
-    """Time passed. wall, mono_raw: nanoseconds; a jump between them and `now` ends leases (rule 13)."""
+    """Time passed: due at wake_at(state), harmless at any time. Nanoseconds; a jump between the clocks
+    ends leases (rule 13)."""
 
     wall: int
     boottime: int
@@ -251,7 +254,8 @@ class Fenced(Value, frozen=True, kw_only=True, tag=True):
 
 
 class Persisted(Value, frozen=True, kw_only=True, tag=True):
-    """A Persist failed (full disk, I/O error): the node can keep no promise any more."""
+    """ok=False: a Persist failed (full disk, I/O error); the rest of its list of actions was not carried
+    out, and this is the very next event. ok=True: sent once, for the first success after a failure."""
 
     ok: bool
     detail: str = ""
