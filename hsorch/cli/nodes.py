@@ -17,11 +17,14 @@ from typing import TypeVar, assert_never
 import msgspec
 
 from hsorch.cli.options import find_manifest
+from hsorch.cli.pairview import NodeView, PairView
 from hsorch.errors import AuthError, HsorchError, ManifestInvalid, UsageError
 from hsorch.manifest.model import Cluster, LabConnect, LocalConnect, Server, SshConnect
+from hsorch.node.operate import Ask
 from hsorch.spec import Identity, Secret
 from hsorch.transport import door
 from hsorch.transport.base import Transport
+from hsorch.verbs import StatusReport
 
 HOME = Path("/var/lib/hsorch")
 
@@ -57,6 +60,12 @@ class Pair:
 
         with ThreadPoolExecutor(len(self.nodes)) as pool:
             return dict(zip(self.nodes, pool.map(one, self.nodes), strict=True))
+
+
+def look(pair: Pair) -> PairView:
+    """Ask both nodes for their status at once; a node that can't be asked is part of the view."""
+    answers = pair.ask_all("status", Ask(cluster=pair.cluster), StatusReport)
+    return PairView(pair.cluster, tuple(NodeView(name, answer) for name, answer in answers.items()))
 
 
 @contextmanager
