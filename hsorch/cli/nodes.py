@@ -51,15 +51,21 @@ class Pair:
         self, verb: str, request: msgspec.Struct, kind: type[T], *, timeout: float = 10.0
     ) -> dict[str, T | HsorchError]:
         """The same verb at every node at once; a node that fails gives its error instead of an answer."""
+        return self.ask_each(verb, dict.fromkeys(self.nodes, request), kind, timeout=timeout)
+
+    def ask_each(
+        self, verb: str, requests: Mapping[str, msgspec.Struct], kind: type[T], *, timeout: float = 10.0
+    ) -> dict[str, T | HsorchError]:
+        """As ask_all, with a request for each node."""
 
         def one(node: str) -> T | HsorchError:
             try:
-                return self.ask(node, verb, request, kind, timeout=timeout)
+                return self.ask(node, verb, requests[node], kind, timeout=timeout)
             except HsorchError as error:
                 return error
 
-        with ThreadPoolExecutor(len(self.nodes)) as pool:
-            return dict(zip(self.nodes, pool.map(one, self.nodes), strict=True))
+        with ThreadPoolExecutor(len(requests)) as pool:
+            return dict(zip(requests, pool.map(one, requests), strict=True))
 
 
 def look(pair: Pair) -> PairView:

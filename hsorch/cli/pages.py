@@ -21,11 +21,14 @@ class Page:
     todo: str
 
     @property
+    def sections(self) -> tuple[tuple[str, str], ...]:
+        """Heading and text, in order."""
+        return tuple(zip(SECTIONS, (self.happened, self.matters, self.todo), strict=True))
+
+    @property
     def markdown(self) -> str:
-        parts = zip(SECTIONS, (self.happened, self.matters, self.todo), strict=True)
-        return f"# {self.code}: {self.title}\n\n" + "\n\n".join(
-            f"## {name}\n\n{text}" for name, text in parts
-        )
+        parts = "\n\n".join(f"## {name}\n\n{text}" for name, text in self.sections)
+        return f"# {self.code}: {self.title}\n\n{parts}"
 
 
 def codes() -> tuple[str, ...]:

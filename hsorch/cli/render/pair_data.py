@@ -26,6 +26,25 @@ def status_json(view: PairView, *, indent: int | None = 2) -> str:
     return json.dumps(value, indent=indent, ensure_ascii=False)
 
 
+def explain_json(view: PairView) -> str:
+    """Per node: whether it is active, and every limit; then the events of both."""
+    nodes = {
+        node.name: _node(node)
+        if node.report is None
+        else {"active": node.name in view.active, "limits": plain(node.report.limits)}
+        for node in view.nodes
+    }
+    value = {
+        "format_version": FORMAT_VERSION,
+        "cluster": view.cluster,
+        "up": view.up,
+        "protected": view.protected,
+        "nodes": nodes,
+        "events": plain(view.events),
+    }
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
 def event_json(event: EventRecord) -> str:
     """One line."""
     return json.dumps(plain(event), ensure_ascii=False)
