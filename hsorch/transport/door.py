@@ -15,7 +15,7 @@ from hsorch.verbs import Reply
 
 RUNTIMES = "/var/lib/hsorch/runtime"
 SHELL_NOT_FOUND = (126, 127)
-REFUSALS = ("HS43", "HS7")
+REFUSALS = ("HS43", "HS609", "HS7")
 """Beginnings of the codes by which a node says no without having changed anything."""
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ def decode(node: str, verb: str, done: Completed, kind: type[T]) -> T:
             f"{node} gave no proper answer to {verb} (exit code {done.returncode})",
             hint="the runtime there may be of another version or damaged: hsorch apply installs it anew",
             detail=done.stderr.decode(errors="replace").strip()[-2000:] or str(error),
-            code="HS601",
+            code="HS506",
         ) from error
     raise failure(node, reply)
 

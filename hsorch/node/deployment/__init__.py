@@ -1,1 +1,1 @@
-"""The verbs by which a controller deploys a pair: facts, lock, membership, service. See hsorch.node.deploy."""
+"""Verbs by which a controller deploys a pair: facts, lock, membership, service. See hsorch.node.deploy."""

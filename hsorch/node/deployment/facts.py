@@ -44,7 +44,7 @@ def collect(paths: Paths) -> Facts:
 
 
 def key_fingerprint(paths: Paths) -> str:
-    """Tells two keys apart and reveals nothing of a random 256-bit key. Empty: none, or readable by others."""
+    """Tells two keys apart, reveals nothing of a random one. Empty: no key, or readable by others."""
     try:
         private = not paths.key.stat().st_mode & 0o077
         return hashlib.sha256(paths.key.read_bytes()).hexdigest()[:12] if private else ""

@@ -1,0 +1,126 @@
+"""Make a plan from a Spec and what was seen; keep it in a file; refuse it when the world has moved since."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from hsorch.errors import HsorchError, PlanStale
+from hsorch.manifest.impact import Impact
+from hsorch.plan import diff, graph, nodes, problems
+from hsorch.plan.model import FORMAT, NodeState, Plan
+from hsorch.plan.observe import Observation
+from hsorch.plan.runtime import Runtime
+from hsorch.spec import Spec, digest
+
+
+def make(
+    spec: Spec,
+    seen: Mapping[str, Observation],
+    runtime: Runtime,
+    *,
+    manifest: str = "cluster.yaml",
+    lab: bool = False,
+    owe_bring_in: bool = False,
+) -> Plan:
+    """Pure. lab: the lab is to be created first. owe_bring_in: an apply that stopped half way had still to do it."""
+    states = {name: nodes.node_state(observation) for name, observation in seen.items()}
+    wanted = nodes.needs(seen, runtime.name, digest(spec))
+    base = _newest(seen)
+    group_in = any(state.group_in for state in states.values())
+    items = [*nodes.node_items(seen, wanted, runtime.name), *diff.diff_specs(base, spec, group_in=group_in)]
+    outage = group_in and any(Impact[item.impact.upper()] >= Impact.OUTAGE for item in items)
+    first = base is None and spec.group.desired_state == "in"
+    bring_in = (first or owe_bring_in) and not group_in
+    steps = graph.build(
+        graph.Work(
+            nodes=tuple(node.name for node in spec.nodes),
+            needs=wanted,
+            active=_active(seen),
+            lab=lab,
+            outage=outage,
+            bring_in=bring_in,
+        )
+    )
+    revision = _revision(states, wanted)
+    return Plan(
+        cluster=spec.cluster,
+        manifest=manifest,
+        spec=msgspec.structs.replace(spec, revision=revision),
+        digest=digest(spec),
+        runtime=runtime.name,
+        observed=states,
+        drift=nodes.drift(seen, spec),
+        items=tuple(items),
+        problems=problems.find(seen, spec, runtime),
+        steps=steps,
+        brings_in=bring_in or outage,
+    )
+
+
+def save(plan: Plan, path: Path) -> None:
+    """Raises HsorchError HS411 when the file can't be written."""
+    try:
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(plan), indent=2) + b"\n")
+    except OSError as error:
+        raise HsorchError(
+            f"the plan can't be written to {path}: {error.strerror}",
+            hint="name a file in a folder that you may write",
+            code="HS411",
+        ) from error
+
+
+def load(path: Path) -> Plan:
+    """Raises HsorchError HS411 for what is no plan of this version."""
+    try:
+        plan = msgspec.json.decode(path.read_bytes(), type=Plan)
+    except (OSError, msgspec.DecodeError) as error:
+        raise HsorchError(
+            f"{path} is not a saved plan: {error}",
+            hint="make one with: hsorch plan --out FILE",
+            code="HS411",
+        ) from error
+    if plan.format_version.partition(".")[0] != FORMAT.partition(".")[0]:
+        raise HsorchError(
+            f"{path} has format {plan.format_version}, this hsorch reads {FORMAT}",
+            hint="make the plan anew with this hsorch",
+            code="HS411",
+        )
+    return plan
+
+
+def refuse_stale(plan: Plan, seen: Mapping[str, Observation], runtime: str) -> None:
+    """Raises PlanStale with what moved since the plan was made."""
+    moved = [] if plan.runtime == runtime else [f"hsorch itself: runtime {plan.runtime} -> {runtime}"]
+    for name, before in plan.observed.items():
+        now = nodes.node_state(seen[name]) if name in seen else NodeState(exists=False)
+        moved += _moves(name, before, now)
+    if moved:
+        raise PlanStale(
+            "the plan is stale: the pair is not as it was when the plan was made; nothing was changed",
+            hint=f"make a new one: hsorch plan {plan.manifest} --out FILE",
+            detail="\n".join(moved),
+        )
+
+
+def _moves(name: str, before: NodeState, now: NodeState) -> list[str]:
+    old, new = msgspec.structs.asdict(before), msgspec.structs.asdict(now)
+    return [f"{name}.{field}: {old[field]} -> {new[field]}" for field in old if old[field] != new[field]]
+
+
+def _newest(seen: Mapping[str, Observation]) -> Spec | None:
+    """The committed spec of the highest revision: what the last apply wanted of the pair."""
+    committed = [o.facts.spec for o in seen.values() if o.facts is not None and o.facts.spec is not None]
+    return max(committed, key=lambda spec: spec.revision, default=None)
+
+
+def _active(seen: Mapping[str, Observation]) -> str:
+    reports = [o.facts.agent for o in seen.values() if o.facts is not None and o.facts.agent is not None]
+    return next((report.active for report in reports if report.active), "")
+
+
+def _revision(states: Mapping[str, NodeState], wanted: Mapping[str, nodes.NodeNeeds]) -> int:
+    newest = max(state.revision for state in states.values())
+    return newest + 1 if any(need.commit for need in wanted.values()) else newest

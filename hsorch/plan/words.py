@@ -1,0 +1,106 @@
+"""A Spec in the manifest's own words: every setting with the address that a user reads and the pointer of the
+manifest key it comes from. Knows nothing of nodes or changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
+
+import msgspec
+
+from hsorch.spec import AnyResource, Ip, Probe, Process, Resource, Script, Service, Spec
+
+KINDS: dict[type[Resource], str] = {
+    Ip: "vip",
+    Service: "services",
+    Process: "processes",
+    Script: "scripts",
+    Probe: "probes",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One thing of the pair (a link, a resource, the policy ...) with its settings, in words.
+
+    title: what stands for the whole part when it comes or goes.
+    """
+
+    address: str
+    pointer: str
+    kind: str
+    title: str
+    settings: dict[str, str]
+
+
+def parts(spec: Spec) -> dict[str, Part]:
+    """By address, in the order of the manifest."""
+    return {part.address: part for part in _parts(spec)}
+
+
+def _parts(spec: Spec) -> Iterator[Part]:
+    for node in spec.nodes:
+        nics = ", ".join(f"{role} {nic.name} {nic.address}" for role, nic in node.nics.items())
+        settings = {"alias": node.alias} if node.alias else {}
+        settings |= {f"nics.{role}": f"{nic.name} {nic.address}" for role, nic in node.nics.items()}
+        yield Part(f"servers.{node.name}", f"/servers/{node.name}", "server", nics or "server", settings)
+    yield Part("preferred", "/preferred", "preferred", spec.preferred, {"": spec.preferred})
+    for link in spec.links:
+        settings = _settings(link, leave={"name"})
+        title = f"{link.nic} port {link.port} every {link.interval_ms}ms"
+        yield Part(f"links.{link.name}", f"/links/{link.name}", "link", title, settings)
+    witness = _settings(spec.witness)
+    kind = str(spec.witness.__struct_config__.tag)
+    yield Part("witness", "/witness", kind, " ".join([kind, *witness.values()]), witness)
+    for resource in spec.group.resources:
+        yield _resource(spec.group.name, resource)
+    group = _settings(spec.group, leave={"resources"})
+    yield Part(f"group.{spec.group.name}", "/group", "group", spec.group.name, group)
+    policy = _settings(spec.policy, leave={"isolation"})
+    policy |= {f"isolation.{k}": v for k, v in _settings(spec.policy.isolation).items()}
+    title = f"takeover {spec.policy.takeover}, lease {spec.policy.lease_ms}ms"
+    yield Part("policy", "/policy", "policy", title, policy)
+
+
+def _resource(group: str, resource: AnyResource) -> Part:
+    kind = KINDS[type(resource)]
+    settings = _settings(resource, leave={"name"})
+    pointer = f"/group/{kind}" if kind == "vip" else f"/group/{kind}/{_manifest_name(resource)}"
+    title = next(
+        (settings[key] for key in ("address", "unit", "argv", "start", "check") if key in settings), kind
+    )
+    return Part(f"group.{resource.name}", pointer, kind, title, settings)
+
+
+def _manifest_name(resource: AnyResource) -> str:
+    """A service is NT-NAME in a spec; the manifest knows it by its unit, all else by its name."""
+    return resource.unit if isinstance(resource, Service) else resource.name
+
+
+def _settings(value: msgspec.Struct, leave: Set[str] = frozenset()) -> dict[str, str]:
+    """Field → text; `lease_ms` 1500 becomes `lease` `1500ms`. Empty values are left out."""
+    found = {}
+    for field, content in msgspec.structs.asdict(value).items():
+        if field in leave or content in ("", (), {}, None):
+            continue
+        name = field.removesuffix("_ms")
+        found[name] = f"{content}ms" if field.endswith("_ms") else _text(content)
+    return found
+
+
+def _text(content: object) -> str:
+    match content:
+        case bool():
+            return str(content).lower()
+        case str() | int():
+            return str(content)
+        case tuple() | list():
+            return " ".join(_text(item) for item in content)
+        case dict():
+            return ", ".join(f"{key}={_text(value)}" for key, value in sorted(content.items()))
+        case msgspec.Struct():
+            tag = content.__struct_config__.tag
+            inner = " ".join(_settings(content).values())
+            return f"{tag} {inner}" if tag else inner
+        case _:
+            return repr(content)
