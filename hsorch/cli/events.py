@@ -20,22 +20,20 @@ FOLLOW_WAIT_MS = 1_000
 """How long a node holds a question open until something happens."""
 
 
-class Since(click.ParamType):
-    """A moment: `90s`, `15m`, `2h`, `3d` back from now, or RFC 3339. Becomes RFC 3339 in UTC."""
-
-    name = "TIME"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value[-1:] in UNITS and value[:-1].isdigit():
-            moment = datetime.now(UTC) - timedelta(seconds=int(value[:-1]) * UNITS[value[-1]])
-        else:
-            try:
-                moment = datetime.fromisoformat(value)
-            except ValueError:
-                self.fail(
-                    f"'{value}' is neither an age like 15m nor a time like 2026-01-31T08:00:00Z", param, ctx
-                )
-        return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+def _moment(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    """`90s`, `15m`, `2h`, `3d` back from now, or RFC 3339, becomes RFC 3339 in UTC."""
+    if not value:
+        return ""
+    if value[-1] in UNITS and value[:-1].isdigit():
+        moment = datetime.now(UTC) - timedelta(seconds=int(value[:-1]) * UNITS[value[-1]])
+    else:
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            raise click.BadParameter(
+                f"'{value}' is neither an age like 15m nor a time like 2026-01-31T08:00:00Z"
+            ) from None
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
 @click.command()
@@ -46,7 +44,7 @@ class Since(click.ParamType):
     "--severity", type=click.Choice(["info", "warning", "alarm"]), default="info", help="At least this."
 )
 @click.option("--kind", default="", help="Only records of this kind.")
-@click.option("--since", type=Since(), default="", help="An age (15m, 2h) or a time.")
+@click.option("--since", callback=_moment, metavar="TIME", default="", help="An age (15m, 2h) or a time.")
 @click.option("-n", "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most.")
 @click.pass_obj
 def events(

@@ -13,7 +13,7 @@ TELLING = ("warning", "alarm")
 
 
 def explain_text(view: PairView) -> str:
-    """The pair in one line; each node's chance to take over with all that is in its way; the telling events."""
+    """The pair in one line; each node's chance to take over, with all that is in its way; telling events."""
     sections = [one_line(view), *(_node(view, node) for node in view.nodes)]
     events = [event for event in view.events if event.code or event.severity in TELLING]
     if events:
