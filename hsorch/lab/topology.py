@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_address, ip_interface, ip_network
+from ipaddress import (
+    IPv4Interface,
+    IPv4Network,
+    IPv6Interface,
+    IPv6Network,
+    ip_address,
+    ip_interface,
+    ip_network,
+)
 from pathlib import PurePosixPath
 from typing import Literal
 from urllib.parse import urlsplit
@@ -29,6 +37,8 @@ class Bridge(msgspec.Struct, frozen=True, kw_only=True):
     """One switch. addresses: what it answers itself, as a router would (the isolation addresses)."""
 
     name: str
+    """The NIC role it carries, or `witness`."""
+    device: str
     networks: tuple[str, ...]
     addresses: tuple[str, ...] = ()
 
@@ -103,7 +113,9 @@ class _Wiring:
         """Address of a node's additional NIC, where the witness has a network of its own."""
         for node in spec.nodes:
             if node.name in ("client", "witness") or node.alias in ("client", "witness"):
-                raise _unfit(f"the server name {node.name} ({node.alias}) is taken by the lab", "rename the server")
+                raise _unfit(
+                    f"the server name {node.name} ({node.alias}) is taken by the lab", "rename the server"
+                )
             for role, nic in node.nics.items():
                 self._join(role, ip_interface(nic.address).network)
         for ip in self._vips():
@@ -116,9 +128,9 @@ class _Wiring:
 
     def bridges(self) -> Iterator[Bridge]:
         isolation = [ip_address(a) for a in self.spec.policy.isolation.addresses]
-        for name, networks in self.networks.items():
-            own = (f"{a}/{n.prefixlen}" for n in networks for a in isolation if a in n)
-            yield Bridge(name=name, networks=tuple(map(str, networks)), addresses=tuple(own))
+        for number, (name, networks) in enumerate(self.networks.items()):
+            own = tuple(f"{a}/{n.prefixlen}" for n in networks for a in isolation if a in n)
+            yield Bridge(name=name, device=f"br{number}", networks=tuple(map(str, networks)), addresses=own)
 
     def nodes(self) -> Iterator[Machine]:
         for index, node in enumerate(self.spec.nodes):
@@ -151,9 +163,13 @@ class _Wiring:
                 f"the witness {witness.url} is named by host name", "give its IP address: a lab has no DNS"
             ) from None
         if url.scheme != "http":
-            raise _unfit(f"the lab's witness speaks http, the manifest says {witness.url}", "use http:// in a lab")
+            raise _unfit(
+                f"the lab's witness speaks http, the manifest says {witness.url}", "use http:// in a lab"
+            )
         if address in self.used:
-            raise _unfit(f"{address} of the witness is in use by the pair itself", "give the witness its own address")
+            raise _unfit(
+                f"{address} of the witness is in use by the pair itself", "give the witness its own address"
+            )
         token_file = witness.token.file
         if not token_file or not PurePosixPath(token_file).is_relative_to(DURABLE[0]):
             raise _unfit(
@@ -169,7 +185,9 @@ class _Wiring:
     def witness_machine(self) -> Iterator[Machine]:
         if self.witness_at is not None:
             bridge, address = self.witness_at
-            yield Machine(name="witness", kind="witness", ports=(self._port(3, 0, bridge, "eth0", str(address)),))
+            yield Machine(
+                name="witness", kind="witness", ports=(self._port(3, 0, bridge, "eth0", str(address)),)
+            )
 
     def _place(self, address: object) -> None:
         for name, networks in self.networks.items():
