@@ -75,9 +75,7 @@ def _server(name: str, raw: Mapping[str, Any], folder: Path) -> Server:
         role: Nic(role=role, name=nic["name"], address=_interface(nic["address"]))
         for role, nic in raw["nics"].items()
     }
-    return Server(
-        name=name, alias=raw.get("alias", ""), connect=_connect(raw["connect"], folder), nics=nics
-    )
+    return Server(name=name, alias=raw.get("alias", ""), connect=_connect(raw["connect"], folder), nics=nics)
 
 
 def _connect(raw: Mapping[str, Any], folder: Path) -> Connect:

@@ -23,6 +23,7 @@ from hsorch.manifest.model import (
     Service,
     Vip,
 )
+from hsorch.manifest.source import Path_
 from hsorch.manifest.units import milliseconds
 from hsorch.spec import Check, CommandCheck, HttpCheck, TcpCheck
 
@@ -39,7 +40,7 @@ def service_resource(service: str) -> str:
 
 
 def _resources(raw: Mapping[str, Any]) -> Iterator[AnyResource]:
-    vips = [(("vip",), raw["vip"])] if "vip" in raw else []
+    vips: list[tuple[Path_, Any]] = [(("vip",), raw["vip"])] if "vip" in raw else []
     vips += [(("vips", index), vip) for index, vip in enumerate(raw.get("vips", []))]
     for index, (path, vip) in enumerate(vips):
         suffix = f"-{index + 1}" if index else ""
@@ -120,10 +121,10 @@ def _check(raw: Mapping[str, Any], vip: str) -> Check | None:
     )
 
 
-def _explicit(raw: Mapping[str, Any]) -> dict[tuple[str | int, ...], tuple[str, ...]]:
+def _explicit(raw: Mapping[str, Any]) -> dict[Path_, tuple[str, ...]]:
     """By place of the resource: the depends_on that is written there."""
-    found: dict[tuple[str | int, ...], tuple[str, ...]] = {}
-    places: list[tuple[tuple[str | int, ...], Any]] = [(("group", "vip"), raw.get("vip"))]
+    found: dict[Path_, tuple[str, ...]] = {}
+    places: list[tuple[Path_, Any]] = [(("group", "vip"), raw.get("vip"))]
     places += [(("group", "vips", i), vip) for i, vip in enumerate(raw.get("vips", []))]
     for family in ("scripts", "services", "processes", "probes"):
         places += [(("group", family, name), value) for name, value in raw.get(family, {}).items()]
@@ -134,7 +135,7 @@ def _explicit(raw: Mapping[str, Any]) -> dict[tuple[str | int, ...], tuple[str, 
 
 
 def _chained(
-    resources: list[AnyResource], explicit: Mapping[tuple[str | int, ...], tuple[str, ...]]
+    resources: list[AnyResource], explicit: Mapping[Path_, tuple[str, ...]]
 ) -> tuple[AnyResource, ...]:
     names = _spellings(resources)
     written = {
@@ -149,7 +150,7 @@ def _chained(
 
 
 def _spellings(resources: list[AnyResource]) -> dict[str, str]:
-    """A service may be named in depends_on by its own name too: `DSS Professional` for `NT-DSSProfessional`."""
+    """In depends_on a service may go by its own name too: `DSS Professional`."""
     names = {r.unit: r.name for r in resources if isinstance(r, Service)}
     return {**names, **{r.name: r.name for r in resources}}
 

@@ -25,7 +25,7 @@ class Severity(StrEnum):
 
 
 class Span(msgspec.Struct, frozen=True, order=True):
-    """A piece of a file. Lines and columns are 1-based, columns count Unicode characters, the end is exclusive."""
+    """A piece of a file. 1-based lines and columns (in Unicode characters); the end is exclusive."""
 
     file: str
     line: int
@@ -42,7 +42,7 @@ class Label(Value, frozen=True, kw_only=True):
 
 
 class Diagnostic(Value, frozen=True, kw_only=True):
-    """One fault (or advice). help: what would make it pass. fix: text that may replace the span, empty if none."""
+    """One fault or advice. help: what would make it pass. fix: text that may replace the span, if any."""
 
     code: str
     severity: Severity

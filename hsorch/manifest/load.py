@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hsorch.manifest.diagnostics import Diagnostic, Severity, Source, Value
+from hsorch.manifest import schema, source, variables
+from hsorch.manifest.build import build
+from hsorch.manifest.diagnostics import Diagnostic, Severity, Source, Value, ordered
 from hsorch.manifest.model import Cluster
+from hsorch.manifest.rules import RULES
+from hsorch.manifest.rules.table import Scene, run
 
 
 class Loaded(Value, frozen=True, kw_only=True):
@@ -21,6 +26,67 @@ class Loaded(Value, frozen=True, kw_only=True):
         return tuple(d for d in self.diagnostics if d.severity is Severity.ERROR)
 
 
-def load(path: Path, *, variables: Mapping[str, str] | None = None) -> Loaded:
-    """Read, check and understand one manifest. variables: values for `${name}`; they win over `vars:`."""
-    raise NotImplementedError
+def load(path: Path, *, var_files: Sequence[Path] = (), environ: Mapping[str, str] = os.environ) -> Loaded:
+    """Read, check and understand one manifest.
+
+    Variables come from `vars:` in it, from var_files (later ones win) and from HSORCH_VAR_name in environ.
+    """
+    data, unread = source.read(path, str(path))
+    if unread:
+        return _loaded(None, unread, [])
+    return load_bytes(data, str(path), folder=path.parent, var_files=var_files, environ=environ)
+
+
+def load_bytes(
+    data: bytes,
+    name: str,
+    *,
+    folder: Path,
+    var_files: Sequence[Path] = (),
+    environ: Mapping[str, str] = os.environ,
+) -> Loaded:
+    """Like load(), from bytes. name: shown in spans. folder: where relative paths start."""
+    document = source.parse(data, name)
+    faults, sources = list(document.faults), [document.source]
+    if document.root is None:
+        return _loaded(None, faults, sources)
+    known = variables.from_document(document, "vars")
+    for file in var_files:
+        values, problems, text = _read_variables(file)
+        known.update(values)
+        faults += problems
+        sources.append(text)
+    from_environment, shown = variables.from_environment(environ)
+    known.update(from_environment)
+    result = variables.substitute(document, known)
+    faults += result.faults
+    sources += shown.values()
+    cluster, found = _understand(result.document, folder)
+    faults += [variables.with_origins(fault, result.origins) for fault in found]
+    return _loaded(cluster, faults, sources)
+
+
+def _understand(document: source.Document, folder: Path) -> tuple[Cluster, list[Diagnostic]]:
+    data = document.data
+    faults, broken = schema.check(document)
+    cluster = build(data, broken, folder)
+    scene = Scene(cluster=cluster, document=document, data=data)
+    return cluster, [*faults, *run(RULES, scene, broken)]
+
+
+def _read_variables(file: Path) -> tuple[dict[str, variables.Variable], list[Diagnostic], Source]:
+    name = str(file)
+    data, problems = source.read(file, name)
+    if problems:
+        return {}, problems, Source(name=name, text="")
+    document = source.parse(data, name)
+    return variables.from_document(document), list(document.faults), document.source
+
+
+def _loaded(cluster: Cluster | None, faults: list[Diagnostic], sources: list[Source]) -> Loaded:
+    failed = any(fault.severity is Severity.ERROR for fault in faults)
+    return Loaded(
+        cluster=None if failed else cluster,
+        diagnostics=ordered(faults),
+        sources={source.name: source for source in sources},
+    )

@@ -1,7 +1,7 @@
 """What a manifest means: the frozen Cluster that all later stages read.
 
-Durations are whole milliseconds, addresses are ipaddress interfaces, defaults are filled in. What is the same on
-the wire (witness, checks, secrets) is taken from hsorch.spec. Nothing in here checks anything: see rules/.
+Durations are whole milliseconds, addresses are ipaddress interfaces, defaults are filled in. What is the same
+on the wire (witness, checks, secrets) is taken from hsorch.spec. Nothing in here checks anything: see rules/.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class LocalConnect(Value, frozen=True, kw_only=True, tag="local"):
 
 
 class SshConnect(Value, frozen=True, kw_only=True, tag="ssh"):
-    """key, known_hosts: paths on the controller; relative ones are already joined to the manifest's folder."""
+    """key, known_hosts: paths on the controller, joined to the manifest's folder where relative."""
 
     host: str
     port: int = 22

@@ -133,7 +133,7 @@ def parse(data: bytes, name: str) -> Document:
         composer.faults.append(_syntax_fault(error, source, start))
     except yaml.YAMLError as error:
         composer.faults.append(_error("HS103", f"not YAML: {error}", start, "remove the character"))
-    except _GiveUp:
+    except _LimitError:
         return Document(source=source, root=None, faults=tuple(composer.faults))
     root = composer.root
     if not isinstance(root, Mapping):
@@ -154,7 +154,7 @@ def plain(node: Node) -> Any:
     return node.value if isinstance(node, Scalar) else None
 
 
-class _GiveUp(Exception):
+class _LimitError(Exception):
     """A limit was passed: going on would only cost time."""
 
 
@@ -199,7 +199,7 @@ class _Composer:
         self._documents += 1
         if self._documents > 1:
             self._fault("HS112", "a second document begins here", self._span(event), "one file, one manifest")
-            raise _GiveUp
+            raise _LimitError
 
     def _scalar(self, event: Any) -> None:
         span = self._span(event)
@@ -217,7 +217,7 @@ class _Composer:
         self._no_tag(event, span)
         if len(self._stack) >= MAX_DEPTH:
             self._fault("HS105", f"nested deeper than {MAX_DEPTH} levels", span, "a manifest needs about six")
-            raise _GiveUp
+            raise _LimitError
         self._stack.append(_Frame(is_map=isinstance(event, yaml.MappingStartEvent), event=event))
 
     def _close(self, event: Any) -> None:
@@ -251,10 +251,10 @@ class _Composer:
         if self._aliased > MAX_ALIASED_NODES:
             message = f"aliases expand to more than {MAX_ALIASED_NODES:,} values"
             self._fault("HS109", message, span, "write the values out; a manifest needs few aliases")
-            raise _GiveUp
+            raise _LimitError
         if len(self._stack) + target.height > MAX_DEPTH:
             self._fault("HS105", f"nested deeper than {MAX_DEPTH} levels", span, "write the value out here")
-            raise _GiveUp
+            raise _LimitError
         self._add(msgspec.structs.replace(target, span=span, alias=event.anchor, anchor=""))
 
     def _add(self, node: Node) -> None:
@@ -276,7 +276,9 @@ class _Composer:
     def _key(self, node: Node, frame: _Frame) -> Scalar:
         frame.bad_key = True
         if not isinstance(node, Scalar) or node.alias or (not node.style and node.text in ("", "~")):
-            self._fault("HS107", "a key must be text", node.span, "write a word, or a quoted text, as the key")
+            self._fault(
+                "HS107", "a key must be text", node.span, "write a word, or a quoted text, as the key"
+            )
             return Scalar(span=node.span, value="", text="")
         if node.text == "<<" and not node.style:
             advice = "repeat the keys here; merge keys are not part of YAML 1.2"
@@ -347,7 +349,9 @@ def _syntax_fault(error: yaml.MarkedYAMLError, source: Source, start: Span) -> D
     if "\t" in line[: span.column]:
         advice = "indent with spaces: YAML forbids tabs"
     else:
-        advice = "check indentation and brackets, and quote texts that hold `: `, ` #`, `{`, `[`, `&`, `*`, `%` or `@`"
+        advice = (
+            "check indentation and brackets, and quote texts with `: `, ` #`, `{`, `[`, `&`, `*`, `%` or `@`"
+        )
     return _error("HS103", f"not YAML: {error.problem or error.context or 'unreadable'}", span, advice)
 
 

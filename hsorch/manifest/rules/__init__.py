@@ -1,0 +1,18 @@
+"""Semantic rules: one family per file, all listed here."""
+
+from __future__ import annotations
+
+from hsorch.manifest.rules import addresses, group, links, policy, release, secrets, servers, timing, witness
+from hsorch.manifest.rules.table import Rule
+
+RULES: tuple[Rule, ...] = (
+    *servers.RULES,
+    *addresses.RULES,
+    *links.RULES,
+    *timing.RULES,
+    *witness.RULES,
+    *group.RULES,
+    *policy.RULES,
+    *secrets.RULES,
+    *release.RULES,
+)
