@@ -100,6 +100,13 @@ class PartlyApplied(HsorchError):
     exit_code = ExitCode.PARTIAL
 
 
+class Interrupted(HsorchError):
+    """Stopped by the user at a safe point; what is done stays done."""
+
+    code = "HS421"
+    exit_code = ExitCode.INTERRUPTED
+
+
 class LabError(HsorchError):
     """The embedded lab could not do what was asked."""
 
