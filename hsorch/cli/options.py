@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,11 +41,19 @@ def manifests_argument(function: F) -> F:
     )(function)
 
 
+class _Format(click.Option):
+    """Python's name for it ends in `_`; the name of its environment variable must not."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        return os.environ.get(f"{ctx.auto_envvar_prefix}_FORMAT") or None
+
+
 def format_option(*formats: str, default: str = "text") -> Callable[[F], F]:
     """`--format` as `format_: str`."""
     return click.option(
         "--format",
         "format_",
+        cls=_Format,
         type=click.Choice(formats),
         default=default,
         show_default=True,
