@@ -15,6 +15,7 @@ from hsorch.spec import Process
 _SETTLE_S = 0.02
 """A program that ends within this time (bad option, port in use) fails its start, not the first check."""
 _LOOK_AGAIN_S = 0.005
+_LOOK_AGAIN_AT_MOST_S = 0.05
 
 
 class ProcessKind:
@@ -40,28 +41,21 @@ class ProcessKind:
         return Note(detail)
 
     def stop(self, call: Call, resource: Process) -> Note:
-        """TERM to its session, then wait; what does not end is reported and left to kill."""
-        record, processes = call.record, call.system.processes
-        known = [record.running] if record and record.running else []
-        for running in known:
-            processes.terminate(running)
+        """TERM to all of it, then wait for all of it; what does not end is reported and left to kill."""
+        known, processes, pause = _known(call), call.system.processes, _LOOK_AGAIN_S
+        processes.terminate(call.mark, known)
         while left := processes.members(call.mark, known):
-            if known and not processes.alive(known[0]):
-                # The program is gone; what it left behind has no one to ask.
-                processes.kill(call.mark, known, call.deadline)
-                continue
-            if call.deadline.left() <= _LOOK_AGAIN_S:
-                raise call.ran_out(f"process {', '.join(map(str, sorted(left)))}")
-            time.sleep(_LOOK_AGAIN_S)
+            if call.deadline.left() <= pause:
+                raise call.ran_out(_names(left))
+            time.sleep(pause)
+            pause = min(pause * 1.5, _LOOK_AGAIN_AT_MOST_S)
         call.records.drop(call.name)
         return Note("ended")
 
     def kill(self, call: Call, resource: Process) -> Note:
-        record = call.record
-        known = [record.running] if record and record.running else []
-        left = call.system.processes.kill(call.mark, known, call.deadline)
+        left = call.system.processes.kill(call.mark, _known(call), call.deadline)
         if left:
-            raise call.ran_out(f"process {', '.join(map(str, sorted(left)))}, even killed,")
+            raise call.ran_out(f"{_names(left)}, even killed,")
         call.records.drop(call.name)
         return Note("no process left")
 
@@ -91,11 +85,17 @@ def _spawn(call: Call, resource: Process) -> Running:
     return running
 
 
-def _running(call: Call) -> Running | None:
+def _known(call: Call) -> list[Running]:
     record = call.record
-    if record is None or record.running is None:
-        return None
-    return record.running if call.system.processes.alive(record.running) else None
+    return [record.running] if record is not None and record.running is not None else []
+
+
+def _running(call: Call) -> Running | None:
+    return next((r for r in _known(call) if call.system.processes.alive(r)), None)
+
+
+def _names(left: dict[int, str]) -> str:
+    return ", ".join(f"process {pid} ({command})" for pid, command in sorted(left.items()))
 
 
 def _must_live(call: Call, running: Running) -> None:

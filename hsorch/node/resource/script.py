@@ -22,7 +22,10 @@ class ScriptKind:
         return _run(call, resource, resource.start, "start")
 
     def stop(self, call: Call, resource: Script) -> Note:
-        note = _run(call, resource, resource.stop, "stop") if resource.stop else Note("no stop script")
+        """Without a stop script, what the start script left running is ended instead."""
+        if not resource.stop:
+            return self.kill(call, resource)
+        note = _run(call, resource, resource.stop, "stop")
         call.records.drop(call.name)
         return note
 
@@ -30,7 +33,8 @@ class ScriptKind:
         """End what its scripts left running. The stop script is not run: it may be what hangs."""
         left = call.system.processes.kill(call.mark, [], call.deadline)
         if left:
-            raise call.ran_out(f"process {', '.join(map(str, sorted(left)))}, even killed,")
+            names = ", ".join(f"process {pid} ({command})" for pid, command in sorted(left.items()))
+            raise call.ran_out(f"{names}, even killed,")
         call.records.drop(call.name)
         return Note("no process left")
 

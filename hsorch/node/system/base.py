@@ -159,8 +159,8 @@ class Processes(Protocol):
 
     def alive(self, running: Running) -> bool: ...
 
-    def terminate(self, running: Running) -> None:
-        """Ask its whole session to end; no wait."""
+    def terminate(self, mark: str, known: Iterable[Running]) -> None:
+        """Ask all of them to end; no wait."""
 
     def members(self, mark: str, known: Iterable[Running]) -> dict[int, str]:
         """All live processes below a mark or a known process: pid → command name."""

@@ -9,7 +9,10 @@ import ipaddress
 import select
 import socket
 import struct
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from hsorch.errors import NodeError
 
@@ -31,7 +34,7 @@ class LinuxNeighbours:
             question = _question(own, wanted)
             ends = time.monotonic() + window_s
             for n in range(_PROBES):
-                _send(channel, question, nic)
+                channel.send(question)
                 until = ends - window_s * (_PROBES - 1 - n) / _PROBES
                 holder = _await(channel, wanted, own, until)
                 if holder:
@@ -43,7 +46,7 @@ class LinuxNeighbours:
         with _channel(nic, 0) as channel:
             own = bytes.fromhex(mac.replace(":", "")) if mac else channel.getsockname()[4]
             for frame in announcements(own, mine):
-                _send(channel, frame, nic)
+                channel.send(frame)
 
 
 def announcements(own: bytes, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> list[bytes]:
@@ -131,28 +134,20 @@ def _await(
     return ""
 
 
-def _channel(nic: str, protocol: int) -> socket.socket:
-    channel = socket.socket(
-        socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, socket.htons(protocol)
-    )
+@contextmanager
+def _channel(nic: str, protocol: int) -> Iterator[socket.socket]:
+    """protocol 0: only to send. Raises NodeError HS652."""
+    # Made without a protocol, bound with it: a socket that listens before it is bound waits for the kernel.
+    channel = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, 0)
     try:
         channel.bind((nic, protocol))
+        yield channel
     except OSError as error:
-        channel.close()
-        raise _unsent(nic, error) from error
-    return channel
-
-
-def _send(channel: socket.socket, frame: bytes, nic: str) -> None:
-    try:
-        channel.send(frame)
-    except OSError as error:
-        raise _unsent(nic, error) from error
-
-
-def _unsent(nic: str, error: OSError) -> NodeError:
-    return NodeError(
-        f"nothing can be sent through {nic}: {error.strerror}",
-        hint="the NIC must exist and be up, and the agent needs CAP_NET_RAW",
-        code="HS652",
-    )
+        raise NodeError(
+            f"nothing can be sent through {nic}: {error.strerror}",
+            hint="the NIC must exist and be up, and the agent needs CAP_NET_RAW",
+            code="HS652",
+        ) from error
+    finally:
+        # Closing waits about 15 ms for the kernel to forget the socket; a takeover does not have to.
+        threading.Thread(target=channel.close, daemon=True).start()

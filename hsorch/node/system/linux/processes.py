@@ -70,9 +70,9 @@ class LinuxProcesses:
             self._reap()
         return proctable.alive(running)
 
-    def terminate(self, running: Running) -> None:
-        if proctable.alive(running):
-            _signal_session(running.pid, signal.SIGTERM)
+    def terminate(self, mark: str, known: Iterable[Running]) -> None:
+        for found in self._belonging(mark, list(known)).values():
+            _signal(found, signal.SIGTERM)
 
     def members(self, mark: str, known: Iterable[Running]) -> dict[int, str]:
         return {pid: e.command for pid, e in self._belonging(mark, list(known)).items()}
