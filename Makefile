@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint types bench docs clean
+.PHONY: help setup demo test unit lab lint types bench docs clean
 
 help:  ## list the habits
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -19,13 +19,19 @@ setup: .venv/.ready  ## make .venv/bin/hsorch
 	@echo 'ready: .venv/bin/hsorch'
 
 demo: setup  ## a pair on the embedded lab: apply, crash the active node, watch the takeover
-	@$(BIN)/hsorch lab demo
+	@$(BIN)/python examples/lab/demo.py
 
-test: setup lint types  ## run all tests
+test: setup lint types  ## run all tests; those in the lab need root or user namespaces
 	@$(BIN)/pytest
 
+unit: setup  ## run the tests that need no lab, two at a time
+	@$(BIN)/pytest -m 'not lab' -n 2
+
+lab: setup  ## run the tests on real processes in network namespaces
+	@$(BIN)/pytest -m lab
+
 lint: setup  ## ruff and the layers
-	@$(BIN)/ruff check --quiet hsorch tests
+	@$(BIN)/ruff check --quiet hsorch tests docs examples
 	@$(BIN)/lint-imports
 
 types: setup  ## mypy, strict
@@ -33,6 +39,9 @@ types: setup  ## mypy, strict
 
 bench: setup  ## side-by-side figures against real peers (docs/benchmarks.md)
 	@$(BIN)/python -m tests.bench
+
+docs: setup  ## write the generated pages of docs/reference
+	@$(BIN)/python docs/generate.py
 
 clean:  ## remove what setup made
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -53,8 +53,8 @@ def manifest_page(schema: Schema) -> str:
     lines = [
         HEAD.format(source="schemas/cluster.schema.json") + "# The manifest: every key\n",
         "Durations carry a unit (`200ms`, `5s`, `1h`), sizes too (`5GiB`). Secrets are references.",
-        "**Impact** is what a change of the key costs on a running pair: `live` nothing, `restart` something on",
-        "a node restarts, `outage` the group must be out, `overwrite` data of a node is replaced.",
+        "**Impact** is what a change of a key costs on a running pair: `live` nothing, `restart` something",
+        "on a node restarts, `outage` the group must be out, `overwrite` data of a node is replaced.",
         "An editor that knows JSON Schema completes and checks the manifest with this first line:",
         "`# yaml-language-server: $schema=schemas/cluster.schema.json`\n",
         *_section("Top level", schema, level=2),
