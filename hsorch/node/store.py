@@ -46,7 +46,9 @@ class Store:
             return Loaded(unseal(self._state.read_bytes()))
         except FileNotFoundError:
             if self._incarnation.exists():
-                return Loaded(None, forgotten=True, detail=f"{self._state} is gone, though this node ran before")
+                return Loaded(
+                    None, forgotten=True, detail=f"{self._state} is gone, though this node ran before"
+                )
             return Loaded(None)
         except (OSError, ValueError) as error:
             return Loaded(None, forgotten=True, detail=f"{self._state} cannot be used: {error}")

@@ -31,6 +31,7 @@ class _End:
         self.sealer = sealer
         self.stats = LinkStats()
         self.told: dict[Reason, int] = {}
+        self.port_told = False
 
     def up(self, now: int) -> bool:
         return 0 <= self.stats.age_ms(now) <= self.patience_ms
@@ -56,9 +57,12 @@ class Links:
         """Open sockets by link name."""
         return {n: e.socket.descriptor for n, e in self._ends.items() if e.socket.descriptor >= 0}
 
-    def taken_ports(self) -> list[Ends]:
-        """Links whose port another program holds."""
-        return [end.socket.ends for end in self._ends.values() if end.socket.port_taken]
+    def newly_taken_ports(self) -> Iterator[Ends]:
+        """Links whose port another program holds, each told once until it is free again."""
+        for end in self._ends.values():
+            if end.socket.port_taken and not end.port_told:
+                yield end.socket.ends
+            end.port_told = end.socket.port_taken
 
     def send(self, beat: Beat, names: tuple[str, ...], clock: Callable[[], int]) -> None:
         """On the named links, or on all."""

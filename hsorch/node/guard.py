@@ -1,0 +1,229 @@
+"""The watchdog process: parent of the agent, one thread, nothing that blocks except fencing itself.
+
+    python3 -m hsorch.node guard CLUSTER [--replace]
+
+It fences when the instant in the shared page (watch.py) passes unrenewed, because then the agent is dead,
+frozen or starved and the peer may act soon. It restarts a dead agent at once, and slows down and fences when
+the agent dies again and again. It decides nothing about roles. The agent watches the guard in turn: with
+--replace a new guard ends the old, frozen one and takes over its agent.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+from collections import deque
+
+from hsorch.errors import HsorchError, NodeError
+from hsorch.node import clock, enrolment
+from hsorch.node.notify import ServiceManager
+from hsorch.node.paths import Paths
+from hsorch.node.resource.fence import fence
+from hsorch.node.system import system
+from hsorch.node.system.host import Lock, Watched, host
+from hsorch.node.watch import Watch
+from hsorch.spec import Spec
+
+TICK_NS = 250 * clock.MILLISECOND
+"""The guard shows that it is alive at least this often."""
+AGENT_SILENT_NS = 5 * clock.SECOND
+"""An unarmed agent that shows no life for so long is frozen: it is killed and started again."""
+LOOP_WINDOW_NS = 60 * clock.SECOND
+LOOP_DEATHS = 5
+"""More deaths than this within the window are a crash loop."""
+LONGEST_PAUSE_NS = 30 * clock.SECOND
+FENCE_TRIES = 5
+REPLACE_TRIES = 50
+KILLED_WITHIN_S = 0.1
+PRIORITY = 20
+
+
+class Guard:
+    """One cluster's watchdog. `run` returns the exit code."""
+
+    def __init__(self, paths: Paths, lock: Lock) -> None:
+        self._paths = paths
+        self._lock = lock
+        self._system = system()
+        self._host = host()
+        self._me = enrolment.identity(paths).node
+        self._watch = Watch(paths.watch, self._system.boot_id())
+        self._agent: Watched | None = None
+        self._deaths: deque[int] = deque(maxlen=LOOP_DEATHS + 1)
+        self._start_at = 0
+        self._pause = 0
+        self._because = "start"
+        self._stopping = False
+        self._signals, signal_end = socket.socketpair()
+        signal_end.setblocking(False)
+        self._signal_end = signal_end
+        self._manager = ServiceManager()
+
+    def run(self) -> int:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop)
+        signal.set_wakeup_fd(self._signal_end.fileno(), warn_on_full_buffer=False)
+        self._adopt()
+        while not (self._stopping and self._agent is None):
+            self._step(clock.now())
+            self._sleep()
+        self._manager.stopping()
+        return 0
+
+    # ------------------------------------------------------------------ one turn
+
+    def _step(self, now: int) -> None:
+        self._watch.guard_alive = now
+        self._manager.alive(now)
+        if self._agent is not None and self._agent.ended():
+            self._on_death(now)
+        if 0 < self._watch.until <= now:
+            self._fire("the lease ran out and the agent did not act")
+        elif self._agent is not None and self._watch.agent_alive + AGENT_SILENT_NS < now:
+            self._end_agent("it was frozen")
+        if self._agent is None and not self._stopping and now >= self._start_at:
+            self._start(now)
+
+    def _sleep(self) -> None:
+        now = clock.now()
+        wake = now + TICK_NS
+        if self._watch.until:
+            wake = min(wake, self._watch.until)
+        if self._agent is None:
+            wake = min(wake, self._start_at)
+        poll = select.poll()
+        poll.register(self._signals, select.POLLIN)
+        if self._agent is not None:
+            poll.register(self._agent.fileno(), select.POLLIN)
+        poll.poll(max(0, -(-(wake - now) // clock.MILLISECOND)))
+        # The byte of a signal: the handler has run by now.
+        if select.select([self._signals], [], [], 0)[0]:
+            self._signals.recv(64)
+
+    # ----------------------------------------------------------------- the agent
+
+    def _adopt(self) -> None:
+        """An agent that outlived an earlier guard goes on under this one."""
+        pid = self._host.locked_by(self._paths.agent_pid)
+        self._agent = self._host.watch(pid) if pid else None
+        self._watch.agent_alive = clock.now()
+        if self._agent is not None:
+            self._manager.ready()
+
+    def _start(self, now: int) -> None:
+        command = [sys.executable, "-m", "hsorch.node", "agent", self._paths.cluster, self._because]
+        self._watch.agent_alive = now
+        self._agent = self._host.spawn(command)
+        self._manager.ready()
+
+    def _on_death(self, now: int) -> None:
+        assert self._agent is not None
+        code = self._agent.exit_code()
+        self._agent.close()
+        self._agent = None
+        if self._stopping:
+            if code != 0:
+                self._fire(f"the agent ended with {code} while stopping")
+            return
+        if code == 0:
+            self._stopping = True
+            return
+        self._because = f"the agent ended with {code}"
+        self._deaths.append(now)
+        if len(self._deaths) > LOOP_DEATHS and now - self._deaths[0] < LOOP_WINDOW_NS:
+            self._pause = min(LONGEST_PAUSE_NS, max(clock.SECOND, 2 * self._pause))
+            self._start_at = now + self._pause
+            self._because = f"the agent died {LOOP_DEATHS + 1} times within a minute"
+            if self._watch.until:
+                self._fire(self._because)
+        else:
+            self._pause = 0
+
+    def _end_agent(self, why: str) -> None:
+        assert self._agent is not None
+        self._agent.kill()
+        self._agent.wait(KILLED_WITHIN_S)
+        self._say(f"agent {self._agent.pid} killed: {why}")
+
+    # ------------------------------------------------------------------- fencing
+
+    def _fire(self, reason: str) -> None:
+        """End the agent, so that nothing starts behind our back, then every effect of the group."""
+        if self._agent is not None and not self._agent.ended():
+            self._end_agent(reason)
+        self._because = f"fenced by the guard: {reason}"
+        for _ in range(FENCE_TRIES):
+            spec = self._spec()
+            verified, detail = fence(
+                cluster=self._paths.cluster,
+                me=self._me,
+                directory=self._paths.resources,
+                system=self._system,
+                spec=spec,
+                limit_s=(spec.policy.fence_ms if spec else 1000) / 1000,
+                reason=reason,
+            )
+            self._say(f"fenced ({reason}): {detail}")
+            if verified:
+                break
+            self._because = f"the guard could not verify its fencing: {detail}"
+        self._watch.fences += 1
+        self._watch.until = 0
+
+    def _spec(self) -> Spec | None:
+        """The spec adds names to what the records say; without it the records must do."""
+        try:
+            return enrolment.spec(self._paths)
+        except NodeError as error:
+            self._say(error.message)
+            return None
+
+    # ------------------------------------------------------------------ the rest
+
+    def _on_stop(self, _number: int, _frame: object) -> None:
+        self._stopping = True
+        if self._agent is not None:
+            self._agent.terminate()
+
+    def _say(self, text: str) -> None:
+        """To standard error: journal or runtime.log. The agent's next start puts it in the event log."""
+        sys.stderr.write(f"{clock.utc_text(clock.wall())} guard[{os.getpid()}] {text}\n")
+        sys.stderr.flush()
+
+
+def main(argv: list[str]) -> int:
+    if not argv or argv[1:] not in ([], ["--replace"]):
+        sys.stderr.write("usage: hsorch.node guard CLUSTER [--replace]\n")
+        return 64
+    try:
+        paths = Paths(argv[0])
+        paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = _take_over(paths, replace=len(argv) == 2)
+        guard = Guard(paths, lock)
+        host().favour(PRIORITY)
+        return guard.run()
+    except HsorchError as error:
+        sys.stderr.write(f"{error.code}: {error.message}\nhint: {error.hint}\n")
+        return int(error.exit_code)
+
+
+def _take_over(paths: Paths, *, replace: bool) -> Lock:
+    """The guard's pid file. Raises NodeError HS604 when another guard has it and is not to be replaced."""
+    machine = host()
+    for _ in range(REPLACE_TRIES if replace else 1):
+        lock = machine.lock(paths.guard_pid)
+        if lock is not None:
+            return lock
+        other = machine.watch(machine.locked_by(paths.guard_pid))
+        if replace and other is not None:
+            ServiceManager().main_process(os.getpid())
+            other.kill()
+            other.wait(KILLED_WITHIN_S)
+    raise NodeError(
+        f"a guard of cluster {paths.cluster} runs already (pid {machine.locked_by(paths.guard_pid)})",
+        hint=f"stop it first, or replace it: hsorch.node guard {paths.cluster} --replace",
+        code="HS604",
+    )

@@ -1,0 +1,68 @@
+"""The agent's only event loop: descriptors, answers from worker threads, and one deadline.
+
+A few lines over `selectors` instead of asyncio: one deadline is all the core needs, and an idle agent wakes
+only for a frame or a tick.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Loop(Generic[T]):
+    """T: what worker threads post. Only `post` may be called from another thread (or a signal handler)."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._posted: SimpleQueue[T] = SimpleQueue()
+        self._wake, self._waker = socket.socketpair()
+        self._wake.setblocking(False)
+        self._waker.setblocking(False)
+        self.watch(self._wake.fileno(), self._drain)
+
+    def watch(self, descriptor: int, ready: Callable[[], None]) -> None:
+        """Replaces an earlier watch of a descriptor that was closed and given out again."""
+        self.unwatch(descriptor)
+        self._selector.register(descriptor, selectors.EVENT_READ, ready)
+
+    def unwatch(self, descriptor: int) -> None:
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(descriptor)
+
+    def post(self, item: T) -> None:
+        self._posted.put(item)
+        # A full pipe means that the loop is being woken already.
+        with contextlib.suppress(BlockingIOError):
+            self._waker.send(b"\0")
+
+    def work(self, name: str, job: Callable[[], T]) -> None:
+        """Run job in a thread of its own and post what it returns. job must not raise."""
+        threading.Thread(target=lambda: self.post(job()), name=name, daemon=True).start()
+
+    def wait(self, seconds: float) -> list[T]:
+        """Serve what is ready, at the latest after `seconds`; returns what was posted."""
+        for key, _ in self._selector.select(max(0.0, seconds)):
+            key.data()
+        posted: list[T] = []
+        with contextlib.suppress(Empty):
+            while True:
+                posted.append(self._posted.get_nowait())
+        return posted
+
+    def close(self) -> None:
+        self._selector.close()
+        self._wake.close()
+        self._waker.close()
+
+    def _drain(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._wake.recv(4096):
+                pass
