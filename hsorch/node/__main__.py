@@ -1,30 +1,38 @@
 """Entry of the node side: `python3 -m hsorch.node VERB`, JSON on stdin, one Reply on stdout.
 
-Needs nothing but the standard library and msgspec.
+Needs nothing but the standard library and msgspec. Guard and agent do not import the verbs: they live long
+and must stay small.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from hsorch.errors import HsorchError
-from hsorch.node import deploy, operate, run
+from hsorch.node import run
 from hsorch.verbs import Reply
 
-VERBS = {**deploy.VERBS, **operate.VERBS}
-"""verb → function(stdin bytes) -> msgspec-encodable data; raises HsorchError."""
+
+def verbs() -> dict[str, Callable[[bytes], Any]]:
+    """verb → function(stdin bytes) -> msgspec-encodable data; raises HsorchError."""
+    from hsorch.node import deploy, operate
+
+    return {**deploy.VERBS, **operate.VERBS}
 
 
 def main(argv: list[str]) -> int:
     if len(argv) >= 2 and argv[1] in run.PROCESSES:
         return run.PROCESSES[argv[1]](argv[2:])
-    if len(argv) != 2 or argv[1] not in VERBS:
-        sys.stderr.write(f"usage: hsorch.node {'|'.join([*VERBS, *run.PROCESSES])}\n")
+    table = verbs()
+    if len(argv) != 2 or argv[1] not in table:
+        sys.stderr.write(f"usage: hsorch.node {'|'.join([*table, *run.PROCESSES])}\n")
         return 64
     try:
-        data = VERBS[argv[1]](sys.stdin.buffer.read())
+        data = table[argv[1]](sys.stdin.buffer.read())
         reply = Reply(ok=True, data=msgspec.Raw(msgspec.json.encode(data)))
     except HsorchError as error:
         reply = Reply(
