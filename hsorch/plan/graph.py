@@ -28,6 +28,13 @@ class Work:
     lab: bool = False
     outage: bool = False
     bring_in: bool = False
+    unfinished: bool = False
+    """An apply that stopped left its locks: at least look and unlock."""
+
+    @property
+    def any(self) -> bool:
+        needed = any(need.any for need in self.needs.values())
+        return needed or self.lab or self.bring_in or self.unfinished
 
 
 @dataclass
@@ -47,7 +54,7 @@ class _Steps:
 
 def build(work: Work) -> tuple[Step, ...]:
     """Steps in the order of `sort`. Empty when there is nothing to do."""
-    if not (work.lab or work.bring_in or any(need.any for need in work.needs.values())):
+    if not work.any:
         return ()
     steps = _Steps()
     if work.lab:

@@ -50,7 +50,7 @@ def _needs_of(facts: Facts | None, runtime: str, odd_keys: bool, commit: bool) -
         enroll=enroll,
         commit=commit,
         start=facts.service != "running",
-        restart=facts.service == "running" and (install or enroll or facts.agent is None),
+        restart=facts.service == "running" and (enroll or facts.agent is None or facts.running != runtime),
     )
 
 

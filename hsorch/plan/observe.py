@@ -23,7 +23,13 @@ if facts=$(printf %s "$query" | "$runtime" facts 2>/dev/null); then printf %s "$
 for python in "$@"; do "$python" -I -c "$want" 2>/dev/null && exec "$python" -I -; done
 exec python3 -I -
 """
-"""With a sound runtime: its own facts. Without: the probe's source (stdin) in the Python the bundle is for."""
+"""With a sound runtime: its own facts. Without: the probe (stdin) in the Python that the bundle is for."""
+
+_RUN = """
+want=$1 source=$2 pythons=$3; shift 3
+for python in $pythons; do "$python" -I -c "$want" 2>/dev/null && exec "$python" -I -c "$source" "$@"; done
+echo "none of these is the Python that is needed: $pythons" >&2; exit 127
+"""
 
 LOOK_LIMIT_S = 20.0
 
@@ -64,9 +70,21 @@ def look(transport: Transport, node: str, cluster: str) -> Facts:
 
 def look_argv(cluster: str) -> list[str]:
     query = msgspec.json.encode(FactsQuery(cluster=cluster)).decode()
-    want = f"import sys; sys.exit(sys.version_info[:2] != {tuple(sys.version_info[:2])})"
-    candidates = [_python(), "python3", os.path.realpath(sys.executable)]
-    return ["sh", "-c", _LOOK, "look", f"{door.RUNTIMES}/current/hsorch-node", query, want, *candidates]
+    runtime = f"{door.RUNTIMES}/current/hsorch-node"
+    return ["sh", "-c", _LOOK, "look", runtime, query, _wanted(), *_pythons()]
+
+
+def python_argv(source: str, *arguments: str) -> list[str]:
+    """Run a source of ours with the Python that the bundle is for; its stdin stays free."""
+    return ["sh", "-c", _RUN, "run", _wanted(), source, " ".join(_pythons()), *arguments]
+
+
+def _wanted() -> str:
+    return f"import sys; sys.exit(sys.version_info[:2] != {tuple(sys.version_info[:2])})"
+
+
+def _pythons() -> list[str]:
+    return [_python(), "python3", os.path.realpath(sys.executable)]
 
 
 def _python() -> str:

@@ -10,6 +10,7 @@ import msgspec
 from hsorch.errors import HsorchError, PlanStale
 from hsorch.manifest.impact import Impact
 from hsorch.plan import diff, graph, nodes, problems
+from hsorch.plan.journal import Pending
 from hsorch.plan.model import FORMAT, NodeState, Plan
 from hsorch.plan.observe import Observation
 from hsorch.plan.runtime import Runtime
@@ -23,9 +24,9 @@ def make(
     *,
     manifest: str = "cluster.yaml",
     lab: bool = False,
-    owe_bring_in: bool = False,
+    pending: Pending | None = None,
 ) -> Plan:
-    """Pure. lab: the lab is to be created first. owe_bring_in: an apply that stopped half way had still to do it."""
+    """Pure. lab: it is to be created first. pending: an apply that stopped half way, to be completed."""
     states = {name: nodes.node_state(observation) for name, observation in seen.items()}
     wanted = nodes.needs(seen, runtime.name, digest(spec))
     base = _newest(seen)
@@ -33,7 +34,8 @@ def make(
     items = [*nodes.node_items(seen, wanted, runtime.name), *diff.diff_specs(base, spec, group_in=group_in)]
     outage = group_in and any(Impact[item.impact.upper()] >= Impact.OUTAGE for item in items)
     first = base is None and spec.group.desired_state == "in"
-    bring_in = (first or owe_bring_in) and not group_in
+    owed = pending is not None and pending.owes_bring_in
+    bring_in = (first or owed) and not group_in
     steps = graph.build(
         graph.Work(
             nodes=tuple(node.name for node in spec.nodes),
@@ -42,6 +44,7 @@ def make(
             lab=lab,
             outage=outage,
             bring_in=bring_in,
+            unfinished=_left_locked(seen, pending),
         )
     )
     revision = _revision(states, wanted)
@@ -108,6 +111,12 @@ def refuse_stale(plan: Plan, seen: Mapping[str, Observation], runtime: str) -> N
 def _moves(name: str, before: NodeState, now: NodeState) -> list[str]:
     old, new = msgspec.structs.asdict(before), msgspec.structs.asdict(now)
     return [f"{name}.{field}: {old[field]} -> {new[field]}" for field in old if old[field] != new[field]]
+
+
+def _left_locked(seen: Mapping[str, Observation], pending: Pending | None) -> bool:
+    """The apply that stopped still holds a lock."""
+    locks = [o.facts.lock for o in seen.values() if o.facts is not None and o.facts.lock is not None]
+    return pending is not None and any(lock.id == pending.id for lock in locks)
 
 
 def _newest(seen: Mapping[str, Observation]) -> Spec | None:

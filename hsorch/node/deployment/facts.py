@@ -38,6 +38,7 @@ def collect(paths: Paths) -> Facts:
         staged=digest(staged) if staged else "",
         lock=lock.read(paths),
         service=service.state(paths),
+        running=service.running_runtime(paths),
         agent=_agent(paths),
         trouble="\n".join(trouble),
     )

@@ -129,6 +129,16 @@ def guard_pid(paths: Paths) -> int | None:
     return None
 
 
+def running_runtime(paths: Paths) -> str:
+    """Name of the runtime that the living guard was started from."""
+    with contextlib.suppress(OSError):
+        if pid := guard_pid(paths):
+            for entry in (Path("/proc") / str(pid) / "environ").read_bytes().split(b"\0"):
+                if entry.startswith(b"PYTHONPATH="):
+                    return Path(entry.decode().partition("=")[2]).name
+    return ""
+
+
 class OnBoot:
     """A marker file enables the cluster; one script starts all enabled ones."""
 

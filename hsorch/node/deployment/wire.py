@@ -73,6 +73,8 @@ class Facts(Report, frozen=True, kw_only=True):
     """Digest of the staged spec."""
     lock: Lock | None = None
     service: ServiceState = "absent"
+    running: str = ""
+    """Name of the runtime that the living guard was started from; it may not be the current one any more."""
     agent: StatusReport | None = None
     trouble: str = ""
     """What could not be read, in words: a torn file, a spec of another wire version."""
