@@ -1,4 +1,4 @@
-"""`hsorch init`: write a commented manifest from a few answers. Checks nothing itself: validate does."""
+"""`hsorch init`: write a commented manifest from a few answers, and check it as validate does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ import click
 
 from hsorch.cli.console import Terminal
 from hsorch.cli.options import DEFAULT_MANIFEST
+from hsorch.cli.render.report import Checked, Report
+from hsorch.cli.render.validate_text import text
 from hsorch.errors import ExitCode, UsageError
+from hsorch.manifest.diagnostics import Severity
+from hsorch.manifest.load import load
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,11 @@ def init(
             hint="name a file in a folder of yours",
             code="HS905",
         ) from error
+    report = Report((Checked(str(manifest), load(manifest)),))
+    if report.count(Severity.ERROR):
+        terminal.print(text(report))
+        terminal.tell(f"{manifest} is written, but with these answers it needs your hand")
+        return ExitCode.INVALID
     terminal.tell(f"{manifest} is written. Next: hsorch validate {manifest}, then hsorch plan {manifest}")
     return ExitCode.OK
 

@@ -16,7 +16,7 @@ from typing import TypeVar, assert_never
 
 import msgspec
 
-from hsorch.cli.options import find_manifest
+from hsorch.cli.options import find_manifest, var_files
 from hsorch.cli.pairview import NodeView, PairView
 from hsorch.errors import AuthError, HsorchError, ManifestInvalid, UsageError
 from hsorch.manifest.model import Cluster, LabConnect, LocalConnect, Server, SshConnect
@@ -101,7 +101,7 @@ def load_cluster(path: Path) -> Cluster:
     """The Cluster of a manifest without errors. Raises ManifestInvalid that lists what is wrong."""
     from hsorch.manifest.load import load
 
-    loaded = load(path)
+    loaded = load(path, var_files=var_files())
     if loaded.cluster is None:
         found = [f"{d.span.file}:{d.span.line}:{d.span.column}: {d.code} {d.message}" for d in loaded.errors]
         raise ManifestInvalid(

@@ -16,13 +16,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_MANIFEST = "cluster.yaml"
 SUFFIXES = (".yaml", ".yml")
+_VAR_FILES = "hsorch.var_files"
 
 
 def manifest_argument(function: F) -> F:
     """One manifest as `manifest: Path`; without it, cluster.yaml here."""
     return click.argument(
         "manifest", required=False, type=click.Path(), callback=lambda _c, _p, value: find_manifest(value)
-    )(function)
+    )(_var_file_option(function))
 
 
 def pair_argument(function: F) -> F:
@@ -31,14 +32,36 @@ def pair_argument(function: F) -> F:
     Either a manifest (the controller) or --here (hsorch runs on one of the nodes).
     """
     here = click.option("--here", is_flag=True, help="This machine is a node of the pair; needs no manifest.")
-    return click.argument("manifest", required=False, type=click.Path())(here(function))
+    return click.argument("manifest", required=False, type=click.Path())(here(_var_file_option(function)))
 
 
 def manifests_argument(function: F) -> F:
     """Any number of manifests and folders as `manifests: list[Path]`; without one, cluster.yaml here."""
     return click.argument(
         "manifests", nargs=-1, type=click.Path(), callback=lambda _c, _p, value: find_manifests(value)
+    )(_var_file_option(function))
+
+
+def _var_file_option(function: F) -> F:
+    """Part of every manifest argument. The files go to where the manifest is loaded: see var_files()."""
+
+    def keep(ctx: click.Context, _param: click.Parameter, value: tuple[Path, ...]) -> None:
+        ctx.meta[_VAR_FILES] = value
+
+    return click.option(
+        "--var-file",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        expose_value=False,
+        callback=keep,
+        help="Values of variables; several files: the last wins.",
     )(function)
+
+
+def var_files() -> tuple[Path, ...]:
+    """The files of --var-file of the command that runs."""
+    ctx = click.get_current_context(silent=True)
+    return tuple(ctx.meta.get(_VAR_FILES, ())) if ctx else ()
 
 
 class _Format(click.Option):

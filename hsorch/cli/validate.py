@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from hsorch.cli.console import Terminal
-from hsorch.cli.options import format_option, manifests_argument
+from hsorch.cli.options import format_option, manifests_argument, var_files
 from hsorch.errors import ExitCode
 
 FORMATS = ("text", "concise", "json", "github", "gitlab", "sarif", "junit")
@@ -28,7 +28,7 @@ def validate(terminal: Terminal, manifests: list[Path], format_: str, strict: bo
     from hsorch.manifest.diagnostics import Severity
     from hsorch.manifest.load import load
 
-    report = Report(tuple(Checked(str(path), load(path)) for path in manifests))
+    report = Report(tuple(Checked(str(path), load(path, var_files=var_files())) for path in manifests))
     output = _renderer(format_)(report)
     if output:
         terminal.print(output)
