@@ -5,6 +5,8 @@ Not a check: a Cluster that load() hands out has broken no rule.
 
 from __future__ import annotations
 
+from typing import Any
+
 import networkx as nx
 
 from hsorch import spec
@@ -57,7 +59,7 @@ def _link(link: model.Link) -> spec.Link:
 
 
 def _resource(resource: model.AnyResource) -> spec.AnyResource:
-    common = {
+    common: dict[str, Any] = {
         "name": resource.name,
         "depends_on": resource.depends_on,
         "start_limit_ms": resource.start_limit,

@@ -6,10 +6,12 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
+from typing import Any
 
 from hsorch.manifest.diagnostics import Severity
 from hsorch.manifest.model import Process, Resource, Script, Vip
 from hsorch.manifest.rules.table import Finding, Place, Rule, Scene, key, value
+from hsorch.manifest.source import Path_
 
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 
@@ -102,7 +104,9 @@ def scripts_do_something(scene: Scene) -> Iterator[Finding]:
 def placeholders_are_known(scene: Scene) -> Iterator[Finding]:
     """`{vip}` is the only one; a misspelt one would be asked for literally."""
     group = scene.data.get("group", {})
-    probes = [(("group", "probes", name), probe) for name, probe in group.get("probes", {}).items()]
+    probes: list[tuple[Path_, Any]] = [
+        (("group", "probes", name), probe) for name, probe in group.get("probes", {}).items()
+    ]
     for family in ("services", "processes"):
         for name, raw in group.get(family, {}).items():
             if raw and "probe" in raw:
