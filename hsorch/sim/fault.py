@@ -1,4 +1,4 @@
-"""One fault as data: drawn, printed, replayed and shrunk without a world."""
+"""Faults and schedules of faults as data: drawn, printed, replayed and shrunk without a world."""
 
 from __future__ import annotations
 
@@ -25,3 +25,15 @@ class Fault(msgspec.Struct, frozen=True):
         parts += [f"{self.value:g}"] if self.value else []
         parts += [f"for {self.lasts / 1000:g} s"] if self.lasts else []
         return " ".join(p for p in parts if p)
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True):
+    """Times in milliseconds. single: one fault, after which service must be back in bounded time (I6)."""
+
+    seed: int
+    faults: tuple[Fault, ...]
+    watch: int
+    rates: tuple[int, int] = (0, 0)
+    disk_ms: int = 0
+    service_ms: int = 20
+    single: bool = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hsorch.sim.clock import MS
 from hsorch.sim.fault import Fault
-from hsorch.sim.kinds import KINDS, Heal, freeze_agent, set_service_link
+from hsorch.sim.kinds import KINDS, Heal, set_service_link
 from hsorch.sim.machine import Machine
 from hsorch.sim.witness import WitnessMode
 from hsorch.sim.world import World
@@ -63,9 +63,10 @@ def heal_all(world: World) -> None:
     for machine in world.machines.values():
         machine.disk.full, machine.disk.latency = False, 0
         machine.services.repair()
-        machine.agent_may_run = True
-        freeze_agent(machine, False)
+        machine.agent.may_run = machine.fence_works = True
+        machine.agent.set_frozen(False)
         if machine.still:
             machine.set_still()
         set_service_link(world, machine, True)
         machine.boot()
+        machine.agent.start_again()

@@ -60,27 +60,27 @@ def crash_on_write(world: World, machine: Machine, fault: Fault) -> Heal:
 
 
 def agent_kill(world: World, machine: Machine, fault: Fault) -> None:
-    machine.kill_agent()
+    machine.agent.kill()
 
 
 def agent_loop(world: World, machine: Machine, fault: Fault) -> Heal:
     """The agent dies, and each new one dies at once."""
-    machine.agent_may_run = False
-    machine.kill_agent()
+    machine.agent.may_run = False
+    machine.agent.kill()
 
     def over() -> None:
-        machine.agent_may_run = True
+        machine.agent.may_run = True
 
     return over
 
 
 def agent_freeze(world: World, machine: Machine, fault: Fault) -> Heal:
-    freeze_agent(machine, True)
-    return lambda: freeze_agent(machine, False)
+    machine.agent.set_frozen(True)
+    return lambda: machine.agent.set_frozen(False)
 
 
 def guard_kill(world: World, machine: Machine, fault: Fault) -> None:
-    machine.guard_dies(back_after=100 * MS)
+    machine.watchdog.die(back_after=100 * MS)
 
 
 def node_freeze(world: World, machine: Machine, fault: Fault) -> Heal:
@@ -155,7 +155,7 @@ def forged(world: World, machine: Machine, fault: Fault) -> None:
     for number in range(20):
         link = world.spec.links[number % len(world.spec.links)].name
         event = Rejected(link=link, why="wrong authentication code")
-        world.timeline.after(number * 50 * MS, machine.deliver, event)
+        world.timeline.after(number * 50 * MS, machine.agent.deliver, event)
 
 
 def replay(world: World, machine: Machine, fault: Fault) -> None:
@@ -166,13 +166,13 @@ def replay(world: World, machine: Machine, fault: Fault) -> None:
     for number in range(40):
         for link in world.spec.links:
             event = Received(link=link.name, beat=beat)
-            world.timeline.after((1 + number) * 100 * MS, machine.deliver, event)
+            world.timeline.after((1 + number) * 100 * MS, machine.agent.deliver, event)
 
 
 def stranger_version(world: World, machine: Machine, fault: Fault) -> None:
     """The peer's frames of another wire version are dropped by the link layer."""
     event = Rejected(link=world.spec.links[0].name, why="wire version 2, this node speaks 1")
-    world.timeline.after(0, machine.deliver, event)
+    world.timeline.after(0, machine.agent.deliver, event)
 
 
 # ----------------------------------------------------------------------------------------------- witness
@@ -265,6 +265,12 @@ def stop_hangs(world: World, machine: Machine, fault: Fault) -> Heal:
     return lambda: setattr(item, "stop_hangs", False)
 
 
+def fence_fails(world: World, machine: Machine, fault: Fault) -> Heal:
+    """The agent's own fence ends nothing, and it says so; the watchdog's still works."""
+    machine.fence_works = False
+    return lambda: setattr(machine, "fence_works", True)
+
+
 def address_taken(world: World, machine: Machine, fault: Fault) -> Heal:
     """A third host answers the virtual address when this node wants to take it."""
     item = next(i for i in machine.services.items.values() if i.address)
@@ -340,13 +346,6 @@ def _stand_still(machine: Machine, *, paused: bool = False, frozen: bool = False
     return go_on
 
 
-def freeze_agent(machine: Machine, frozen: bool) -> None:
-    was = machine.agent_frozen
-    machine.agent_frozen = frozen
-    if was and not frozen:
-        machine.thaw()
-
-
 def set_service_link(world: World, machine: Machine, up: bool) -> None:
     if machine.service_link == up:
         return
@@ -356,7 +355,7 @@ def set_service_link(world: World, machine: Machine, up: bool) -> None:
             for path in _paths(world, link=link.name):
                 (path.join if up else path.cut)(f"{machine.name} nic")
     world.effects_changed()
-    machine.deliver(NicChanged(nic="service", up=up))
+    machine.agent.deliver(NicChanged(nic="service", up=up))
 
 
 def _program(machine: Machine, fault: Fault) -> Item:
@@ -373,6 +372,6 @@ KINDS: dict[str, Kind] = {
         node_freeze, vm_pause, link_cut, partition, one_way, isolate, lossy, slow, reorder, duplicate,
         service_link_down, forged, replay, stranger_version, witness_down, witness_slow, witness_read_only,
         witness_replaced, witness_cut, clock_step, clock_rate, disk_full, disk_slow, service_kill,
-        service_hang, start_fails, stop_hangs, address_taken, deaf_to_arp, config_differs, order,
+        service_hang, start_fails, stop_hangs, fence_fails, address_taken, deaf_to_arp, config_differs, order,
     )
 }  # fmt: skip

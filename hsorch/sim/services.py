@@ -13,7 +13,8 @@ from hsorch.node.core.types import Operation, ResourceOutcome, Run
 from hsorch.sim.clock import MS, Timeline
 from hsorch.spec import Ip, Process, Resource, Service, Spec
 
-Done = Callable[[Run, ResourceOutcome, str], None]
+Done = Callable[[int, Run, ResourceOutcome, str], None]
+"""Receives the asker's life, the action, its outcome and a detail."""
 
 
 @dataclass(slots=True)
@@ -32,6 +33,19 @@ class Item:
     """A third host answers the address (row 40)."""
     start_time: int = 20 * MS
     stop_time: int = 20 * MS
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One operation under way. life: of the services when it began."""
+
+    life: int
+    asker: int
+    action: Run
+    done: Done
+
+    def end(self, outcome: ResourceOutcome, detail: str = "") -> None:
+        self.done(self.asker, self.action, outcome, detail)
 
 
 class Services:
@@ -53,19 +67,21 @@ class Services:
         """Every effect is up and does its work: a client gets its answer."""
         return all(i.running and i.answering for i in self.items.values() if i.effect)
 
-    def run(self, action: Run, done: Done) -> None:
+    def run(self, action: Run, done: Done, asker: int) -> None:
+        """asker: handed back with the result, so that a later life of the agent does not get it."""
         item = self.items[action.resource]
+        call = _Call(self._life, asker, action, done)
         match action.operation:
             case Operation.START:
-                self._begin(action, item.start_time, self._start, done)
+                self._begin(call, item.start_time, self._start)
             case Operation.STOP if item.stop_hangs:
-                self._timeline.after(action.limit, self._give_up, self._life, action, done)
+                self._timeline.after(action.limit, self._give_up, call)
             case Operation.STOP:
-                self._begin(action, item.stop_time, self._stop, done)
+                self._begin(call, item.stop_time, self._stop)
             case Operation.KILL:
-                self._begin(action, 2 * MS, self._stop, done)
+                self._begin(call, 2 * MS, self._stop)
             case Operation.CHECK:
-                self._begin(action, MS, self._check, done)
+                self._begin(call, MS, self._check)
 
     def drop(self) -> None:
         """Everything is gone at once: power loss, or the end of a fence."""
@@ -98,45 +114,45 @@ class Services:
 
     # ------------------------------------------------------------------------------------- operations
 
-    def _begin(self, action: Run, takes: int, finish: Callable[..., None], done: Done) -> None:
-        if takes > action.limit:
-            self._timeline.after(action.limit, self._give_up, self._life, action, done)
+    def _begin(self, call: _Call, takes: int, finish: Callable[[_Call], None]) -> None:
+        if takes > call.action.limit:
+            self._timeline.after(call.action.limit, self._give_up, call)
         else:
-            self._timeline.after(takes, finish, self._life, action, done)
+            self._timeline.after(takes, finish, call)
 
-    def _give_up(self, life: int, action: Run, done: Done) -> None:
-        if life == self._life:
-            done(action, ResourceOutcome.TIMEOUT, f"no end within {action.limit // MS} ms")
+    def _give_up(self, call: _Call) -> None:
+        if call.life == self._life:
+            call.end(ResourceOutcome.TIMEOUT, f"no end within {call.action.limit // MS} ms")
 
-    def _start(self, life: int, action: Run, done: Done) -> None:
-        if life != self._life:
+    def _start(self, call: _Call) -> None:
+        if call.life != self._life:
             return
-        item = self.items[action.resource]
+        item = self.items[call.action.resource]
         if item.start_fails or item.taken:
             why = "another host answers this address" if item.taken else "exit status 1"
-            done(action, ResourceOutcome.FAILED, why)
+            call.end(ResourceOutcome.FAILED, why)
             return
         if not item.running:
             item.running = True
             item.answering = True
             self._changed()
-        done(action, ResourceOutcome.OK, "")
+        call.end(ResourceOutcome.OK)
 
-    def _stop(self, life: int, action: Run, done: Done) -> None:
-        if life != self._life:
+    def _stop(self, call: _Call) -> None:
+        if call.life != self._life:
             return
-        item = self.items[action.resource]
+        item = self.items[call.action.resource]
         if item.running:
             item.running = False
             self._changed()
-        done(action, ResourceOutcome.OK, "")
+        call.end(ResourceOutcome.OK)
 
-    def _check(self, life: int, action: Run, done: Done) -> None:
-        if life != self._life:
+    def _check(self, call: _Call) -> None:
+        if call.life != self._life:
             return
-        item = self.items[action.resource]
+        item = self.items[call.action.resource]
         good = (item.running and item.answering) if item.effect else True
-        done(action, ResourceOutcome.OK if good else ResourceOutcome.FAILED, "" if good else "no answer")
+        call.end(ResourceOutcome.OK if good else ResourceOutcome.FAILED, "" if good else "no answer")
 
 
 def _item(resource: Resource) -> Item:

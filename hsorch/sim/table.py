@@ -211,9 +211,11 @@ def _network(spec: Spec) -> tuple[Row, ...]:
         Row("41", "Clients ignore the first announcements",
             (Fault(0, "deaf-to-arp", value=100), Fault(10, "crash", "active")), CRASHED, unwitnessed=NOBODY),
         Row("42", "Service NIC of the standby is down", (Fault(0, "service-link-down", "standby"),), ALARMED),
-        Row("46", "Forged and replayed heartbeats",
+        Row("46a", "Forged and replayed heartbeats",
             (Fault(0, "forged", "active"), Fault(0, "forged", "standby"), Fault(0, "replay", "active"),
              Fault(0, "replay", "standby"))),
+        Row("46b", "Replayed heartbeats of a dead active",
+            (Fault(0, "replay", "standby"), Fault(10, "crash", "active")), CRASHED, unwitnessed=NOBODY),
         Row("47", "A link flaps every 3 s for 10 min", flaps, kept, watch=600_000),
     )  # fmt: skip
 

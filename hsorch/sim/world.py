@@ -72,8 +72,7 @@ class World:
         names = [n.name for n in spec.nodes]
         self.paths = {(link.name, name): Path() for link in spec.links for name in names}
         self.machines = {
-            name: Machine(self, self.spec, name, self.rng, rate)
-            for name, rate in zip(names, rates, strict=True)
+            name: Machine(self, self.spec, name, rate) for name, rate in zip(names, rates, strict=True)
         }
         self.peer = {names[0]: self.machines[names[1]], names[1]: self.machines[names[0]]}
         self.off_lan: set[str] = set()
@@ -130,7 +129,7 @@ class World:
             and not acting.config.solo
             and acting.config.holder == acting.sender
             and not (standby.proposed or acting.proposed or standby.stale)
-            and all(m.state is not None for m in self.machines.values())
+            and all(m.agent.state is not None for m in self.machines.values())
         )
 
     def active(self) -> Machine:
@@ -153,7 +152,7 @@ class World:
         self.monitor.expect_move()
         if verb is Verb.TAKEOVER:
             self.monitor.forgiven = True
-        machine.deliver(Command(id=name, verb=verb, actor="operator", target=target))
+        machine.agent.deliver(Command(id=name, verb=verb, actor="operator", target=target))
         return name
 
     def note(self, who: str, what: str, *details: Any) -> None:
@@ -171,7 +170,7 @@ class World:
 
     def _arrives(self, receiver: Machine, link: str, beat: Beat) -> None:
         if receiver.powered:
-            receiver.deliver(Received(link=link, beat=beat))
+            receiver.agent.deliver(Received(link=link, beat=beat))
 
     def on_lan(self, machine: Machine) -> bool:
         return machine.powered and machine.service_link and machine.name not in self.off_lan
@@ -221,18 +220,18 @@ class World:
 
     def stepped(self, machine: Machine) -> None:
         """Called by a machine that has handled an event."""
-        if machine.seen > machine.epoch and machine.services.effects:
+        if machine.agent.seen > machine.epoch and machine.services.effects:
             self.monitor.stepped(self.now, self._actor(machine))
         elif self.monitor.newer:
             self.monitor.in_step(machine.name)
 
     def _actor(self, machine: Machine) -> Actor:
-        return Actor(machine.name, machine.boots, machine.epoch, machine.seen, machine.thawed_at)
+        return Actor(machine.name, machine.boots, machine.epoch, machine.agent.seen, machine.thawed_at)
 
     # ------------------------------------------------------------------------------------- the witness
 
     def ask_witness(self, machine: Machine, action: AskWitness) -> None:
-        ask = _Ask(machine, machine.life, action)
+        ask = _Ask(machine, machine.agent.life, action)
         self.timeline.after(action.limit, self._no_reply, ask)
         if self._reaches_witness(machine):
             trip = MS // 2 + self.rng.randrange(MS)
@@ -267,7 +266,7 @@ class World:
     def _reply(self, ask: _Ask, answer: WitnessAnswer) -> None:
         if not ask.answered and self._reaches_witness(ask.machine):
             ask.answered = True
-            ask.machine.deliver_for(ask.life, answer)
+            ask.machine.agent.deliver_for(ask.life, answer)
 
     def _no_reply(self, ask: _Ask) -> None:
         if not ask.answered:
@@ -278,7 +277,7 @@ class World:
                 outcome=WitnessOutcome.FAILED,
                 detail="no answer in time",
             )
-            ask.machine.deliver_for(ask.life, failed)
+            ask.machine.agent.deliver_for(ask.life, failed)
 
 
 def pair_config(world: World) -> Config | None:

@@ -1,0 +1,160 @@
+"""Safety rules removed or weakened one at a time, to prove that the simulator would notice.
+
+A mutant replaces one function of hsorch.node.core.rules. It is killed when a row of the fault table or a
+random schedule breaks an invariant or an expectation that holds without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from hsorch.node.core import rules
+from hsorch.node.core.state import State
+from hsorch.node.core.types import Beat, Epoch
+from hsorch.sim.clock import SECOND
+from hsorch.sim.fault import Fault, Schedule
+from hsorch.sim.scenario import run_row
+from hsorch.sim.schedules import draw, run
+from hsorch.sim.table import select
+from hsorch.spec import Spec, decode_spec, encode
+
+SEARCH = 2000
+"""Random seeds that a mutant must survive to count as not noticed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """replacement gets the real rule, then its arguments. rows: rows of the fault table to try first;
+    faults: a schedule to try next; then come random seeds."""
+
+    rule: str
+    breaks: str
+    """What is no longer so."""
+    replacement: Callable[..., Any]
+    rows: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    watch: int = 20_000
+    single: bool = False
+
+
+class Kill(msgspec.Struct, frozen=True, kw_only=True):
+    rule: str
+    breaks: str
+    killed_by: str
+    """Empty: it survived the search."""
+    message: str = ""
+
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant("lease_end", "a lease runs from the send time, not from the grant",
+           lambda real, sent, received, length: received + length,
+           faults=(Fault(0, "slow", value=900), Fault(3000, "isolate", "active"))),
+    Mutant("standby_wait", "the standby waits out the fence budget, not the lease alone",
+           lambda real, timing: timing.lease, rows=("6", "11")),
+    Mutant("wait_over", "the standby waits at all", lambda real, state, now: True, rows=("6", "11")),
+    Mutant("wait_starts", "a new run waits as if it had just granted",
+           lambda real, now: now - 3600 * SECOND,
+           faults=(Fault(0, "agent-kill", "standby"), Fault(600, "isolate", "active"))),
+    Mutant("no_open_proposal", "nothing is granted while a proposal is open", lambda real, state: True,
+           faults=(Fault(0, "witness-slow", "", 15_000), Fault(10, "partition", "", 6000)), watch=30_000),
+    Mutant("exclusive", "only SOLO is exclusive", lambda real, config, me: config.holder == me,
+           rows=("11",)),
+    Mutant("may_act", "effects begin under a lease only", lambda real, state, now: True, rows=("11",)),
+    Mutant("lease_over", "effects end with the lease", lambda real, state, now: False, rows=("11",)),
+    Mutant("watchdog_until", "the watchdog fires within the fence budget",
+           lambda real, sent, length, timing: sent + length + 3 * timing.fence, rows=("6",)),
+    Mutant("effects_gone", "only a verified fence counts", lambda real, ok: True,
+           faults=(Fault(0, "fence-fails", "active"), Fault(10, "isolate", "active"))),
+    Mutant("newer", "an older beat is dropped", lambda real, beat, peer: True, rows=("46b",)),
+    Mutant("releases", "a restarted agent is not a release",
+           lambda real, state, beat: real(state, beat) or _new_run(state, beat),
+           faults=(Fault(0, "agent-kill", "active"), Fault(250, "isolate", "active"))),
+    Mutant("suspended", "a pause ends the lease", lambda real, before, tick, now: False,
+           faults=(Fault(0, "vm-pause", "a", 5000), Fault(100, "isolate", "a"))),
+    Mutant("supersedes", "a higher epoch wins", lambda real, theirs, mine, stays: False, rows=("48",)),
+    Mutant("pair_change", "majors are the witness's alone",
+           lambda real, config, me: Epoch(config.epoch.major + 1, 0),
+           faults=(Fault(0, "partition", "", 3000), Fault(9000, "partition", "", 3000))),
+    Mutant("pair_change", "no epoch has two authors",
+           lambda real, config, me: Epoch(config.epoch.major, config.epoch.minor + 1)),
+    Mutant("has_vote", "SOLO leaves the standby no vote", lambda real, config: True, rows=("14",)),
+    Mutant("may_hand_over", "hand over only with the effects gone", lambda real, state, now: True,
+           rows=("50",)),
+    Mutant("flap_allowed", "automatic moves are limited", lambda real, failovers, wall, policy: True,
+           faults=tuple(Fault(12_000 * n, "crash", "active", 4000) for n in range(10)), watch=130_000),
+    Mutant("confirmed", "only the trusted register confirms",
+           lambda real, answer, trusted: answer.outcome in ("created", "exists"),
+           faults=(Fault(0, "partition"), Fault(1500, "witness-replaced"))),
+    Mutant("may_adopt_win", "a win is adopted by the run that proposed only",
+           lambda real, state: _won(state),
+           faults=(Fault(0, "witness-slow", "", 15_000), Fault(10, "partition", "", 6000),
+                   Fault(8000, "agent-kill", "standby")), watch=30_000),
+    Mutant("may_trust_new_register", "a new register is not trusted in the middle of a takeover",
+           lambda real, state, now: True,
+           faults=(Fault(0, "partition"), Fault(1500, "witness-replaced"))),
+)  # fmt: skip
+
+
+@contextmanager
+def mutated(mutant: Mutant) -> Iterator[None]:
+    """The core runs with this rule replaced. For one process, one at a time."""
+    real = getattr(rules, mutant.rule)
+    setattr(rules, mutant.rule, lambda *args, **kwargs: mutant.replacement(real, *args, **kwargs))
+    try:
+        yield
+    finally:
+        setattr(rules, mutant.rule, real)
+
+
+def hunt(mutant: Mutant, spec: Spec, first: int, seeds: int) -> Kill:
+    """Search rows first, then seeds, until the mutant is killed."""
+
+    def kill(by: str, message: str) -> Kill:
+        return Kill(rule=mutant.rule, breaks=mutant.breaks, killed_by=by, message=message)
+
+    with mutated(mutant):
+        for row in select(spec, mutant.rows) if mutant.rows else ():
+            verdict = run_row(spec, row)
+            if verdict.verdict == "violated":
+                return kill(f"row {row.row}", verdict.complaints[-1])
+        if mutant.faults:
+            schedule = Schedule(seed=0, faults=mutant.faults, watch=mutant.watch, single=mutant.single)
+            outcome = run(spec, schedule)
+            if outcome.invariant:
+                return kill("its own schedule", outcome.message)
+        for seed in range(first, first + seeds):
+            outcome = run(spec, draw(spec, seed))
+            if outcome.invariant:
+                return kill(f"seed {seed}", outcome.message)
+    return kill("", "")
+
+
+def hunt_all(spec: Spec, first: int, seeds: int, jobs: int) -> list[Kill]:
+    """Every mutant, over several processes."""
+    data = encode(spec)
+    numbers = range(len(MUTANTS))
+    if jobs <= 1:
+        return [_hunt_numbered(n, data, first, seeds) for n in numbers]
+    with ProcessPoolExecutor(max_workers=jobs) as pool:
+        tasks = [pool.submit(_hunt_numbered, n, data, first, seeds) for n in numbers]
+        return [t.result() for t in tasks]
+
+
+def _hunt_numbered(number: int, data: bytes, first: int, seeds: int) -> Kill:
+    return hunt(MUTANTS[number], decode_spec(data), first, seeds)
+
+
+def _new_run(state: State, beat: Beat) -> bool:
+    old = state.peer.beat
+    return old is not None and old.incarnation != beat.incarnation
+
+
+def _won(state: State) -> bool:
+    witness = state.witness
+    return witness.owner == state.me and witness.major == state.durable.config.epoch.major + 1
