@@ -86,7 +86,7 @@ def _rules_of(topology: Topology, fault: Fault) -> Iterator[tuple[str, str]]:
             yield from _between(node, witness, "drop")
             yield from _between(witness, node, "drop")
         case "link-loss":
-            verdict = f"numgen random mod 100 < {fault.amount} drop"
+            verdict = "drop" if fault.amount == 100 else f"numgen random mod 100 < {fault.amount} drop"
             ends = _ends(topology, fault)
             if fault.node:
                 yield from _around(ends, verdict)
