@@ -47,9 +47,10 @@ def load_bytes(
 ) -> Loaded:
     """Like load(), from bytes. name: shown in spans. folder: where relative paths start."""
     document = source.parse(data, name)
-    faults, sources = list(document.faults), [document.source]
+    faults: list[Diagnostic] = []
+    sources = [document.source]
     if document.root is None:
-        return _loaded(None, faults, sources)
+        return _loaded(None, document.faults, sources)
     known = variables.from_document(document, "vars")
     for file in var_files:
         values, problems, text = _read_variables(file)
@@ -59,7 +60,7 @@ def load_bytes(
     from_environment, shown = variables.from_environment(environ)
     known.update(from_environment)
     result = variables.substitute(document, known)
-    faults += result.faults
+    faults += result.document.faults
     sources += shown.values()
     cluster, found = _understand(result.document, folder)
     faults += [variables.with_origins(fault, result.origins) for fault in found]
@@ -83,10 +84,12 @@ def _read_variables(file: Path) -> tuple[dict[str, variables.Variable], list[Dia
     return variables.from_document(document), list(document.faults), document.source
 
 
-def _loaded(cluster: Cluster | None, faults: list[Diagnostic], sources: list[Source]) -> Loaded:
+def _loaded(cluster: Cluster | None, faults: Sequence[Diagnostic], sources: list[Source]) -> Loaded:
+    """Mere information waits until there is a pair that it is about."""
     failed = any(fault.severity is Severity.ERROR for fault in faults)
+    shown = [fault for fault in faults if not failed or fault.severity is not Severity.INFO]
     return Loaded(
         cluster=None if failed else cluster,
-        diagnostics=ordered(faults),
+        diagnostics=ordered(shown),
         sources={source.name: source for source in sources},
     )

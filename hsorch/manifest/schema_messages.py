@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -49,6 +50,7 @@ FORMS = {
     "probe": "exactly one of tcp, http, https, command",
     "version": "1",
 }
+_NOUN_ENDS = re.compile(r",| such as| of ")
 _KINDS = {
     "string": "text",
     "integer": "a whole number",
@@ -177,7 +179,8 @@ def _form_fault(found: Finding, document: Document, path: Path_, span: Span) -> 
     kind = found.schema.get("x-kind", "")
     words = FORMS.get(kind, "another form")
     code = "HS207" if kind in ("cidr", "address") else "HS206"
-    return _fault(code, f"{_show(found.value)} is not {words.split(',')[0]}", span, f"write {words}")
+    noun = _NOUN_ENDS.split(words)[0]
+    return _fault(code, f"{_show(found.value)} is not {noun}", span, f"write {words}")
 
 
 def _name(path: Path_) -> str:

@@ -77,12 +77,16 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     def value_span(self, path: Path_) -> Span:
         """Place of the value at path; of the nearest thing above where it is not written.
 
-        A value that spans lines (a block) is shown by its key: a caret under 20 lines helps nobody.
+        A value that spans lines (a block) is shown by its key, the whole manifest by its first key: a caret
+        under 20 lines helps nobody.
         """
         node = self._walk(path)
+        if not path:
+            entries = self.root.entries if self.root is not None else ()
+            return entries[0][0].span if entries else Span(self.source.name, 1, 1, 1, 1)
         if node is None:
-            return self.key_span(path[:-1]) if path else Span(self.source.name, 1, 1, 1, 1)
-        if path and isinstance(path[-1], str) and (_is_block(node) or _is_empty(node.span)):
+            return self.key_span(path[:-1])
+        if isinstance(path[-1], str) and (_is_block(node) or _is_empty(node.span)):
             return self.key_span(path)
         return node.span
 
@@ -352,7 +356,13 @@ def _syntax_fault(error: yaml.MarkedYAMLError, source: Source, start: Span) -> D
         advice = (
             "check indentation and brackets, and quote texts with `: `, ` #`, `{`, `[`, `&`, `*`, `%` or `@`"
         )
-    return _error("HS103", f"not YAML: {error.problem or error.context or 'unreadable'}", span, advice)
+    related: tuple[Label, ...] = ()
+    if error.context_mark is not None and error.context and error.context_mark.line != span.line - 1:
+        begin = error.context_mark
+        place = Span(source.name, begin.line + 1, begin.column + 1, begin.line + 1, begin.column + 2)
+        related = (Label(span=place, text=f"{error.context}, which begins here"),)
+    message = f"not YAML: {error.problem or error.context or 'unreadable'}"
+    return _error("HS103", message, span, advice, related=related)
 
 
 def _is_block(node: Node) -> bool:

@@ -31,7 +31,6 @@ class Substituted(msgspec.Struct, frozen=True, kw_only=True):
     """origins: by the place of use."""
 
     document: Document
-    faults: tuple[Diagnostic, ...] = ()
     origins: Mapping[Span, tuple[Label, ...]] = {}
 
 
@@ -68,8 +67,9 @@ def substitute(document: Document, variables: Mapping[str, Variable]) -> Substit
         (key, item if key.text == "vars" else worker.node(item)) for key, item in document.root.entries
     )
     root = msgspec.structs.replace(document.root, entries=entries)
-    changed = msgspec.structs.replace(document, root=root)
-    return Substituted(document=changed, faults=tuple(worker.faults), origins=worker.origins)
+    faults = (*document.faults, *worker.faults)
+    changed = msgspec.structs.replace(document, root=root, faults=faults)
+    return Substituted(document=changed, origins=worker.origins)
 
 
 def with_origins(diagnostic: Diagnostic, origins: Mapping[Span, tuple[Label, ...]]) -> Diagnostic:

@@ -71,7 +71,8 @@ def aliases_differ(scene: Scene) -> Iterator[Finding]:
 
 def connects_fit(scene: Scene) -> Iterator[Finding]:
     """A lab has both nodes or none; the controller can be only one of the servers."""
-    servers = scene.cluster.servers
+    written = {name: raw["connect"] for name, raw in scene.data["servers"].items()}
+    servers = [s for s in scene.cluster.servers if "winrm" not in written[s.name]]
     in_lab = [s for s in servers if isinstance(s.connect, LabConnect)]
     local = [s for s in servers if isinstance(s.connect, LocalConnect)]
     if in_lab and len(in_lab) < len(servers):

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from hsorch.manifest.diagnostics import Severity
 from hsorch.manifest.model import Nic
 from hsorch.manifest.rules.table import Finding, Place, Rule, Scene, value
-from hsorch.spec import HttpWitness, IsolationWitness, NoWitness
+from hsorch.spec import HttpWitness, IsolationWitness
 
 _URL: Place = value("witness", "http", "url")
 
@@ -34,6 +34,7 @@ def witness_has_its_own_way(scene: Scene) -> Iterator[Finding]:
     address = _ip(_host(scene))
     roles = {nic.role for s in scene.cluster.servers for nic in s.nics.values() if _inside(address, nic)}
     own = {nic.address.ip for s in scene.cluster.servers for nic in s.nics.values()}
+    own |= {vip.address.ip for vip in scene.cluster.group.vips}
     for role in sorted(roles if address not in own else ()):
         message = f"the witness stands on the `{role}` network: a failed switch takes both away at once"
         hint = "reach it over a network that carries no link, or have a link on another network too"
@@ -42,7 +43,7 @@ def witness_has_its_own_way(scene: Scene) -> Iterator[Finding]:
 
 def no_witness_is_meant(scene: Scene) -> Iterator[Finding]:
     """Without a third vote a crash cannot be told from a cut: the standby waits for an operator."""
-    if isinstance(scene.cluster.witness, NoWitness) and "manual-takeover" not in scene.cluster.accept_risk:
+    if scene.data.get("witness", "none") == "none" and "manual-takeover" not in scene.cluster.accept_risk:
         message = "no witness: after a crash of the active server an operator must order the takeover"
         hint = (
             "add `witness: {http: ...}` or `{share: ...}`; if this is meant: accept_risk: [manual-takeover]"
@@ -108,6 +109,6 @@ RULES = (
         "HS352", Severity.ERROR, ("witness", "accept_risk", "policy", "links"), isolation_witness_is_accepted
     ),
     Rule("HS357", Severity.ERROR, ("policy", "servers", "group"), reference_addresses_are_foreign),
-    Rule("HS360", Severity.WARNING, ("witness", "servers"), witness_has_its_own_way),
+    Rule("HS360", Severity.WARNING, ("witness", "servers", "group"), witness_has_its_own_way),
     Rule("HS361", Severity.WARNING, ("witness", "servers", "group"), witness_is_elsewhere),
 )
