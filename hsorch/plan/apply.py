@@ -33,13 +33,7 @@ def run(
 
     Raises what execute raises, and HsorchError HS402 for a plan with errors.
     """
-    if plan.errors:
-        raise HsorchError(
-            f"{len(plan.errors)} problems stand in the way; nothing was changed",
-            hint="solve them, then apply again",
-            detail="\n".join(f"{p.code} {p.message}; {p.hint}" for p in plan.errors),
-            code="HS402",
-        )
+    require_sound(plan)
     operation = pending.id if pending else secrets.token_hex(8)
     journal.opening(operation, plan)
     site = Site(
@@ -54,3 +48,15 @@ def run(
     )
     execute(operation, plan.cluster, plan.steps, deeds(site), journal, emit)
     journal.complete()
+
+
+def require_sound(plan: Plan) -> None:
+    """Raises HsorchError HS402 for a plan with errors."""
+    if plan.errors:
+        count = len(plan.errors)
+        raise HsorchError(
+            f"{count} problem{'s stand' if count != 1 else ' stands'} in the way; nothing was changed",
+            hint="solve what is listed, then apply again",
+            detail="\n".join(f"{p.code} {p.message}; {p.hint}" for p in plan.errors),
+            code="HS402",
+        )

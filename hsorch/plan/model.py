@@ -119,5 +119,10 @@ class Plan(Value, frozen=True, kw_only=True):
     def changes(self) -> bool:
         return bool(self.steps)
 
+    @property
+    def is_outage(self) -> bool:
+        """The group is brought out, and in again."""
+        return any(step.kind is StepKind.BRING_OUT for step in self.steps)
+
     def count(self, action: Action) -> int:
         return sum(item.action is action for item in self.items)
