@@ -119,7 +119,7 @@ servers:
   {first}:
     connect: {_connect(answers, one)}
     nics:
-      service: {{name: eth0, address: {one}}}      # carries the VIP; clients come here
+      service: {{name: eth0, address: {one}}}  # carries the VIP; clients come here
       heartbeat: {{name: eth1, address: {direct[0]}}}  # direct cable to the other server
   {second}:
     connect: {_connect(answers, two)}
@@ -127,7 +127,7 @@ servers:
       service: {{name: eth0, address: {two}}}
       heartbeat: {{name: eth1, address: {direct[1]}}}
 
-preferred: {first}      # active at first
+preferred: {first}  # active at first
 
 # Heartbeats run on every link. Two links over disjoint networks are the norm:
 # one cable may then fail without anybody noticing.
@@ -142,11 +142,11 @@ witness: none
 
 group:
   name: {answers.cluster}
-  desired_state: in      # the first apply starts the group
+  desired_state: in  # the first apply starts the group
   vip: {{address: {answers.vip}, nic: service}}
 {_workload(answers)}
 policy:
-  timing: default        # fast: detects within half a second, on a quiet network
+  timing: default  # fast: detects within half a second, on a quiet network
   on_resource_error: failover
 """
 

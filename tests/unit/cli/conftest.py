@@ -25,9 +25,7 @@ Hsorch = Callable[..., Ran]
 
 
 @pytest.fixture
-def hsorch(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Hsorch:
+def hsorch(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Hsorch:
     """Runs the command line in an empty folder of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / ".state"))
