@@ -41,6 +41,8 @@ class Caller:
 
     connection: socket.socket
     user: str
+    refusal: NodeError | RefusedError | None = None
+    """Told only once the request was read: closing before would reset the connection and lose the text."""
     data: bytes = b""
 
     def answer(self, reply: Reply) -> None:
@@ -81,15 +83,12 @@ class ControlServer:
         user_id, pid = self._host.peer(connection)
         caller = Caller(connection, user=f"uid {user_id} (pid {pid})")
         if not self._host.may_operate(user_id):
-            caller.answer(failure(RefusedError("only root may do this", hint="use sudo", code="HS609")))
+            caller.refusal = RefusedError("only root may do this", hint="use sudo", code="HS609")
         elif len(self._callers) >= MOST_CLIENTS:
-            caller.answer(
-                failure(NodeError("too many clients at once", hint="try again in a moment", code="HS610"))
-            )
-        else:
-            descriptor = connection.fileno()
-            self._callers[descriptor] = caller
-            self._loop.watch(descriptor, lambda: self._read(descriptor))
+            caller.refusal = NodeError("too many clients at once", hint="try again in a moment", code="HS610")
+        descriptor = connection.fileno()
+        self._callers[descriptor] = caller
+        self._loop.watch(descriptor, lambda: self._read(descriptor))
 
     def _read(self, descriptor: int) -> None:
         caller = self._callers[descriptor]
@@ -107,6 +106,9 @@ class ControlServer:
         self._loop.unwatch(descriptor)
         if not newline:
             caller.connection.close()
+            return
+        if caller.refusal is not None:
+            caller.answer(failure(caller.refusal))
             return
         try:
             request = msgspec.json.decode(line, type=Request)

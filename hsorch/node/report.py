@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from hsorch import __version__
 from hsorch.node import clock
-from hsorch.node.core import facts
-from hsorch.node.core.decide import limits
+from hsorch.node.core import facts, report
+from hsorch.node.core.limits import limits
 from hsorch.node.core.state import State
-from hsorch.node.core.types import Beat, Instant, ResourceStatus
+from hsorch.node.core.types import Instant
 from hsorch.node.events import RECENT
-from hsorch.spec import WIRE, AnyResource, IsolationWitness, NoWitness
+from hsorch.spec import WIRE, AnyResource
 from hsorch.verbs import LimitReport, ResourceReport, StatusReport
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ def status_report(agent: Agent) -> StatusReport:
     config, intent = state.durable.config, state.durable.intent
     peer = facts.peer_beat(state, now)
     last = state.peer.beat
-    found = limit_reports(state, now)
     return StatusReport(
         cluster=state.spec.cluster,
         node=state.me,
@@ -32,14 +31,14 @@ def status_report(agent: Agent) -> StatusReport:
         wire=WIRE,
         revision=state.spec.revision,
         digest=state.digest,
-        role=state.role.value,
+        role=report.role(state, now).value,
         epoch_major=config.epoch.major,
         epoch_minor=config.epoch.minor,
         holder=config.holder,
         solo=config.solo,
-        active=facts.active_node(state, now),
-        up=_up(state, peer, now),
-        protected=not found and peer is not None,
+        active=report.active(state, now),
+        up=report.up(state, now),
+        protected=report.protected(state, now),
         desired=intent.desired.value,
         maintenance=intent.maintenance,
         stale=state.durable.stale,
@@ -49,13 +48,13 @@ def status_report(agent: Agent) -> StatusReport:
         peer_epoch_minor=last.config.epoch.minor if last is not None else 0,
         peer_revision=last.revision if last is not None else 0,
         peer_digest=last.digest if last is not None else "",
-        lease_left_ms=_lease_left_ms(state, now),
-        witness=_witness(state),
+        lease_left_ms=report.lease_left_ms(state, now),
+        witness=report.witness_state(state),
         assurance="guard" if agent.setup.no_dead_man else "kernel",
         guard_alive=state.guard_alive,
         links=world.links.report(now),
         resources=_resources(state),
-        limits=found,
+        limits=limit_reports(state, now),
         events=tuple(world.log.recent)[-RECENT:],
         last_outage_ms=state.outage // clock.MILLISECOND if state.outage else -1,
     )
@@ -63,29 +62,6 @@ def status_report(agent: Agent) -> StatusReport:
 
 def limit_reports(state: State, now: Instant) -> tuple[LimitReport, ...]:
     return tuple(LimitReport(code=x.code, message=x.message, hint=x.hint) for x in limits(state, now))
-
-
-def _up(state: State, peer: Beat | None, now: Instant) -> bool:
-    """The group answers, here or at the peer."""
-    if facts.acting(state):
-        return all(member.status is ResourceStatus.RUNNING for member in state.group.members)
-    return peer is not None and peer.acting and all(s is ResourceStatus.RUNNING for _, s in peer.resources)
-
-
-def _lease_left_ms(state: State, now: int) -> int:
-    lease = state.lease
-    end = lease.until if facts.is_holder(state) else lease.waits_from + lease.waits
-    return max(0, end - now) // clock.MILLISECOND
-
-
-def _witness(state: State) -> str:
-    if isinstance(state.spec.witness, NoWitness):
-        return "none"
-    if state.witness.replaced:
-        return "replaced"
-    if isinstance(state.spec.witness, IsolationWitness):
-        return "heuristic"
-    return "ok" if state.witness.ok else "unreachable"
 
 
 def _resources(state: State) -> tuple[ResourceReport, ...]:
