@@ -1,0 +1,22 @@
+"""Fixtures of the resource tests: one node that cleans up, and fails the test that left something running."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.unit.resource.world import CLUSTER, NodeWorld
+
+from hsorch.node.resource.fence import mark
+from hsorch.node.resource.records import Records
+from hsorch.node.system.base import Deadline
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[NodeWorld]:
+    world = NodeWorld(tmp_path)
+    yield world
+    known = [record.running for record in Records(world.paths.resources) if record.running]
+    left = world.system.processes.kill(mark(CLUSTER, world.me), known, Deadline.after(5))
+    assert not left, f"the test left processes: {left}"
