@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from hsorch.sim.clock import MS
 from hsorch.sim.fault import Fault
-from hsorch.sim.kinds import KINDS, Heal, set_service_link
+from hsorch.sim.kinds import KINDS
 from hsorch.sim.machine import Machine
+from hsorch.sim.wires import Heal, set_service_link
 from hsorch.sim.witness import WitnessMode
 from hsorch.sim.world import World
 

@@ -88,7 +88,7 @@ MUTANTS: tuple[Mutant, ...] = (
            rows=("50",)),
     Mutant("flap_allowed", "automatic moves are limited", lambda real, failovers, wall, policy: True,
            faults=tuple(Fault(12_000 * n, "crash", "active", 4000) for n in range(10)), watch=130_000),
-    Mutant("confirmed", "only the trusted register confirms",
+    Mutant("plain_answer", "only the trusted register confirms",
            lambda real, answer, trusted: answer.outcome in ("created", "exists"),
            faults=(Fault(0, "partition"), Fault(1500, "witness-replaced"))),
     Mutant("may_adopt_win", "a win is adopted by the run that proposed only",

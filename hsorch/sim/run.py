@@ -50,6 +50,7 @@ def heal(world: World) -> None:
     if not world.monitor.violations:
         heal_all(world)
         reach(world, "all was healed, and the pair did not come back in sync")
+        world.run_for((world.spec.policy.lease_ms + world.spec.policy.fence_ms) * MS)
 
 
 def reach(world: World, complaint: str) -> None:

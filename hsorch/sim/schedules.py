@@ -81,8 +81,8 @@ def run(spec: Spec, schedule: Schedule, story: Story | None = None) -> Outcome:
         outage = world.client.longest_outage(world.now, world.start_of_faults) / MS
         limit = bounds(spec).crash + bounds(spec).restart
         if schedule.single and outage > limit and not isinstance(spec.witness, NoWitness):
-            message = f"after {schedule.faults[0]} the client was not served for {outage:.0f} ms, at most {limit} ms"
-            world.monitor.broke("I6", world.now, message)
+            after = f"after {schedule.faults[0]} the client was not served for {outage:.0f} ms"
+            world.monitor.broke("I6", world.now, f"{after}, at most {limit} ms")
         heal(world)
     broken = first_violation(world)
     return Outcome(

@@ -18,7 +18,6 @@ from hsorch.node.core.types import (
     AskWitness,
     Beat,
     Command,
-    Config,
     Durable,
     Emit,
     Received,
@@ -117,19 +116,22 @@ class World:
         return False
 
     def healthy(self) -> bool:
-        """An in-sync pair: one serves under a lease, the other is a standby that could take over."""
+        """An in-sync pair: one serves under a lease, the other is a standby that could take over.
+
+        Without a witness the best there is: one serves alone, the other follows and waits for an operator.
+        """
         acting = self.beats.get(self.client.served_by)
-        if acting is None or acting.role is not Role.ACTIVE:
+        if acting is None or any(m.agent.state is None for m in self.machines.values()):
             return False
-        standby = self.beats.get(self.peer[acting.sender].name)
+        other = self.beats.get(self.peer[acting.sender].name)
+        if other is None or other.config != acting.config or acting.config.holder != acting.sender:
+            return False
+        if not self.has_witness:
+            return acting.role is Role.ACTIVE_SOLO and other.role is Role.OBSERVER
         return (
-            standby is not None
-            and standby.role is Role.STANDBY
-            and standby.config == acting.config
-            and not acting.config.solo
-            and acting.config.holder == acting.sender
-            and not (standby.proposed or acting.proposed or standby.stale)
-            and all(m.agent.state is not None for m in self.machines.values())
+            acting.role is Role.ACTIVE
+            and other.role is Role.STANDBY
+            and not (other.proposed or acting.proposed or other.stale)
         )
 
     def active(self) -> Machine:
@@ -278,9 +280,3 @@ class World:
                 detail="no answer in time",
             )
             ask.machine.agent.deliver_for(ask.life, failed)
-
-
-def pair_config(world: World) -> Config | None:
-    """The configuration both nodes hold, or None while they differ."""
-    first, second = (m.disk.durable for m in world.machines.values())
-    return first.config if first and second and first.config == second.config else None

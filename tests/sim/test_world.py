@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsorch.node.core.types import Operation, ResourceOutcome, Run, Span, WitnessOutcome
-from hsorch.sim.clock import MS, SECOND, Clock, Timeline
 from hsorch.sim.client import Client
+from hsorch.sim.clock import MS, SECOND, Clock, Timeline
 from hsorch.sim.network import Path
 from hsorch.sim.services import Services
 from hsorch.sim.witness import Register, WitnessMode
@@ -121,7 +121,8 @@ def test_services_answer_when_address_and_program_run(spec: Spec) -> None:
     called.run("IP-orders", Operation.START)
     called.run("app", Operation.START)
     called.timeline.run_until(10 * MS)
-    assert called.services.effects and not called.services.serving
+    assert called.services.effects
+    assert not called.services.serving
     called.timeline.run_until(SECOND)
     assert called.services.serving
     assert called.results == [ResourceOutcome.OK, ResourceOutcome.OK]

@@ -22,7 +22,7 @@ def table(spec: Spec, verdicts: Sequence[Verdict], format_: str) -> tuple[str, b
     if format_ == "json":
         return _json("table", rows=verdicts, held=good), good
     limits = bounds(spec)
-    cells = [("row", "fault", "active", "outage", "at most", "data", "invariants", "")]
+    cells: list[tuple[str, ...]] = [("row", "fault", "active", "outage", "at most", "data", "invariants", "")]
     cells += [_row(v) for v in verdicts]
     lines = [
         f"{spec.cluster}: takeover after a crash within {limits.crash} ms, after a release within "
@@ -46,7 +46,8 @@ def summary(result: Summary, told: Told | None, format_: str) -> tuple[str, bool
     ]
     if result.exceptions:
         lines.append(
-            f"{result.exceptions} with a machine that stood still as a whole past its lease (docs/simulator.md)."
+            f"{result.exceptions} with a machine that stood still as a whole past its lease: "
+            "see docs/simulator.md."
         )
     if result.overlaps:
         lines.append(f"{result.overlaps} with two active nodes: the isolation heuristic is unsound.")

@@ -1,0 +1,46 @@
+"""Every row of the fault table, for both timing profiles and each kind of witness."""
+
+from __future__ import annotations
+
+import pytest
+
+from hsorch.sim.scenario import run_row
+from hsorch.sim.table import rows, select
+from hsorch.spec import Policy, Spec
+from tests.sim.pairs import DEFAULT, FAST, HTTP, WITNESSES, pair
+
+NUMBERS = [row.row for row in rows(pair())]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("policy", [DEFAULT, FAST], ids=["default", "fast"])
+def test_the_pair_survives(number: str, policy: Policy) -> None:
+    _survives(number, pair(policy, HTTP))
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_pair_without_a_witness_is_safe_and_says_when_it_needs_an_operator(number: str) -> None:
+    _survives(number, pair(DEFAULT, WITNESSES["none"]))
+
+
+def _survives(number: str, spec: Spec) -> None:
+    (row,) = select(spec, (number,))
+    verdict = run_row(spec, row)
+    if verdict.verdict == "not run":
+        assert row.needs == "replication", verdict
+    else:
+        assert verdict.verdict == "held", "\n".join([verdict.title, *verdict.complaints])
+
+
+def test_the_table_covers_every_numbered_fault() -> None:
+    covered = {int(number.rstrip("abcd")) for number in NUMBERS}
+    assert covered == set(range(1, 51))
+
+
+def test_rows_are_found_by_number_variant_and_name() -> None:
+    spec = pair()
+    assert [r.row for r in select(spec, ("33",))] == ["33a", "33b"]
+    assert [r.row for r in select(spec, ("33b",))] == ["33b"]
+    assert [r.row for r in select(spec, (rows(spec)[0].name,))] == ["1"]
+    with pytest.raises(KeyError, match="99"):
+        select(spec, ("99",))

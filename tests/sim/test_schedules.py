@@ -1,0 +1,55 @@
+"""Random schedules: what is drawn, that a seed is a run, that a failing one gets small."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from hsorch.sim.fault import Fault, Schedule
+from hsorch.sim.schedules import draw, run, tell
+from hsorch.sim.shrink import ddmin, shrink
+from hsorch.sim.sweep import sweep
+from hsorch.spec import Policy, Spec
+from tests.sim.pairs import DEFAULT, FAST, WITNESSES, pair
+
+SEEDS = 150
+
+
+@pytest.mark.parametrize("policy", [DEFAULT, FAST], ids=["default", "fast"])
+def test_random_schedules_break_no_invariant(policy: Policy) -> None:
+    summary = sweep(pair(policy), first=1, count=SEEDS, jobs=2)
+    assert summary.seeds == SEEDS
+    assert not summary.violated, "\n".join(f"seed {o.seed}: {o.message}" for o in summary.violated)
+    assert summary.moves > SEEDS / 10, "faults that never move the group test little"
+
+
+@pytest.mark.parametrize("witness", ["share", "none"])
+def test_random_schedules_break_no_invariant_with_other_witnesses(witness: str) -> None:
+    summary = sweep(pair(DEFAULT, WITNESSES[witness]), first=1, count=60, jobs=2)
+    assert not summary.violated, "\n".join(f"seed {o.seed}: {o.message}" for o in summary.violated)
+
+
+def test_the_same_seed_is_the_same_run(spec: Spec) -> None:
+    schedule = draw(spec, 7)
+    assert draw(spec, 7) == schedule
+    assert tell(spec, schedule).lines == tell(spec, schedule).lines
+
+
+def test_a_schedule_survives_the_way_through_json(spec: Spec) -> None:
+    schedule = draw(spec, 11)
+    again = msgspec.json.decode(msgspec.json.encode(schedule), type=Schedule)
+    assert run(spec, again) == run(spec, schedule)
+
+
+def test_only_the_faults_that_matter_are_left() -> None:
+    faults = tuple(Fault(n, kind) for n, kind in enumerate("abcdefgh"))
+    needed = {"c", "g"}
+    assert {f.kind for f in ddmin(faults, lambda some: needed <= {f.kind for f in some})} == needed
+
+
+def test_what_is_left_is_made_plainer() -> None:
+    faults = (Fault(1234, "crash", "active", 5678), Fault(2345, "partition"))
+    schedule = Schedule(seed=1, faults=faults, watch=9000, rates=(3, 4), disk_ms=2)
+    small = shrink(schedule, lambda s: any(f.kind == "crash" and f.lasts >= 5000 for f in s.faults))
+    assert small.faults == (Fault(1000, "crash", "active", 5000),)
+    assert (small.rates, small.disk_ms) == ((0, 0), 0)
