@@ -170,7 +170,7 @@ def _command(command: click.Command, ctx: click.Context, level: int) -> Iterator
     yield f"    {' '.join([ctx.command_path, *command.collect_usage_pieces(ctx)])}\n"
     yield _paragraphs(command.help or "") + "\n"
     options = [param for param in command.get_params(ctx) if isinstance(param, click.Option)]
-    rows = [_option(option, ctx) for option in options if option.name != "help"]
+    rows = [_option(option, ctx) for option in options if "--help" not in option.opts]
     if rows:
         yield from ("| option | environment | default | meaning |", "|---|---|---|---|", *rows, "")
     if isinstance(command, click.Group):
@@ -184,12 +184,15 @@ def _command(command: click.Command, ctx: click.Context, level: int) -> Iterator
 def _option(option: click.Option, ctx: click.Context) -> str:
     names = ", ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts])
     metavar = "" if option.is_flag or option.count else f" `{option.make_metavar(ctx)}`"
-    variable = f"{ctx.auto_envvar_prefix}_{(option.name or '').rstrip('_').upper()}"
-    shown = option.to_info_dict()["default"]
-    default = f"`{shown}`" if shown not in (None, False, "", 0, ()) and not callable(shown) else ""
-    if "UNSET" in default:
-        default = ""
-    cells = (names + metavar.replace("|", "\\|"), f"`{variable}`", default, option.help or "")
+    variable = f"`{ctx.auto_envvar_prefix}_{(option.name or '').rstrip('_').upper()}`"
+    shown = " ".join(option.default) if isinstance(option.default, tuple) else option.default
+    default = f"`{shown}`" if option.show_default else ""
+    cells = (
+        names + metavar.replace("|", "\\|"),
+        variable if option.allow_from_autoenv else "",
+        default,
+        option.help or "",
+    )
     return f"| {' | '.join(cells)} |"
 
 

@@ -34,7 +34,13 @@ class Answers:
 @click.command()
 @click.argument("manifest", default=DEFAULT_MANIFEST, type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--cluster", default="pair-1", show_default=True, help="Name of the pair.")
-@click.option("--connect", type=click.Choice(["lab", "ssh"]), default="lab", show_default=True)
+@click.option(
+    "--connect",
+    type=click.Choice(["lab", "ssh"]),
+    default="lab",
+    show_default=True,
+    help="Nodes in the lab of this machine, or servers reached by SSH.",
+)
 @click.option("--nodes", nargs=2, default=("node-a", "node-b"), show_default=True, help="The two servers.")
 @click.option(
     "--service",

@@ -97,6 +97,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
     is_flag=True,
     is_eager=True,
     expose_value=False,
+    allow_from_autoenv=False,
     callback=_print_version,
     help="Show versions.",
 )
