@@ -23,13 +23,8 @@ def lab() -> None:
 
 
 def cluster_option(function: F) -> F:
-    """`--cluster NAME` as `cluster: str`: without it the only lab that is up, else that of cluster.yaml here."""
-    return click.option(
-        "--cluster",
-        metavar="NAME",
-        callback=lambda _c, _p, value: value or _only_lab(),
-        help="Which lab, when several are up.",
-    )(function)
+    """`--cluster NAME` as `cluster: str | None`."""
+    return click.option("--cluster", metavar="NAME", help="Which lab, when several are up.")(function)
 
 
 @lab.command()
@@ -85,11 +80,12 @@ def status(terminal: Terminal, cluster: str | None, format_: str) -> None:
 @cluster_option
 @click.argument("machine")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-def exec_(cluster: str, machine: str, command: tuple[str, ...]) -> int:
+def exec_(cluster: str | None, machine: str, command: tuple[str, ...]) -> int:
     """Run a program on a machine of the lab; its exit code is passed through."""
     from hsorch.lab import lifecycle
 
-    done = subprocess.run(lifecycle.command_inside(cluster, machine, command), check=False)
+    argv = command[1:] if command[0] == "--" else command
+    done = subprocess.run(lifecycle.command_inside(cluster or _only_lab(), machine, argv), check=False)
     # A program that a signal ended: as a shell reports it.
     return done.returncode if done.returncode >= 0 else 128 - done.returncode
 
@@ -98,11 +94,11 @@ def exec_(cluster: str, machine: str, command: tuple[str, ...]) -> int:
 @cluster_option
 @click.argument("machine")
 @click.pass_obj
-def boot(terminal: Terminal, cluster: str, machine: str) -> None:
+def boot(terminal: Terminal, cluster: str | None, machine: str) -> None:
     """Switch a machine on again after a crash or shutdown."""
     from hsorch.lab import lifecycle
 
-    terminal.tell(f"{lifecycle.boot(cluster, machine)} is on.")
+    terminal.tell(f"{lifecycle.boot(cluster or _only_lab(), machine)} is on.")
 
 
 @lab.command(context_settings={"ignore_unknown_options": True})
@@ -114,7 +110,7 @@ def boot(terminal: Terminal, cluster: str, machine: str) -> None:
 @click.pass_obj
 def fault(
     terminal: Terminal,
-    cluster: str,
+    cluster: str | None,
     duration: str | None,
     wanted: bool,
     kind: str | None,
@@ -129,7 +125,7 @@ def fault(
             terminal.print(f"{' '.join((name, *about.takes)):<32} {about.help}")
         return
     seconds = _seconds(duration) if duration else 0.0
-    done = lifecycle.fault(cluster, kind, arguments, for_s=seconds)
+    done = lifecycle.fault(cluster or _only_lab(), kind, arguments, for_s=seconds)
     if not KINDS[kind].standing:
         terminal.tell(f"Done: {done}.")
     elif seconds:
@@ -141,11 +137,11 @@ def fault(
 @lab.command()
 @cluster_option
 @click.pass_obj
-def heal(terminal: Terminal, cluster: str) -> None:
+def heal(terminal: Terminal, cluster: str | None) -> None:
     """Undo every fault and switch on what is off."""
     from hsorch.lab import lifecycle
 
-    healed = lifecycle.heal(cluster)
+    healed = lifecycle.heal(cluster or _only_lab())
     terminal.tell(f"Healed: {healed}." if healed else "Nothing was broken.")
 
 
@@ -155,13 +151,14 @@ def heal(terminal: Terminal, cluster: str) -> None:
 @click.option("--for", "duration", default="10s", show_default=True, metavar="TIME", help="How long.")
 @format_option("text", "json")
 @click.pass_obj
-def probe(terminal: Terminal, cluster: str, url: str | None, duration: str, format_: str) -> None:
+def probe(terminal: Terminal, cluster: str | None, url: str | None, duration: str, format_: str) -> None:
     """The client's view: a request to the VIP each 10 ms; who answered, and the longest gap."""
     import msgspec
 
     from hsorch.lab.probe import Probe, default_url
 
-    with Probe(cluster, url or default_url(cluster), _seconds(duration)) as running:
+    name = cluster or _only_lab()
+    with Probe(name, url or default_url(name), _seconds(duration)) as running:
         report = running.wait()
     if format_ == "json":
         terminal.print(msgspec.json.encode(report).decode())

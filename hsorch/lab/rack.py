@@ -146,6 +146,7 @@ class Rack:
             chassis=own,
             chassis_started=start_time(own),
             user_namespace=self._user_namespace,
+            vip=self.topology.vip,
             clocks=bool(self.order.clock_library),
             hosts={machine.name: self._host(machine) for machine in self.topology.machines},
             faults=tuple(map(str, self.faults)),

@@ -73,6 +73,8 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     machines: tuple[Machine, ...]
     links: dict[str, str]
     """Heartbeat link → bridge."""
+    vip: str = ""
+    """The first one, without its prefix."""
     witness: WitnessPlan | None = None
     share: str = ""
     """Folder that both nodes see: a witness by share."""
@@ -94,6 +96,7 @@ def topology_of(spec: Spec) -> Topology:
         bridges=tuple(wiring.bridges()),
         machines=(*wiring.nodes(), wiring.client(), *wiring.witness_machine()),
         links={link.name: wiring.bridge_of_role(link.nic) for link in spec.links},
+        vip=next((str(ip_interface(ip.address).ip) for ip in wiring.vips()), ""),
         witness=witness,
         share=spec.witness.path if isinstance(spec.witness, ShareWitness) else "",
     )
@@ -106,7 +109,7 @@ class _Wiring:
         self.spec = spec
         self.networks: dict[str, list[Network]] = {}
         self.used = {ip_interface(nic.address).ip for node in spec.nodes for nic in node.nics.values()}
-        self.used |= {ip_interface(ip.address).ip for ip in self._vips()}
+        self.used |= {ip_interface(ip.address).ip for ip in self.vips()}
         self.used |= {ip_address(a) for a in spec.policy.isolation.addresses}
         self.witness_at: tuple[str, Interface] | None = None
         self.extra: dict[str, Interface] = {}
@@ -118,7 +121,7 @@ class _Wiring:
                 )
             for role, nic in node.nics.items():
                 self._join(role, ip_interface(nic.address).network)
-        for ip in self._vips():
+        for ip in self.vips():
             self._join(ip.nic, ip_interface(ip.address).network)
 
     def bridge_of_role(self, role: str) -> str:
@@ -144,7 +147,7 @@ class _Wiring:
             yield Machine(name=node.name, alias=node.alias, kind="node", ports=tuple(ports))
 
     def client(self) -> Machine:
-        seen = dict.fromkeys(self.bridge_of_role(ip.nic) for ip in self._vips()) or {"service": None}
+        seen = dict.fromkeys(self.bridge_of_role(ip.nic) for ip in self.vips()) or {"service": None}
         ports = [
             self._port(2, number, bridge, f"eth{number}", *map(str, map(self._free, self.networks[bridge])))
             for number, bridge in enumerate(b for b in seen if b in self.networks)
@@ -201,7 +204,7 @@ class _Wiring:
         self.witness_at = "witness", own
         self.extra = {node.name: self._free(own.network) for node in self.spec.nodes}
 
-    def _vips(self) -> tuple[Ip, ...]:
+    def vips(self) -> tuple[Ip, ...]:
         return tuple(r for r in self.spec.group.resources if isinstance(r, Ip))
 
     def _join(self, role: str, network: Network) -> None:

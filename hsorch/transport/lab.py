@@ -42,6 +42,8 @@ class LabState(msgspec.Struct, frozen=True, kw_only=True):
     chassis_started: int
     """Its start time in clock ticks: a later process of the same number is not the lab."""
     user_namespace: bool
+    vip: str = ""
+    """The pair's first one; empty: it has none."""
     clocks: bool = False
     """The wall clocks of the machines can be stepped."""
     hosts: dict[str, LabHost]
