@@ -1,0 +1,159 @@
+"""Transitions of the durable config: adopt the peer's, and the changes the pair makes inside a major.
+
+Who may do what is in rules.py; witness.py brings new majors. Each change is durable before it is told.
+"""
+
+from __future__ import annotations
+
+from hsorch.node.core import facts, group, lease, rules
+from hsorch.node.core.state import Phase
+from hsorch.node.core.turn import Turn
+from hsorch.node.core.types import (
+    Beat,
+    Config,
+    Desired,
+    Disarm,
+    Epoch,
+    Severity,
+)
+
+NOWHERE = Epoch(-1, 0)
+"""Epoch of a node that has forgotten: below every real one, so it adopts whatever its peer holds."""
+
+PLANNED = ("switch", "set-active", "shutdown")
+"""Releases by an operator's word: they do not count against the flap limit."""
+
+
+def meet_peer(turn: Turn) -> None:
+    """Take over what the peer knows better: intent, config, evidence."""
+    beat = turn.state.peer.beat
+    if beat is None or turn.state.broken:
+        return
+    _adopt_intent(turn, beat)
+    mine, theirs = turn.state.durable.config, beat.config
+    if rules.supersedes(theirs, mine, turn.state.spec.policy.on_conflict):
+        if theirs.epoch == mine.epoch:
+            turn.emit(
+                Severity.ALARM,
+                "conflict",
+                f"two nodes claim epoch {show(mine)}: {theirs.holder} stays, {turn.state.me} gives way",
+                "HS741",
+            )
+        if theirs.holder != turn.state.me and facts.acting(turn.state):
+            group.fence(turn, f"{turn.state.peer_name} holds the newer epoch {show(theirs)}")
+        else:
+            adopt(turn, theirs, by=beat.release)
+    elif theirs.epoch.major == mine.epoch.major and not turn.state.durable.evidence:
+        turn.save(evidence=True)
+
+
+def adopt(turn: Turn, config: Config, by: str = "") -> None:
+    """Hold `config` from now on. `by`: why the peer handed over, when it did."""
+    state = turn.state
+    mine = config.holder == state.me
+    same_major = config.epoch.major == state.durable.config.epoch.major
+    taken = mine and state.durable.config.holder != state.me
+    turn.save(config=config, evidence=True, stale=config.solo and not mine)
+    if taken and by and by not in PLANNED:
+        count_takeover(turn)
+    lease.restart(turn, keep=mine and facts.acting(state) and not config.solo)
+    if rules.exclusive(config, state.me) and facts.acting(state):
+        turn.do(Disarm())
+    turn.witness(proposed=turn.state.witness.proposed and same_major, forced=-1)
+    if taken:
+        turn.set(want="")
+        turn.group(release="", reason=by)
+    turn.emit(
+        Severity.INFO,
+        "epoch_changed",
+        f"epoch {show(config)}",
+        major=config.epoch.major,
+        minor=config.epoch.minor,
+        holder=config.holder,
+        solo=config.solo,
+    )
+
+
+def forget(turn: Turn) -> None:
+    """Safest role: no right at all until the peer tells more."""
+    turn.save(config=nothing(turn.state.peer_name), stale=True)
+    lease.restart(turn)
+    turn.witness(proposed=False, forced=-1)
+
+
+def nothing(peer: str) -> Config:
+    return Config(epoch=NOWHERE, holder=peer, solo=True)
+
+
+def count_takeover(turn: Turn) -> None:
+    """Remember an automatic takeover for the flap limit (REQ-G12), newest last."""
+    kept = turn.state.durable.failovers[-15:]
+    turn.save(failovers=(*kept, facts.wall_seconds(turn.state, turn.now)))
+
+
+def change_pair(turn: Turn) -> None:
+    """At most one change of the pair inside its major, each by the node whose turn it is."""
+    state, now = turn.state, turn.now
+    config = state.durable.config
+    if state.group.release and facts.is_holder(state):
+        if state.group.phase is Phase.OFF:
+            _hand_over(turn)
+    elif rules.may_retire_register(state, now):
+        _write(turn, Epoch(config.epoch.major + 2, 1), config.holder, solo=False, evidence=False)
+    elif rules.may_give_up_vote(state, now):
+        turn.emit(Severity.INFO, "vote_given_up", f"{state.peer_name} may act without {state.me}")
+        _write(turn, rules.pair_change(config, state.me), config.holder, solo=True)
+    elif rules.may_skip_major(state, now):
+        _write(turn, Epoch(config.epoch.major + 2, 0), state.me, solo=False, evidence=False)
+    elif rules.may_open_pair(state, now):
+        turn.emit(Severity.INFO, "pair_opened", f"{state.peer_name} is standby again")
+        _write(turn, rules.pair_change(config, state.me), state.me, solo=False)
+        lease.begin_implicit(turn)
+
+
+def _hand_over(turn: Turn) -> None:
+    """The group is off here: give it to the peer, or keep it if the peer is gone by now."""
+    state, now = turn.state, turn.now
+    if rules.may_hand_over(state, now):
+        turn.emit(
+            Severity.INFO,
+            "handed_over",
+            f"{state.peer_name} is to run the group: {state.group.release}",
+            "",
+            reason=state.group.release,
+        )
+        _write(turn, rules.pair_change(state.durable.config, state.me), state.peer_name, solo=False)
+        return
+    turn.emit(
+        Severity.WARNING,
+        "handover_aborted",
+        f"{state.peer_name} went out of sight: the group stays on {state.me}",
+        "HS705",
+    )
+    turn.group(release="")
+
+
+def _write(turn: Turn, epoch: Epoch, holder: str, *, solo: bool, evidence: bool = True) -> None:
+    adopt(turn, Config(epoch=epoch, holder=holder, solo=solo))
+    if not evidence:
+        turn.save(evidence=rules.evidence_after_skip())
+
+
+def _adopt_intent(turn: Turn, beat: Beat) -> None:
+    """Newest wish wins; bringing the group in anew clears what an earlier failure left behind."""
+    mine, theirs = turn.state.durable.intent, beat.intent
+    if (theirs.version, theirs.by) > (mine.version, mine.by):
+        turn.save(intent=theirs)
+        if theirs.desired is Desired.IN and mine.desired is Desired.OUT:
+            absolve(turn)
+
+
+def absolve(turn: Turn) -> None:
+    """An operator brought the group in: counts and marks of earlier failures are over."""
+    turn.save(failovers=())
+    turn.group(failed=0, restarts=0)
+
+
+def show(config: Config) -> str:
+    kind = "SOLO" if config.solo else "PAIR"
+    return f"{config.epoch.major}.{config.epoch.minor} {kind}({config.holder})"

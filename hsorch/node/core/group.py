@@ -1,0 +1,370 @@
+"""The resource group: ordered start, reverse stop, roll back, local restart, hung stop → kill → fence.
+
+One operation at a time. Whether the group may run is decided by rules.py; what its checks say is looked
+at in monitor.py.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from hsorch.node.core import facts, lease, rules
+from hsorch.node.core.state import MS, NEVER, SECOND, Member, Phase, State
+from hsorch.node.core.turn import Turn
+from hsorch.node.core.types import (
+    Desired,
+    Disarm,
+    Fence,
+    Fenced,
+    Instant,
+    Operation,
+    ResourceOutcome,
+    ResourceResult,
+    ResourceStatus,
+    Severity,
+    Span,
+)
+from hsorch.spec import AnyResource, Ip, Script, Service, Spec
+
+RETRY = Span(10 * SECOND)
+"""A holder that gave up on the group tries again after this, when nobody else can."""
+
+
+def members_of(spec: Spec, old: tuple[Member, ...] = ()) -> tuple[Member, ...]:
+    """One member per resource in start order; those known by name keep what is known of them."""
+    known = {member.name: member for member in old}
+    return tuple(known.get(r.name, Member(name=r.name)) for r in spec.group.resources)
+
+
+def resource(state: State, name: str) -> AnyResource:
+    return next(r for r in state.spec.group.resources if r.name == name)
+
+
+def drive(turn: Turn) -> None:
+    """Start or stop the group as rights and wishes demand; a fence that failed is tried again."""
+    state, now = turn.state, turn.now
+    group = state.group
+    match group.phase:
+        case Phase.FENCING:
+            if group.retry != NEVER and now >= group.retry:
+                turn.group(retry=NEVER)
+                turn.do(Fence(reason=group.reason))
+        case Phase.OFF:
+            if _should_run(state, now) and rules.may_act(state, now):
+                _begin_start(turn)
+        case Phase.ON:
+            if (reason := _should_stop(state)) and not state.durable.intent.maintenance:
+                stop(turn, reason)
+        case Phase.CHECKING:
+            _adopt_running(turn)
+        case Phase.STARTING | Phase.STOPPING:
+            pass  # the result of the call in flight carries on
+
+
+def stop(turn: Turn, reason: str, *, only: tuple[str, ...] = (), again: bool = False) -> None:
+    """Stop all members (or `only` these) in reverse order; `again`: then start what is stopped."""
+    group = turn.state.group
+    members = tuple(
+        replace(m, status=ResourceStatus.STOPPING, call=0)
+        if m.status is not ResourceStatus.STOPPED and (not only or m.name in only)
+        else m
+        for m in group.members
+    )
+    turn.group(
+        phase=Phase.STOPPING, members=members, reason=reason, again=again, since=turn.now, current="", call=0
+    )
+    turn.emit(Severity.INFO, "group_stop_begin", f"stopping {turn.state.spec.group.name}: {reason}")
+    _stop_next(turn)
+
+
+def fence(turn: Turn, reason: str) -> None:
+    """All effects off at once; the group is not OFF before that is verified."""
+    if turn.state.group.phase is Phase.FENCING:
+        return
+    turn.group(
+        phase=Phase.FENCING, reason=reason, since=turn.now, current="", call=0, retry=NEVER, again=False
+    )
+    turn.do(Fence(reason=reason))
+    turn.emit(Severity.ALARM, "fence_begin", f"{turn.state.me} fences itself: {reason}", "HS710")
+
+
+def fenced(turn: Turn, event: Fenced) -> None:
+    """The world says whether the fence is verified."""
+    state = turn.state
+    if not facts.acting(state):
+        return
+    if not rules.effects_gone(event.ok):
+        turn.group(retry=Instant(turn.now + max(state.timing.fence, 500 * MS)))
+        turn.emit(
+            Severity.ALARM, "fence_failed", f"effects may remain on {state.me}: {event.detail}", "HS711"
+        )
+        return
+    owed = _stops_after_unclean(state)
+    members = tuple(
+        Member(name=m.name, status=ResourceStatus.STOPPING if m.name in owed else ResourceStatus.STOPPED)
+        for m in state.group.members
+    )
+    turn.group(phase=Phase.STOPPING, members=members, again=False, current="", call=0, fenced=True)
+    turn.emit(Severity.INFO, "fenced", f"no effect is left on {state.me}")
+    if state.durable.unclean:
+        turn.emit(
+            Severity.WARNING,
+            "unclean_stop",
+            f"ended without their stop: {', '.join(state.durable.unclean)}",
+            "HS714",
+        )
+    _stop_next(turn)
+
+
+def finished(turn: Turn, event: ResourceResult) -> None:
+    """The operation in flight has ended."""
+    group = turn.state.group
+    if event.call != group.call or not group.call:
+        return
+    turn.group(call=0, current="")
+    if event.operation is Operation.START:
+        _started(turn, event)
+    elif event.operation is Operation.STOP:
+        _stopped(turn, event)
+    elif event.operation is Operation.KILL:
+        if event.outcome is ResourceOutcome.OK:
+            _is_stopped(turn, event.resource)
+        else:
+            fence(turn, f"{event.resource} could be neither stopped nor killed: {event.detail}")
+
+
+def lose_member(turn: Turn, name: str, why: str) -> None:
+    """A member failed: restart it and what depends on it, or follow the policy when that was tried."""
+    state = turn.state
+    wanted = resource(state, name)
+    turn.emit(Severity.WARNING, "resource_failed", f"{name}: {why}", "HS713", resource=name)
+    if state.spec.policy.on_resource_error == "alarm" and state.group.phase is Phase.ON:
+        set_member(turn, name, status=ResourceStatus.FAILED, detail=why)
+        return
+    if state.group.restarts < wanted.restarts:
+        turn.group(restarts=state.group.restarts + 1)
+        stop(turn, f"restart of {name}", only=_dependents(state, name), again=True)
+        return
+    _give_up(turn, name, why)
+
+
+def reconfigured(turn: Turn) -> None:
+    """The spec has changed: start what came in while the group is on, forget what went out."""
+    group = turn.state.group
+    members = members_of(turn.state.spec, group.members)
+    turn.group(members=members)
+    lost_call = group.call and group.current not in {m.name for m in members}
+    if lost_call:
+        turn.group(call=0, current="")
+    if group.phase is Phase.ON and any(m.status is ResourceStatus.STOPPED for m in members):
+        turn.group(phase=Phase.STARTING)
+        _start_next(turn)
+    elif lost_call and group.phase is Phase.STARTING:
+        _start_next(turn)
+    elif lost_call and group.phase is Phase.STOPPING:
+        _stop_next(turn)
+
+
+def set_member(turn: Turn, name: str, **changes: object) -> None:
+    turn.group(
+        members=tuple(replace(m, **changes) if m.name == name else m for m in turn.state.group.members)
+    )
+
+
+# --------------------------------------------------------------------------------------------- starting
+
+
+def _should_run(state: State, now: Instant) -> bool:
+    group = state.group
+    if not facts.wanted(state) or state.leaving or group.release or state.broken:
+        return False
+    if group.failed != NEVER and now - group.failed < RETRY:
+        return False  # the same attempt again at once would fail again
+    return rules.may_start_alone(state, now)
+
+
+def _should_stop(state: State) -> str:
+    if state.group.release:
+        return state.group.release
+    if state.leaving:
+        return "shutdown"
+    return "bring-out" if state.durable.intent.desired is Desired.OUT else ""
+
+
+def _begin_start(turn: Turn) -> None:
+    turn.save(unclean=tuple(m.name for m in turn.state.group.members))
+    turn.group(phase=Phase.STARTING, since=turn.now, failed=NEVER)
+    lease.arm(turn)
+    turn.emit(Severity.INFO, "group_begin", f"starting {turn.state.spec.group.name} on {turn.state.me}")
+    _start_next(turn)
+
+
+def _start_next(turn: Turn) -> None:
+    state = turn.state
+    if reason := _should_stop(state):
+        stop(turn, reason)
+        return
+    name = next((m.name for m in state.group.members if m.status is not ResourceStatus.RUNNING), "")
+    if not name:
+        _is_on(turn)
+        return
+    limit = Span(resource(state, name).start_limit_ms * MS)
+    set_member(turn, name, status=ResourceStatus.STARTING)
+    group_name = state.spec.group.name
+    turn.emit(
+        Severity.INFO,
+        "resource_begin",
+        f"begins to start resource ({name}) of the resource group ({group_name})",
+        resource=name,
+    )
+    call = turn.run(name, Operation.START, limit)
+    turn.group(current=name, call=call)
+
+
+def _started(turn: Turn, event: ResourceResult) -> None:
+    state, name = turn.state, event.resource
+    wanted = resource(state, name)
+    if event.outcome is not ResourceOutcome.OK:
+        if isinstance(wanted, Script) and not wanted.required:
+            turn.emit(Severity.WARNING, "script_failed", f"{name} (advisory): {event.detail}", resource=name)
+        else:
+            lose_member(turn, name, event.detail or event.outcome.value)
+            return
+    due = Instant(turn.now + wanted.check_interval_ms * MS)
+    set_member(turn, name, status=ResourceStatus.RUNNING, due=due, misses=0, detail="")
+    if isinstance(wanted, Ip):
+        turn.emit(Severity.INFO, "ip_started", f"{wanted.address} is up on {state.me}", resource=name)
+    elif isinstance(wanted, Service):
+        turn.emit(Severity.INFO, "service_started", f"{wanted.unit} runs on {state.me}", resource=name)
+    turn.emit(
+        Severity.INFO,
+        "resource_started",
+        f"started the resource ({name}) in resource group ({state.spec.group.name})",
+        resource=name,
+    )
+    _start_next(turn)
+
+
+def _is_on(turn: Turn) -> None:
+    state, now = turn.state, turn.now
+    turn.group(phase=Phase.ON, since=now)
+    turn.emit(Severity.INFO, "group_online_end", f"{state.spec.group.name} is online on {state.me}")
+    if state.group.reason:
+        turn.emit(
+            Severity.INFO,
+            "takeover_done",
+            f"{state.spec.group.name} was taken over by {state.me}: {state.group.reason}",
+        )
+    turn.group(reason="")
+    if state.lost_service != NEVER:
+        turn.set(outage=Span(now - state.lost_service), lost_service=NEVER)
+
+
+def _adopt_running(turn: Turn) -> None:
+    """A restarted agent has asked what runs: go on from there once its right is proven."""
+    state, now = turn.state, turn.now
+    if any(m.call for m in state.group.members) or not rules.may_act(state, now):
+        return
+    if state.durable.intent.desired is Desired.OUT:
+        stop(turn, "bring-out")
+        return
+    lease.arm(turn)
+    turn.group(phase=Phase.STARTING, since=now)
+    turn.emit(Severity.INFO, "group_adopted", f"{state.me} goes on with what runs")
+    _start_next(turn)
+
+
+# --------------------------------------------------------------------------------------------- stopping
+
+
+def _stop_next(turn: Turn) -> None:
+    state = turn.state
+    name = next((m.name for m in reversed(state.group.members) if m.status is ResourceStatus.STOPPING), "")
+    if name:
+        limit = Span(resource(state, name).stop_limit_ms * MS)
+        call = turn.run(name, Operation.STOP, limit)
+        turn.group(current=name, call=call)
+    elif state.group.again and facts.wanted(state) and not _should_stop(state):
+        turn.group(phase=Phase.STARTING, again=False)
+        _start_next(turn)
+    elif any(m.status is not ResourceStatus.STOPPED for m in state.group.members):
+        stop(turn, _should_stop(state) or state.group.reason)
+    else:
+        _is_off(turn)
+
+
+def _stopped(turn: Turn, event: ResourceResult) -> None:
+    wanted = resource(turn.state, event.resource)
+    if event.outcome is ResourceOutcome.OK:
+        _is_stopped(turn, event.resource)
+        return
+    turn.emit(
+        Severity.WARNING,
+        "resource_stop_failed",
+        f"{event.resource}: {event.detail or event.outcome.value}",
+        "HS713",
+        resource=event.resource,
+    )
+    call = turn.run(event.resource, Operation.KILL, Span(wanted.stop_limit_ms * MS))
+    turn.group(current=event.resource, call=call)
+
+
+def _is_stopped(turn: Turn, name: str) -> None:
+    set_member(turn, name, status=ResourceStatus.STOPPED)
+    turn.emit(Severity.INFO, "resource_stopped", f"stopped the resource ({name})", resource=name)
+    _stop_next(turn)
+
+
+def _is_off(turn: Turn) -> None:
+    turn.save(unclean=())
+    turn.group(phase=Phase.OFF, since=turn.now, again=False, fenced=False, reason="")
+    turn.do(Disarm())
+    turn.emit(Severity.INFO, "group_offline_end", f"{turn.state.spec.group.name} is off on {turn.state.me}")
+
+
+def _give_up(turn: Turn, name: str, why: str) -> None:
+    """Restarts are used up: roll back; the group goes to the peer if that can take it (REQ-F11, L02)."""
+    state, now = turn.state, turn.now
+    turn.group(failed=now, restarts=0)
+    if state.spec.policy.on_resource_error == "failover" and can_release(turn.state, now):
+        turn.group(release=f"{name} failed")
+    else:
+        turn.emit(
+            Severity.ALARM,
+            "group_failed",
+            f"{name} keeps failing and nobody else can take the group: {why}",
+            "HS713",
+            resource=name,
+        )
+    stop(turn, f"{name} failed")
+
+
+def can_release(state: State, now: Instant) -> bool:
+    """The peer is there and able to take the group."""
+    beat = facts.peer_beat(state, now)
+    return (
+        facts.is_holder(state)
+        and not state.group.release
+        and not state.witness.proposed
+        and beat is not None
+        and beat.can_take
+        and not beat.leaving
+        and beat.config.epoch.major == state.durable.config.epoch.major
+    )
+
+
+def _dependents(state: State, name: str) -> tuple[str, ...]:
+    """The member and all that depends on it, directly or not."""
+    found = [name]
+    for r in state.spec.group.resources:
+        if r.name != name and any(d in found for d in r.depends_on):
+            found.append(r.name)
+    return tuple(found)
+
+
+def _stops_after_unclean(state: State) -> tuple[str, ...]:
+    return tuple(
+        r.name
+        for r in state.spec.group.resources
+        if isinstance(r, Script) and r.run_stop_after_unclean and r.name in state.durable.unclean
+    )

@@ -1,0 +1,112 @@
+"""Both ends of the lease: the holder asks and is granted, the standby grants and waits (rules 1 and 2).
+
+The request rides on every beat of the holder, the grant on every beat of the standby and names one
+request. Nothing here decides to fence: decide.py does when rules.lease_over says so.
+"""
+
+from __future__ import annotations
+
+from hsorch.node.core import facts, rules
+from hsorch.node.core.state import NEVER, Lease, Phase, State
+from hsorch.node.core.turn import Turn
+from hsorch.node.core.types import Arm, Beat, Instant
+
+
+def asks(state: State) -> bool:
+    """The holder of a PAIR wants, or needs, the lease."""
+    config = state.durable.config
+    return (
+        config.holder == state.me
+        and not config.solo
+        and not state.broken
+        and state.group.phase is not Phase.FENCING
+        and (facts.wanted(state) or facts.acting(state))
+        and not (state.leaving and not facts.acting(state))
+    )
+
+
+def note_request(turn: Turn, seq: int) -> None:
+    """A beat with this seq is about to be sent: remember when, if it asks for the lease."""
+    state, now = turn.state, turn.now
+    if not asks(state):
+        if state.lease.asked:
+            turn.lease(asked=(), answered=NEVER)
+        return
+    oldest = now - state.timing.lease
+    asked = (*(entry for entry in state.lease.asked if entry[1] > oldest), (seq, now))
+    answered = state.lease.answered
+    turn.lease(asked=asked, answered=now if answered == NEVER else answered)
+
+
+def exchange(turn: Turn, beat: Beat) -> None:
+    """Take the grant a fresh beat carries, or grant what it asks for."""
+    if facts.is_holder(turn.state):
+        if beat.grants and beat.config == turn.state.durable.config and not beat.config.solo:
+            _granted(turn, beat)
+    else:
+        _grant(turn, beat)
+
+
+def _granted(turn: Turn, beat: Beat) -> None:
+    state = turn.state
+    sent = next((at for seq, at in state.lease.asked if seq == beat.grants), None)
+    if sent is None or (state.lease.proven and sent <= state.lease.answered):
+        return
+    length = rules.lease_length(state)
+    until = rules.lease_end(sent, turn.now, length)
+    turn.lease(until=until, proven=True, answered=sent)
+    if facts.acting(state) and state.group.phase is not Phase.FENCING and turn.now < until:
+        turn.do(Arm(until=rules.watchdog_until(sent, length, state.timing)))
+
+
+def _grant(turn: Turn, beat: Beat) -> None:
+    state = turn.state
+    if beat.renew and rules.may_grant(state, beat, turn.now):
+        turn.lease(
+            grants=beat.seq,
+            waits_from=turn.now,
+            waits=rules.wait_for(state, beat.revision),
+            released=False,
+        )
+    elif state.lease.grants:
+        turn.lease(grants=0)
+
+
+def release(turn: Turn) -> None:
+    """The holder's effects are known to have ended: nothing to wait for until the next grant."""
+    turn.lease(released=True, grants=0)
+
+
+def arm(turn: Turn) -> None:
+    """Arm the watchdog for the running lease, before the first effect."""
+    state = turn.state
+    if not rules.exclusive(state.durable.config, state.me):
+        length = rules.lease_length(state)
+        sent = Instant(state.lease.until - length)
+        turn.do(Arm(until=rules.watchdog_until(sent, length, state.timing)))
+
+
+def restart(turn: Turn, keep: bool = False) -> None:
+    """A new config: as standby the whole wait begins; as acting holder (keep) the lease runs on."""
+    state, now = turn.state, turn.now
+    old = state.lease
+    fresh = Lease(waits_from=rules.wait_starts(now), waits=rules.wait_for(state, -1))
+    if keep:
+        fresh = Lease(
+            until=old.until,
+            proven=old.proven,
+            answered=old.answered,
+            waits_from=fresh.waits_from,
+            waits=fresh.waits,
+        )
+    turn.set(lease=fresh)
+
+
+def begin_implicit(turn: Turn) -> None:
+    """Rejoin: the first lease of an opened PAIR counts from the moment before it was made durable."""
+    state, now = turn.state, turn.now
+    length = rules.lease_length(state)
+    restart(turn)
+    turn.lease(until=rules.lease_end(now, now, length), proven=True, answered=now)
+    if facts.acting(state):
+        turn.do(Arm(until=rules.watchdog_until(now, length, state.timing)))
