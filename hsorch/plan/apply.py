@@ -8,7 +8,8 @@ import socket
 from collections.abc import Callable, Mapping
 
 from hsorch.errors import HsorchError
-from hsorch.plan.deeds import Site, deeds
+from hsorch.plan.deed import Site
+from hsorch.plan.deeds import deeds
 from hsorch.plan.enrolment import Enrolment
 from hsorch.plan.execute import execute
 from hsorch.plan.journal import Journal, Pending

@@ -12,11 +12,14 @@ from hsorch.plan.model import Action, Item
 from hsorch.plan.words import Part, parts
 from hsorch.spec import Spec
 
+OUTAGE = Impact.OUTAGE.name.lower()
+
 
 def diff_specs(before: Spec | None, after: Spec, *, group_in: bool) -> tuple[Item, ...]:
     """Items in the manifest's order, removals where the part stood, at the end.
 
-    While the group is out nothing can be interrupted: the impact of `outage` is `live` then (REQ-H15).
+    While the group is out nothing of it can be interrupted: `outage` is `live` then (REQ-H15).
+    A first spec interrupts nothing at all.
     """
     old, new = parts(before) if before else {}, parts(after)
     items: list[Item] = []
@@ -31,7 +34,9 @@ def diff_specs(before: Spec | None, after: Spec, *, group_in: bool) -> tuple[Ite
     items += [_item(old[a], Action.REMOVE, before=old[a].title) for a in old if a not in new]
     if before is not None and not items and before != after:
         items += _order(before, after)
-    return tuple(item if group_in else _without_outage(item) for item in items)
+    if before is None:
+        return tuple(_live(item) for item in items)
+    return tuple(_live(item) if item.impact == OUTAGE and not group_in else item for item in items)
 
 
 def _changed(old: Part, new: Part) -> Iterator[Item]:
@@ -65,7 +70,5 @@ def _impact(pointer: str) -> str:
     return impact_of(pointer).name.lower()
 
 
-def _without_outage(item: Item) -> Item:
-    if item.impact != Impact.OUTAGE.name.lower():
-        return item
+def _live(item: Item) -> Item:
     return Item(address=item.address, action=item.action, before=item.before, after=item.after)

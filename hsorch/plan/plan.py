@@ -11,7 +11,7 @@ from hsorch.errors import HsorchError, PlanStale
 from hsorch.manifest.impact import Impact
 from hsorch.plan import diff, graph, nodes, problems
 from hsorch.plan.journal import Pending
-from hsorch.plan.model import FORMAT, NodeState, Plan
+from hsorch.plan.model import FORMAT, Action, Item, NodeState, Plan
 from hsorch.plan.observe import Observation
 from hsorch.plan.runtime import Runtime
 from hsorch.spec import Spec, digest
@@ -31,7 +31,12 @@ def make(
     wanted = nodes.needs(seen, runtime.name, digest(spec))
     base = _newest(seen)
     group_in = any(state.group_in for state in states.values())
-    items = [*nodes.node_items(seen, wanted, runtime.name), *diff.diff_specs(base, spec, group_in=group_in)]
+    made = [Item(address="lab", action=Action.ADD, after="two nodes, a client, a witness")] if lab else []
+    items = [
+        *made,
+        *nodes.node_items(seen, wanted, runtime.name),
+        *diff.diff_specs(base, spec, group_in=group_in),
+    ]
     outage = group_in and any(Impact[item.impact.upper()] >= Impact.OUTAGE for item in items)
     first = base is None and spec.group.desired_state == "in"
     owed = pending is not None and pending.owes_bring_in

@@ -9,15 +9,11 @@ from typing import TypeVar
 
 import msgspec
 
-from hsorch.errors import HsorchError, NodeError
-from hsorch.node import control
+from hsorch.errors import NodeError
 from hsorch.node.deployment import lock, membership, probe, service
 from hsorch.node.deployment.wire import Facts, Machine
 from hsorch.node.paths import Paths
 from hsorch.spec import WIRE, digest
-from hsorch.verbs import StatusReport
-
-AGENT_LIMIT_S = 2.0
 
 T = TypeVar("T")
 
@@ -39,7 +35,7 @@ def collect(paths: Paths) -> Facts:
         lock=lock.read(paths),
         service=service.state(paths),
         running=service.running_runtime(paths),
-        agent=_agent(paths),
+        agent=service.agent_report(paths),
         trouble="\n".join(trouble),
     )
 
@@ -57,12 +53,6 @@ def _current(paths: Paths) -> str:
     with contextlib.suppress(OSError):
         return paths.current_runtime.readlink().name
     return ""
-
-
-def _agent(paths: Paths) -> StatusReport | None:
-    with contextlib.suppress(HsorchError):
-        return control.ask(paths, "status", b"null", StatusReport, timeout_s=AGENT_LIMIT_S)
-    return None
 
 
 def _noted(trouble: list[str], read: Callable[[], T | None]) -> T | None:

@@ -1,4 +1,4 @@
-"""The guard as a service of the machine: a systemd unit where systemd runs, else an on-boot script.
+"""The guard as a service of the machine: install, start, stop, remove, and whether it runs.
 
 Stopping is graceful: the guard lets the agent release the group first. What the agent does is not known here.
 """
@@ -6,71 +6,19 @@ Stopping is graceful: the guard lets the agent release the group first. What the
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
-from hsorch.errors import NodeError
+from hsorch.errors import HsorchError, NodeError
+from hsorch.node import control
+from hsorch.node.deployment.managers import manager, unit_name
 from hsorch.node.deployment.wire import Done, ServiceState
 from hsorch.node.paths import Paths
-from hsorch.node.store import replace_file
+from hsorch.verbs import StatusReport
 
 POLL_S = 0.05
-
-UNIT = """# Written by hsorch.
-[Unit]
-Description=hsorch guard of the pair {cluster}
-After=network-online.target
-Wants=network-online.target
-StartLimitIntervalSec=0
-
-[Service]
-Type=notify
-NotifyAccess=all
-ExecStart={launcher} guard {cluster}
-Restart=always
-RestartSec=200ms
-KillMode=process
-TimeoutStopSec=120
-OOMScoreAdjust=-900
-RuntimeDirectory=hsorch
-RuntimeDirectoryPreserve=yes
-
-[Install]
-WantedBy=multi-user.target
-"""
-
-ON_BOOT = """#!/bin/sh
-# Written by hsorch. Whatever boots this machine runs it: it starts the pairs that are enabled here.
-for enabled in {home}/*/enabled; do
-    [ -e "$enabled" ] || continue
-    folder=${{enabled%/enabled}}
-    setsid {launcher} guard "${{folder##*/}}" </dev/null >>"$folder/runtime.log" 2>&1 &
-done
-"""
-
-
-class Manager(Protocol):
-    """What starts the guard at boot and on demand. Each call may be repeated; Done.changed tells."""
-
-    def install(self) -> Done: ...
-
-    def start(self) -> None: ...
-
-    def stop(self, limit_s: float) -> None: ...
-
-    def remove(self) -> Done: ...
-
-    def installed(self) -> bool: ...
-
-
-def manager(paths: Paths) -> Manager:
-    systemd = (paths.root / "run/systemd/system").is_dir()
-    return Systemd(paths) if systemd else OnBoot(paths)
+AGENT_LIMIT_S = 2.0
 
 
 def install(paths: Paths) -> Done:
@@ -78,14 +26,15 @@ def install(paths: Paths) -> Done:
 
 
 def start(paths: Paths, limit_s: float) -> Done:
-    """Raises NodeError HS451 when the guard does not come up in time."""
-    if guard_pid(paths):
+    """Start guard and agent. Raises NodeError HS451 when the agent gives no answer in time."""
+    if guard_pid(paths) and agent_report(paths):
         return Done(changed=False)
-    manager(paths).start()
-    if not _wait(lambda: guard_pid(paths) is not None, limit_s):
+    if not guard_pid(paths):
+        manager(paths).start()
+    if not _wait(lambda: agent_report(paths) is not None, limit_s):
         raise NodeError(
-            f"the guard of {paths.cluster} did not start within {limit_s:g} s",
-            hint=f"look at the end of {paths.log} on the node, or at: journalctl -u {_unit(paths)}",
+            f"the agent of {paths.cluster} gave no answer within {limit_s:g} s after its start",
+            hint=f"look at the end of {paths.log} on the node, or at: journalctl -u {unit_name(paths)}",
             detail=_tail(paths.log),
             code="HS451",
         )
@@ -94,9 +43,10 @@ def start(paths: Paths, limit_s: float) -> Done:
 
 def stop(paths: Paths, limit_s: float) -> Done:
     """Raises NodeError HS452 when the guard is still there after limit_s."""
-    if not guard_pid(paths):
+    pid = guard_pid(paths)
+    if pid is None:
         return Done(changed=False)
-    manager(paths).stop(limit_s)
+    manager(paths).stop(pid, limit_s)
     if not _wait(lambda: guard_pid(paths) is None, limit_s):
         raise NodeError(
             f"the guard of {paths.cluster} did not stop within {limit_s:g} s",
@@ -119,6 +69,13 @@ def state(paths: Paths) -> ServiceState:
     return "running" if guard_pid(paths) else "stopped"
 
 
+def agent_report(paths: Paths) -> StatusReport | None:
+    """What the agent says of itself; None when it gives no answer."""
+    with contextlib.suppress(HsorchError):
+        return control.ask(paths, "status", b"null", StatusReport, timeout_s=AGENT_LIMIT_S)
+    return None
+
+
 def guard_pid(paths: Paths) -> int | None:
     """The living guard's process id. The file alone proves nothing: ids are used again after a reboot."""
     with contextlib.suppress(OSError, ValueError):
@@ -137,104 +94,6 @@ def running_runtime(paths: Paths) -> str:
                 if entry.startswith(b"PYTHONPATH="):
                     return Path(entry.decode().partition("=")[2]).name
     return ""
-
-
-class OnBoot:
-    """A marker file enables the cluster; one script starts all enabled ones."""
-
-    def __init__(self, paths: Paths) -> None:
-        self._paths = paths
-        self._enabled = paths.var / "enabled"
-        self._script = ON_BOOT.format(home=paths.home, launcher=launcher(paths)).encode()
-
-    def install(self) -> Done:
-        if self.installed():
-            return Done(changed=False)
-        replace_file(self._paths.on_boot, self._script, mode=0o755)
-        replace_file(self._enabled, b"", mode=0o600)
-        return Done(changed=True)
-
-    def start(self) -> None:
-        with self._paths.log.open("ab") as log:
-            subprocess.Popen(
-                [str(launcher(self._paths)), "guard", self._paths.cluster],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                start_new_session=True,
-            )
-
-    def stop(self, limit_s: float) -> None:
-        if pid := guard_pid(self._paths):
-            os.kill(pid, signal.SIGTERM)
-
-    def remove(self) -> Done:
-        if not self._enabled.exists():
-            return Done(changed=False)
-        self._enabled.unlink()
-        if not any(self._paths.home.glob("*/enabled")):
-            self._paths.on_boot.unlink(missing_ok=True)
-        return Done(changed=True)
-
-    def installed(self) -> bool:
-        on_boot = self._paths.on_boot
-        return self._enabled.exists() and on_boot.exists() and on_boot.read_bytes() == self._script
-
-
-class Systemd:
-    """One unit per cluster."""
-
-    def __init__(self, paths: Paths) -> None:
-        self._paths = paths
-        self._name = _unit(paths)
-        self._file = paths.root / "etc/systemd/system" / self._name
-        self._unit = UNIT.format(cluster=paths.cluster, launcher=launcher(paths)).encode()
-
-    def install(self) -> Done:
-        if self.installed():
-            return Done(changed=False)
-        replace_file(self._file, self._unit, mode=0o644)
-        _systemctl("daemon-reload")
-        _systemctl("enable", self._name)
-        return Done(changed=True)
-
-    def start(self) -> None:
-        _systemctl("start", "--no-block", self._name)
-
-    def stop(self, limit_s: float) -> None:
-        _systemctl("stop", self._name, limit_s=limit_s + 5)
-
-    def remove(self) -> Done:
-        if not self._file.exists():
-            return Done(changed=False)
-        _systemctl("disable", self._name)
-        self._file.unlink()
-        _systemctl("daemon-reload")
-        return Done(changed=True)
-
-    def installed(self) -> bool:
-        return self._file.exists() and self._file.read_bytes() == self._unit
-
-
-def launcher(paths: Paths) -> Path:
-    return paths.current_runtime / "hsorch-node"
-
-
-def _unit(paths: Paths) -> str:
-    return f"hsorch-{paths.cluster}.service"
-
-
-def _systemctl(*arguments: str, limit_s: float = 30.0) -> None:
-    argv = ["systemctl", "--no-ask-password", *arguments]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=limit_s, check=False)
-    if done.returncode != 0:
-        raise NodeError(
-            f"{' '.join(argv)} failed",
-            hint="run it on the node and repair what it names",
-            detail=done.stderr.strip(),
-            code="HS453",
-        )
 
 
 def _wait(condition: Callable[[], bool], limit_s: float) -> bool:

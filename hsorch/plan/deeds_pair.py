@@ -1,0 +1,99 @@
+"""Deeds that end when the pair's agents say so: reload, verify, bring-in, bring-out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from hsorch.errors import NodeError
+from hsorch.node.deploy import Reload
+from hsorch.node.deployment.wire import Done
+from hsorch.plan.deed import Plain, Site
+from hsorch.plan.model import Step
+from hsorch.verbs import Operate
+
+PAIR_LIMIT_S = 30.0
+GROUP_LIMIT_S = 180.0
+POLL_S = 0.2
+
+
+class ReloadSpec(Plain):
+    def do(self, step: Step) -> None:
+        self.site.ask(step.node, "reload", Reload(cluster=self.site.plan.cluster), Done)
+
+    def verify(self, step: Step) -> None:
+        _until_ready(lambda: _current(self.site, step.node), "the agent:", PAIR_LIMIT_S)
+
+
+class VerifyPair(Plain):
+    def do(self, step: Step) -> None:
+        """Nothing is changed; see verify."""
+
+    def verify(self, step: Step) -> None:
+        _until_ready(self._missing, "the pair:", PAIR_LIMIT_S)
+
+    def _missing(self) -> str:
+        return next(filter(None, (_in_step(self.site, node) for node in self.site.transports)), "")
+
+
+class MoveGroup(Plain):
+    """bring-in and bring-out, by whichever node the agents take the order from."""
+
+    def __init__(self, site: Site, verb: str) -> None:
+        super().__init__(site)
+        self._verb = verb
+        self._wanted = verb == "bring-in"
+
+    def check(self, step: Step) -> bool:
+        return not self._missing()
+
+    def do(self, step: Step) -> None:
+        reports = [self.site.status(node) for node in self.site.transports]
+        node = next((r.node for r in reports if r.active == r.node), self.site.plan.spec.preferred)
+        order = Operate(
+            cluster=self.site.plan.cluster,
+            verb=self._verb,
+            actor=self.site.owner,
+            id=f"{self.site.operation}-{self._verb}",
+            timeout_ms=int(GROUP_LIMIT_S * 1000),
+        )
+        self.site.ask(node, "operate", order, dict[str, str], timeout=GROUP_LIMIT_S + 5)
+
+    def verify(self, step: Step) -> None:
+        _until_ready(self._missing, "the group", GROUP_LIMIT_S)
+
+    def _missing(self) -> str:
+        """What is not as wanted yet; empty when all is."""
+        reports = [self.site.status(node) for node in self.site.transports]
+        desired = "in" if self._wanted else "out"
+        waiting = [r.node for r in reports if r.desired != desired]
+        if waiting:
+            return f"is not yet desired {desired} on {' and '.join(waiting)}"
+        if any(r.up for r in reports) != self._wanted:
+            return "does not run" if self._wanted else "still runs"
+        return ""
+
+
+def _current(site: Site, node: str) -> str:
+    report = site.status(node)
+    if (report.revision, report.digest) != (site.plan.spec.revision, site.plan.digest):
+        return f"{node} runs revision {report.revision}, not {site.plan.spec.revision}"
+    return ""
+
+
+def _in_step(site: Site, node: str) -> str:
+    report = site.status(node)
+    return _current(site, node) or ("" if report.peer_seen else f"{node} does not hear {report.peer}")
+
+
+def _until_ready(missing: Callable[[], str], what: str, limit_s: float) -> None:
+    """Wait until nothing is missing. Raises NodeError HS450 with what still is."""
+    end = time.monotonic() + limit_s
+    while why := missing():
+        if time.monotonic() >= end:
+            raise NodeError(
+                f"{what} {why} after {limit_s:g} s",
+                hint="see `hsorch status` and `hsorch events` for the reason",
+                code="HS450",
+            )
+        time.sleep(POLL_S)
