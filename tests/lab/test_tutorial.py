@@ -1,0 +1,32 @@
+"""A reader who types the tutorial from top to bottom gets what it promises, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hsorch.transport.lab import read_state
+from tests.unit.docs.commands import Command, checkout, commands, run
+
+CLUSTER = f"tut-{os.getpid()}"
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Path]:
+    """The folder in which the reader types. Whatever happens, the lab is gone at the end."""
+    yield checkout(tmp_path, CLUSTER)
+    run(Command(f"hsorch lab down {CLUSTER}", lab=True), tmp_path)
+
+
+@pytest.mark.lab
+@pytest.mark.usefixtures("lab_possible")
+def test_the_tutorial_works_from_top_to_bottom(reader: Path) -> None:
+    environment = {f"HSORCH_LAB_{verb}_CLUSTER": CLUSTER for verb in ("EXEC", "FAULT", "HEAL")}
+    for command in commands("docs/tutorial.md"):
+        typed = Command(command.text.replace("lab down demo", f"lab down {CLUSTER}"), command.lab)
+        done = run(typed, reader, **environment)
+        assert done.returncode == 0, f"$ {typed.text}\n{done.stdout}{done.stderr}"
+    assert read_state(CLUSTER) is None
