@@ -89,7 +89,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("flap_allowed", "automatic moves are limited", lambda real, failovers, wall, policy: True,
            faults=tuple(Fault(12_000 * n, "crash", "active", 4000) for n in range(10)), watch=130_000),
     Mutant("plain_answer", "only the trusted register confirms",
-           lambda real, answer, trusted: answer.outcome in ("created", "exists"),
+           lambda real, answer, trusted: answer.outcome != "failed",
            faults=(Fault(0, "partition"), Fault(1500, "witness-replaced"))),
     Mutant("may_adopt_win", "a win is adopted by the run that proposed only",
            lambda real, state: _won(state),

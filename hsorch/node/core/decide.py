@@ -209,7 +209,8 @@ def _persisted(turn: Turn, event: Persisted) -> None:
         turn.set(broken=False)
         turn.emit(Severity.INFO, "store_repaired", "the state can be stored again")
         return
-    turn.set(durable=state.stored, broken=True)
+    turn.revert()
+    turn.set(broken=True)
     turn.witness(asked=NEVER)
     turn.lease(grants=0)
     turn.emit(Severity.ALARM, "store_failed", f"the state cannot be stored: {event.detail}", "HS725")

@@ -57,6 +57,11 @@ class Turn:
             return
         self.state = replace(self.state, durable=replace(self.state.durable, **changes))
 
+    def revert(self) -> None:
+        """The last Persist failed: the durable part is what it was, and there is nothing to write."""
+        self._before = self.state.stored
+        self.set(durable=self.state.stored)
+
     def do(self, action: Action) -> None:
         first = isinstance(action, Fence | Arm)
         (self._first if first else self._actions).append(action)
