@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import pytest
 
 from hsorch.cli import nodes
+from hsorch.cli.console import Terminal
 from hsorch.errors import ExitCode
 from hsorch.verbs import LimitReport
 from tests.unit.cli.pair import MANIFEST, FakePair
@@ -179,3 +181,19 @@ def test_a_broken_manifest_stops_every_pair_command_before_the_nodes(hsorch, pai
     assert ran.code == ExitCode.INVALID
     assert "hsorch validate cluster.yaml" in ran.err
     assert pair.orders == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "sent"),
+    [("plant-7", ExitCode.OK, 1), ("yes", ExitCode.REFUSED, 0), ("", ExitCode.REFUSED, 0)],
+)
+def test_on_a_terminal_an_outage_wants_the_clusters_name(
+    typed: str, code: int, sent: int, hsorch, pair: FakePair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Terminal, "interactive", True)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{typed}\n"))
+    ran = hsorch("bring-out")
+    assert ran.code == code
+    assert "Clients lose the service" in ran.err
+    assert len(pair.orders) == sent
+    assert "Type 'plant-7' to go on" in ran.err

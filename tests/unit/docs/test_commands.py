@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.unit.docs.commands import Command, checkout, commands, run
+from hsorch.manifest.load import load
+from tests.unit.docs.commands import ROOT, Command, checkout, commands, run
 
-OFFLINE = [command for page in ("README.md", "docs/tutorial.md") for command in commands(page) if not command.lab]
+PAGES = ("README.md", "docs/tutorial.md")
+OFFLINE = [command for page in PAGES for command in commands(page) if not command.lab]
 
 
 def test_the_pages_have_commands_to_run() -> None:
@@ -20,3 +23,11 @@ def test_the_pages_have_commands_to_run() -> None:
 def test_a_command_that_needs_no_lab_works(command: Command, tmp_path: Path) -> None:
     done = run(command, checkout(tmp_path, "docs-pages"))
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_manifest_of_the_readme_is_valid(tmp_path: Path) -> None:
+    block = re.search(r"^```yaml\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert block is not None
+    manifest = tmp_path / "cluster.yaml"
+    manifest.write_text(block[1])
+    assert load(manifest, environ={}).errors == ()
