@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit.resource.world import CLUSTER, NodeWorld
 
 from hsorch.node.resource.fence import mark
 from hsorch.node.resource.records import Records
 from hsorch.node.system.base import Deadline
+from tests.unit.resource.world import CLUSTER, NodeWorld
 
 
 @pytest.fixture

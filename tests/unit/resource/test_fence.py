@@ -1,4 +1,4 @@
-"""Everything off, fast and verified: by the agent, and by a guard that knows nothing but the files in /run."""
+"""Everything off, fast and verified: by the agent, and by a guard that knows only the files in /run."""
 
 from __future__ import annotations
 

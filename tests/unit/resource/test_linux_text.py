@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import struct
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -107,7 +108,7 @@ def test_announcements_come_at_once_then_ever_more_rarely_until_ten_seconds() ->
     times = announcement_times(5)
     assert times[0] == 0.0
     assert times[-1] == ANNOUNCE_FOR_S
-    gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(times)]
     assert gaps == sorted(gaps)
 
 

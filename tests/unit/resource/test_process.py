@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.unit.resource.world import NodeWorld, check, eventually, kill, program, python, start, stop
 
 from hsorch.node.core.types import ResourceOutcome
 from hsorch.spec import CommandCheck, Process
+from tests.unit.resource.world import NodeWorld, check, eventually, kill, program, python, start, stop
 
 WAIT = "import time; time.sleep(600)"
 DEAF = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
