@@ -16,11 +16,11 @@ from hsorch.manifest.source import Mapping as MappingNode
 from hsorch.manifest.source import Node, Path_, Scalar
 from hsorch.manifest.source import Sequence as SequenceNode
 
-_BLOCK_HEADER = re.compile(r"[|>][-+0-9]*")
+_MODELINE = re.compile(r"#\s*(yaml-language-server:|\$schema:)")
 
 
 class Comments(msgspec.Struct, frozen=True, kw_only=True):
-    """By path of the entry. spaced: entries with a blank line above them. head: above the first entry."""
+    """By path of the entry. spaced: entries with a blank line above them. head: speaks of the whole file."""
 
     head: tuple[str, ...]
     before: Mapping[Path_, tuple[str, ...]]
@@ -58,7 +58,7 @@ def gather(source: Source, root: MappingNode) -> Comments:
             beside[here[-1]] = text
         elif below is None:
             foot.append(text)
-        elif below == entries[0][1]:
+        elif below == entries[0][1] and _is_head(lines, number, entries[0][0], text):
             head.append(text)
         else:
             before.setdefault(below, []).append(text)
@@ -69,6 +69,17 @@ def gather(source: Source, root: MappingNode) -> Comments:
         foot=tuple(foot),
         spaced=frozenset(path for at, path in entries if _is_spaced(lines, at)),
     )
+
+
+def _is_head(lines: Sequence[str], number: int, first: int, text: str) -> bool:
+    """A blank line parts it from the first entry, or it speaks to an editor."""
+    apart = any(not line.strip() for line in lines[number : first - 1])
+    return apart or is_modeline(text)
+
+
+def is_modeline(text: str) -> bool:
+    """`# yaml-language-server: ...` belongs in the first line, whatever comes below."""
+    return bool(_MODELINE.match(text))
 
 
 def _entries(node: Node, path: Path_) -> Iterator[tuple[int, Path_]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hsorch.manifest.comments import Comments, gather, is_inline
+from hsorch.manifest.comments import Comments, gather, is_inline, is_modeline
 from hsorch.manifest.diagnostics import Diagnostic, Severity, Span, Value
 from hsorch.manifest.scalars import quoted
 from hsorch.manifest.schema import schema
@@ -54,7 +54,7 @@ class _Printer:
     def document(self, root: MappingNode) -> str:
         entries = self._ordered(root, schema())
         lines = list(self.comments.head)
-        if lines and root.entries and (root.entries[0][0].text,) in self.comments.spaced:
+        if any(not is_modeline(text) for text in lines):
             lines.append("")
         was_block = False
         for index, (key, item) in enumerate(entries):

@@ -22,9 +22,12 @@ _USE = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
 
 
 class Variable(msgspec.Struct, frozen=True, kw_only=True):
+    """untyped: from the environment, where all is text; a plain use decides what it is."""
+
     value: ScalarValue
     text: str
     origin: Span
+    untyped: bool = False
 
 
 class Substituted(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +56,7 @@ def from_environment(environ: Mapping[str, str]) -> tuple[dict[str, Variable], d
     for name, text in sorted(environ.items()):
         if name.startswith(PREFIX):
             origin = Span(f"${name}", 1, 1, 1, len(text) + 1)
-            variables[name.removeprefix(PREFIX)] = Variable(value=resolve(text), text=text, origin=origin)
+            variables[name.removeprefix(PREFIX)] = Variable(value=text, text=text, origin=origin, untyped=True)
             sources[origin.file] = Source(name=origin.file, text=text)
     return variables, sources
 
@@ -95,10 +98,11 @@ class _Worker:
 
     def _scalar(self, node: Scalar) -> Scalar:
         whole = _USE.fullmatch(node.text)
-        if whole and whole[1] in self.variables and not node.style and node.text.endswith("}"):
+        if whole and whole[1] in self.variables and node.text.endswith("}"):
             found = self.variables[whole[1]]
             self._remember(node.span, [whole[1]])
-            return msgspec.structs.replace(node, value=found.value, text=found.text)
+            value = resolve(found.text) if found.untyped and not node.style else found.value
+            return msgspec.structs.replace(node, value=value, text=found.text)
         used: list[str] = []
         text = _USE.sub(lambda match: self._part(match, node.span, used), node.text)
         self._remember(node.span, used)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from itertools import combinations
 
@@ -100,12 +101,19 @@ def vip_has_the_prefix_of_its_nic(scene: Scene) -> Iterator[Finding]:
 def vip_nic_exists(scene: Scene) -> Iterator[Finding]:
     """A virtual address needs its NIC on both servers."""
     for vip in scene.cluster.group.vips:
-        for server in scene.cluster.servers:
-            if vip.nic not in server.nics:
-                message = f"server `{server.name}` has no NIC `{vip.nic}` for {vip.address.ip}"
-                hint = f"known there: {', '.join(server.nics)}"
-                related = ((key("servers", server.name, "nics"), "its NICs"),)
-                yield Finding(at=value(*vip.path, "nic"), message=message, hint=hint, related=related)
+        yield from lacking_nic(scene, vip.nic, value(*vip.path, "nic"))
+
+
+def lacking_nic(scene: Scene, role: str, place: Place) -> Iterator[Finding]:
+    """Shared with links: a role that is named must be there on every server."""
+    lacking = [s for s in scene.cluster.servers if role not in s.nics]
+    if lacking:
+        known = dict.fromkeys(known for s in lacking for known in s.nics)
+        near = difflib.get_close_matches(role, known, n=1)
+        message = f"no NIC `{role}` on {' and '.join(f'`{s.name}`' for s in lacking)}"
+        hint = f"did you mean `{near[0]}`?" if near else f"known there: {', '.join(known)}"
+        related = tuple((key("servers", s.name, "nics"), f"the NICs of {s.name}") for s in lacking)
+        yield Finding(at=place, message=message, hint=hint, related=related, fix=near[0] if near else "")
 
 
 def subnets_of_a_server_are_disjoint(scene: Scene) -> Iterator[Finding]:

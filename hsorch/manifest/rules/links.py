@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hsorch.manifest.diagnostics import Severity
+from hsorch.manifest.rules.addresses import lacking_nic
 from hsorch.manifest.rules.table import Finding, Rule, Scene, key, value
 
 
@@ -37,13 +38,7 @@ def links_take_different_ways(scene: Scene) -> Iterator[Finding]:
 def link_nic_exists(scene: Scene) -> Iterator[Finding]:
     """REQ-C01."""
     for link in scene.cluster.links:
-        for server in scene.cluster.servers:
-            if link.nic not in server.nics:
-                message = f"server `{server.name}` has no NIC `{link.nic}`"
-                hint = f"known there: {', '.join(server.nics)}"
-                related = ((key("servers", server.name, "nics"), "its NICs"),)
-                place = value("links", link.name, "nic")
-                yield Finding(at=place, message=message, hint=hint, related=related)
+        yield from lacking_nic(scene, link.nic, value("links", link.name, "nic"))
 
 
 def link_ends_share_a_subnet(scene: Scene) -> Iterator[Finding]:

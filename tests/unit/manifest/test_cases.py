@@ -19,7 +19,9 @@ def told(path: Path) -> str:
     lines = []
     for found in loaded.diagnostics:
         span = found.span
-        lines.append(f"{span.line}:{span.column}-{span.end_line}:{span.end_column} {found.severity} {found.code}")
+        lines.append(
+            f"{span.line}:{span.column}-{span.end_line}:{span.end_column} {found.severity} {found.code}"
+        )
         lines.append(f"  {found.message}")
         lines += [f"  {label.span.line}:{label.span.column} {label.text}" for label in found.related]
         lines.append(f"  help: {found.help}")
