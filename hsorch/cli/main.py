@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bring-in": ("hsorch.cli.operate:bring_in", "Start the group on the pair."),
     "bring-out": ("hsorch.cli.operate:bring_out", "Stop the group on the pair."),
     "switch": ("hsorch.cli.operate:switch", "Move the group to the other node."),
-    "set-active": ("hsorch.cli.operate:set_active", "Move the group to the node named."),
+    "set-active": ("hsorch.cli.operate:set_active", "Say which node starts the group, while it is out."),
     "maintenance": ("hsorch.cli.operate:maintenance", "Hold automatic moves (on) or allow them again (off)."),
     "takeover": ("hsorch.cli.operate:takeover", "Force the group onto a node by the operator's word."),
     "lab": ("hsorch.cli.lab:lab", "The embedded pair: two nodes on this machine, faults included."),

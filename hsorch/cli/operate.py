@@ -24,6 +24,7 @@ from hsorch.node.core.types import Verb
 from hsorch.verbs import Operate, StatusReport
 
 F = TypeVar("F", bound=Callable[..., object])
+MOVES = (Verb.SWITCH, Verb.TAKEOVER)
 ANSWER_MARGIN_S = 5.0
 """The node ends a verb by its own limit; the transport waits this much longer for the answer."""
 
@@ -99,12 +100,15 @@ def switch(
 def set_active(
     terminal: Terminal, node: str, manifest: str | None, here: bool, format_: str, timeout: float, yes: bool
 ) -> ExitCode:
-    """Move the group to NODE; nothing happens when it is there already."""
+    """Say on which node the next bring-in starts the group, while it is out. A group that is in is switched."""
     with open_pair(manifest, here=here) as pair:
         view = _seen(pair)
         target = _known(view, node)
         approve(
-            terminal, f"Make {target} the active node of {pair.cluster}?", stakes=[one_line(view)], yes=yes
+            terminal,
+            f"Let {target} be the node where {pair.cluster} starts?",
+            stakes=[one_line(view)],
+            yes=yes,
         )
         return _carry_out(terminal, pair, view, Verb.SET_ACTIVE, timeout, format_, target=target)
 
@@ -194,6 +198,7 @@ def _carry_out(
     node = via or _door(view.reports)
     answer = pair.ask(node, "operate", order, dict[str, str], timeout=timeout + ANSWER_MARGIN_S)
     after = look(pair)
+    outage = _outage(after) if verb in MOVES else None
     message = answer.get("message", f"{verb.value}: done")
     if format_ == "json":
         result = {
@@ -204,9 +209,10 @@ def _carry_out(
             **answer,
         }
         lights = {"up": after.up, "protected": after.protected, "active": list(after.active)}
-        terminal.print(json.dumps(result | lights, ensure_ascii=False))
+        terminal.print(json.dumps(result | lights | {"outage_ms": outage}, ensure_ascii=False))
     else:
-        terminal.print(f"{message}\n{one_line(after)}")
+        lost = f"; the group was away for {outage} ms" if outage is not None else ""
+        terminal.print(f"{message}\n{one_line(after)}{lost}")
     return ExitCode.OK
 
 
@@ -214,6 +220,12 @@ def _door(reports: Sequence[StatusReport]) -> str:
     """The active node knows best; without one, the first that answers."""
     active = [report.node for report in reports if report.active == report.node]
     return active[0] if active else reports[0].node
+
+
+def _outage(view: PairView) -> int | None:
+    """Milliseconds of the move that just ended, as the node that took the group measured it (REQ-H10)."""
+    found = [r.last_outage_ms for r in view.reports if r.active == r.node and r.last_outage_ms >= 0]
+    return found[0] if found else None
 
 
 def _known(view: PairView, name: str) -> str:

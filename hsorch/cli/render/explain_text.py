@@ -34,6 +34,8 @@ def _node(view: PairView, node: NodeView) -> str:
         head = f"{name} is active."
     elif not node.report.limits:
         return f"{name} would take over: nothing is in the way."
+    elif view.protected:
+        head = f"{name} would take over. Before that:"
     else:
         head = f"{name} would not take over by itself:"
     return "\n".join([head, *map(_limit, node.report.limits)])

@@ -167,7 +167,9 @@ def _resource(node: NodeView, name: str) -> str:
     for resource in node.report.resources if node.report else ():
         if resource.name == name:
             state = click.style(resource.status, fg=STATUS_COLORS.get(resource.status))
-            return f"{state}: {resource.detail}" if resource.detail else state
+            # What a stopped resource said last is of no use any more.
+            shows = resource.detail and resource.status != "stopped"
+            return f"{state}: {resource.detail}" if shows else state
     return "-"
 
 
@@ -177,7 +179,8 @@ def _limits(view: PairView) -> str:
         for report in view.reports
         for limit in report.limits
     ]
-    return "\n".join([click.style("in the way of a takeover", bold=True), *lines]) if lines else ""
+    title = "before a takeover" if view.protected else "in the way of a takeover"
+    return "\n".join([click.style(title, bold=True), *lines]) if lines else ""
 
 
 def _events(view: PairView) -> str:

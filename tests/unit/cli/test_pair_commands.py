@@ -82,7 +82,7 @@ def test_switch_goes_to_the_active_node_with_who_ordered_it(hsorch, pair: FakePa
     ((node, order),) = pair.orders
     assert (node, order.verb, order.cluster) == ("a", "switch", "plant-7")
     assert "@" in order.actor
-    assert ran.out == "operate is done\nplant-7: UP, PROTECTED, active on a\n"
+    assert ran.out == ("operate is done\nplant-7: UP, PROTECTED, active on a; the group was away for 84 ms\n")
 
 
 @pytest.mark.parametrize(
@@ -154,6 +154,7 @@ def test_events_of_one_node_are_shown_when_the_other_is_silent(hsorch, pair: Fak
 
 
 def test_explain_lists_all_limits_with_their_way_out(hsorch, pair: FakePair) -> None:
+    pair.protected = False
     pair.limits["b"] = (LIMIT, LimitReport(code="HS712", message="flap limit", hint="wait an hour"))
     out = hsorch("explain").out
     assert "b would not take over by itself:" in out
