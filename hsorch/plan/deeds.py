@@ -20,7 +20,14 @@ from hsorch.node.deployment.wire import (
     TakeLock,
 )
 from hsorch.plan.deed import Plain, Site
-from hsorch.plan.deeds_pair import MoveGroup, ReloadSpec, VerifyPair
+from hsorch.plan.deeds_pair import (
+    PAIR_LIMIT_S,
+    MoveGroup,
+    ReloadSpec,
+    VerifyPair,
+    hears_peer,
+    until_ready,
+)
 from hsorch.plan.execute import Deed
 from hsorch.plan.model import Step, StepKind
 from hsorch.spec import Identity
@@ -163,6 +170,10 @@ class RestartService(StartService):
     def do(self, step: Step) -> None:
         self.act(step, "stop")
         super().do(step)
+
+    def verify(self, step: Step) -> None:
+        """Only when this node hears its peer again may the peer be restarted."""
+        until_ready(lambda: hears_peer(self.site, step.node), "the pair:", PAIR_LIMIT_S)
 
     def undo(self, step: Step) -> bool:
         return False

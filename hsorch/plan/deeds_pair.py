@@ -22,7 +22,7 @@ class ReloadSpec(Plain):
         self.site.ask(step.node, "reload", Reload(cluster=self.site.plan.cluster), Done)
 
     def verify(self, step: Step) -> None:
-        _until_ready(lambda: _current(self.site, step.node), "the agent:", PAIR_LIMIT_S)
+        until_ready(lambda: _current(self.site, step.node), "the agent:", PAIR_LIMIT_S)
 
 
 class VerifyPair(Plain):
@@ -30,7 +30,7 @@ class VerifyPair(Plain):
         """Nothing is changed; see verify."""
 
     def verify(self, step: Step) -> None:
-        _until_ready(self._missing, "the pair:", PAIR_LIMIT_S)
+        until_ready(self._missing, "the pair:", PAIR_LIMIT_S)
 
     def _missing(self) -> str:
         return next(filter(None, (_in_step(self.site, node) for node in self.site.transports)), "")
@@ -60,7 +60,7 @@ class MoveGroup(Plain):
         self.site.ask(node, "operate", order, dict[str, str], timeout=GROUP_LIMIT_S + 5)
 
     def verify(self, step: Step) -> None:
-        _until_ready(self._missing, "the group", GROUP_LIMIT_S)
+        until_ready(self._missing, "the group", GROUP_LIMIT_S)
 
     def _missing(self) -> str:
         """What is not as wanted yet; empty when all is."""
@@ -82,11 +82,15 @@ def _current(site: Site, node: str) -> str:
 
 
 def _in_step(site: Site, node: str) -> str:
+    return _current(site, node) or hears_peer(site, node)
+
+
+def hears_peer(site: Site, node: str) -> str:
     report = site.status(node)
-    return _current(site, node) or ("" if report.peer_seen else f"{node} does not hear {report.peer}")
+    return "" if report.peer_seen else f"{node} does not hear {report.peer}"
 
 
-def _until_ready(missing: Callable[[], str], what: str, limit_s: float) -> None:
+def until_ready(missing: Callable[[], str], what: str, limit_s: float) -> None:
     """Wait until nothing is missing. Raises NodeError HS450 with what still is."""
     end = time.monotonic() + limit_s
     while why := missing():

@@ -126,17 +126,16 @@ def _put_spec_in_force(steps: _Steps, work: Work) -> None:
 
 def _bring_to_life(steps: _Steps, work: Work) -> None:
     ready = steps.of(StepKind.COMMIT) or steps.of(StepKind.LOCK, StepKind.ACTIVATE, StepKind.ENROLL)
-    restarts: list[str] = []
-    for node in sorted(work.nodes, key=lambda n: n == work.active):
+    for node in work.nodes:
         need = work.needs[node]
-        if need.restart:
-            restarts.append(
-                steps.add(StepKind.RESTART, f"restart the agent of {node}", node, ready + restarts)
-            )
-        elif need.start:
+        if need.start:
             steps.add(StepKind.SERVICE, f"install and start the service on {node}", node, ready)
-        elif need.commit or need.enroll:
+        elif need.commit and not need.restart:
             steps.add(StepKind.RELOAD, f"tell the agent of {node}", node, ready)
+    for node in sorted(work.nodes, key=lambda n: n == work.active):
+        if work.needs[node].restart:
+            before = steps.of(StepKind.SERVICE, StepKind.RELOAD, StepKind.RESTART)
+            steps.add(StepKind.RESTART, f"restart the agent of {node}", node, ready + before)
     alive = steps.of(StepKind.SERVICE, StepKind.RELOAD, StepKind.RESTART) or ready
     verified = steps.add(
         StepKind.VERIFY, "verify that both nodes run this spec and hear each other", "", alive

@@ -34,7 +34,7 @@ class NodeNeeds:
 def needs(seen: Mapping[str, Observation], runtime: str, digest: str) -> dict[str, NodeNeeds]:
     """By node. digest: of the desired spec; both nodes commit when either lacks it (one revision on both)."""
     facts = {name: observation.facts for name, observation in seen.items()}
-    odd_keys = len({f.key for f in facts.values() if f}) > 1
+    odd_keys = len({f.key for f in facts.values() if f and f.key}) > 1
     revisions = {(f.spec.revision, f.digest) if f and f.spec else (0, "") for f in facts.values()}
     commit = len(revisions) > 1 or {d for _, d in revisions} != {digest}
     return {name: _needs_of(f, runtime, odd_keys, commit) for name, f in facts.items()}

@@ -62,7 +62,7 @@ def make(
         observed=states,
         drift=nodes.drift(seen, spec),
         items=tuple(items),
-        problems=problems.find(seen, spec, runtime),
+        problems=problems.find(seen, spec, runtime, pending.id if pending else ""),
         steps=steps,
         brings_in=bring_in or outage,
     )

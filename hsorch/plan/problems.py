@@ -16,10 +16,13 @@ CLOCK_SKEW_S = 5.0
 Check = Callable[[str, Facts, Spec, Runtime], Iterator[Problem]]
 
 
-def find(seen: Mapping[str, Observation], spec: Spec, runtime: Runtime) -> tuple[Problem, ...]:
-    """Errors first, then warnings; nodes in the manifest's order."""
+def find(
+    seen: Mapping[str, Observation], spec: Spec, runtime: Runtime, operation: str = ""
+) -> tuple[Problem, ...]:
+    """Errors first, then warnings; nodes in the manifest's order. operation: whose locks are our own."""
     facts = {name: o.facts for name, o in seen.items() if o.facts is not None}
     found = [p for name, f in facts.items() for check in CHECKS for p in check(name, f, spec, runtime)]
+    found += [p for name, f in facts.items() for p in _lock(name, f, operation)]
     found += _between(facts)
     return tuple(sorted(found, key=lambda problem: problem.severity))
 
@@ -121,9 +124,9 @@ def _trouble(node: str, facts: Facts, spec: Spec, runtime: Runtime) -> Iterator[
         yield _warning("HS442", node, f"{node}: {facts.trouble}", "apply writes it anew from the manifest")
 
 
-def _lock(node: str, facts: Facts, spec: Spec, runtime: Runtime) -> Iterator[Problem]:
+def _lock(node: str, facts: Facts, operation: str) -> Iterator[Problem]:
     lock = facts.lock
-    if lock is not None and lock.expires > facts.machine.wall:
+    if lock is not None and lock.id != operation and lock.expires > facts.machine.wall:
         yield _warning(
             "HS430",
             node,
@@ -163,7 +166,6 @@ CHECKS: tuple[Check, ...] = (
     _disk,
     _tools,
     _trouble,
-    _lock,
 )
 
 

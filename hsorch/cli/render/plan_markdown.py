@@ -24,7 +24,7 @@ def text(plan: Plan) -> str:
         f"| {counts['add']} | {counts['change']} | {counts['remove']} | {counts['drift']} "
         f"| {counts['impact']} | {'yes' if plan.is_outage else 'none'} |",
     ]
-    if not plan.changes and not plan.problems:
+    if not plan.changes and not plan.errors:
         return "\n".join(
             [*head, "", f"No changes. Both nodes match `{plan.manifest}` ({len(parts(plan.spec))} parts)."]
         )

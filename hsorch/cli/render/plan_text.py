@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from hsorch.plan.model import Action, Item, Plan, Problem
+from hsorch.plan.model import Action, Item, Plan, Problem, StepKind
 from hsorch.plan.words import parts
 
 COLORS = {Action.ADD: "green", Action.CHANGE: "yellow", Action.REMOVE: "red", Action.REPLACE: "red"}
@@ -104,8 +104,14 @@ def _steps(plan: Plan) -> str:
 
 
 def _sum(plan: Plan) -> str:
+    if plan.errors:
+        count = len(plan.errors)
+        return click.style(f"Plan: cannot be applied, {count} error{'s' if count > 1 else ''}.", bold=True)
     if not plan.changes:
         return click.style("No changes.", fg="green", bold=True) + f" Both nodes match {plan.manifest}."
+    if not plan.items and not plan.drift:
+        line = f"Plan: nothing to change; an apply that stopped is completed. Outage: {_outage(plan)}."
+        return click.style(line, bold=True)
     changed = plan.count(Action.CHANGE) + len(plan.drift)
     replaced = plan.count(Action.REPLACE)
     also = f", {replaced} to replace" if replaced else ""
@@ -119,6 +125,6 @@ def _outage(plan: Plan) -> str:
         return f"the group {plan.spec.group.name} is brought out and in again"
     if plan.brings_in:
         return f"none; the group {plan.spec.group.name} comes in at the end"
-    if plan.impact.name == "RESTART":
+    if any(step.kind is StepKind.RESTART for step in plan.steps):
         return "none planned; agents restart one after the other, the group may move"
     return "none"
