@@ -90,7 +90,8 @@ def _believe(turn: Turn, beat: Beat) -> None:
     broken_off = not facts.heard_lately(state, now)
     if rules.releases(state, beat) and not facts.is_holder(state):
         lease.release(turn)
-        if old is not None and old.boot != beat.boot and old.acting:
+        rebooted = old is not None and old.boot != beat.boot and old.acting
+        if rebooted and rules.has_vote(state.durable.config):
             turn.set(want=f"{state.peer_name} rebooted")
     turn.set(
         peer=replace(

@@ -52,7 +52,6 @@ from hsorch.node.core.types import (
     Intent,
     IsolationResult,
     NicChanged,
-    Persist,
     Persisted,
     Received,
     Reconfigured,
@@ -68,6 +67,7 @@ from hsorch.spec import Spec
 __all__ = ["begin", "decide", "limits", "wake_at"]
 
 STORE_RETRY = Span(5 * SECOND)
+STORE_CHECK = Span(60 * SECOND)
 
 
 def begin(
@@ -88,7 +88,7 @@ def begin(
     """
     peer = spec.peer_of(me).name
     timing = facts.timing_of(spec)
-    before = Durable(config=epoch.nothing(peer), stale=True) if forgotten else durable or _fresh(spec)
+    before = _forgotten(peer) if forgotten else durable or _fresh(spec)
     same_boot = durable is not None and not forgotten and durable.boot == boot
     state = State(
         spec=spec,
@@ -102,6 +102,7 @@ def begin(
         started=now,
         clock=ClockMemory(mono=now, wall=wall),
         now=now,
+        store_due=Instant(now + STORE_CHECK),
         links=_links(spec),
         witness=WitnessMemory(due=now),
     )
@@ -168,7 +169,7 @@ def _settle(turn: Turn, *, ticking: bool) -> None:
         monitor.probe_isolation(turn)
         beats.watch_links(turn)
         alarms.watch(turn)
-        _retry_store(turn)
+        _keep_store(turn)
     alarms.watch_role(turn)
     beats.send_if_due(turn)
 
@@ -260,6 +261,11 @@ def _fresh(spec: Spec) -> Durable:
     return Durable(config=config, intent=Intent(desired=desired))
 
 
+def _forgotten(peer: str) -> Durable:
+    """Below everything real, the wish as well: whatever the peer holds is newer."""
+    return Durable(config=epoch.nothing(peer), stale=True, intent=Intent(version=-1))
+
+
 def _go_on(turn: Turn) -> None:
     """Only the agent restarted: its effects may run on while it proves its right (rule 10)."""
     state = turn.state
@@ -280,8 +286,8 @@ def _links(spec: Spec, old: tuple[LinkMemory, ...] = ()) -> tuple[LinkMemory, ..
     )
 
 
-def _retry_store(turn: Turn) -> None:
-    state = turn.state
-    if state.broken and turn.now >= state.store_due:
-        turn.set(store_due=Instant(turn.now + STORE_RETRY))
-        turn.do(Persist(durable=state.durable))
+def _keep_store(turn: Turn) -> None:
+    """A full disk shall be known before the state has to be stored; a refusing one is tried again."""
+    if turn.now >= turn.state.store_due:
+        turn.set(store_due=Instant(turn.now + (STORE_RETRY if turn.state.broken else STORE_CHECK)))
+        turn.prove_store()

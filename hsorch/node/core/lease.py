@@ -29,7 +29,7 @@ def note_request(turn: Turn, seq: int) -> None:
     """A beat with this seq is about to be sent: remember when, if it asks for the lease."""
     state, now = turn.state, turn.now
     if not asks(state):
-        if state.lease.asked:
+        if state.lease.asked or state.lease.answered != NEVER:
             turn.lease(asked=(), answered=NEVER)
         return
     oldest = now - state.timing.lease

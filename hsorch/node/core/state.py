@@ -217,7 +217,7 @@ class State(Value, frozen=True):
     broken: bool = False
     """The disk refuses: nothing can be promised."""
     store_due: Instant = NEVER
-    """Next attempt to store, while broken."""
+    """Next proof that the disk takes the state."""
     leaving: bool = False
     left: bool = False
     want: str = ""

@@ -29,7 +29,7 @@ from hsorch.node.core.types import (
 class Turn:
     """Collects; done() orders: fence first, then what must be durable, then all that depends on it."""
 
-    __slots__ = ("_actions", "_before", "_first", "now", "state")
+    __slots__ = ("_actions", "_before", "_first", "_prove", "now", "state")
 
     def __init__(self, state: State, now: Instant) -> None:
         self.state = state
@@ -37,6 +37,7 @@ class Turn:
         self._before: Durable = state.durable
         self._first: list[Action] = []
         self._actions: list[Action] = []
+        self._prove = False
 
     def set(self, **changes: Any) -> None:
         self.state = replace(self.state, **changes)
@@ -62,6 +63,10 @@ class Turn:
         self._before = self.state.stored
         self.set(durable=self.state.stored)
 
+    def prove_store(self) -> None:
+        """Write the durable part even if unchanged: what follows needs a disk that works."""
+        self._prove = True
+
     def do(self, action: Action) -> None:
         first = isinstance(action, Fence | Arm)
         (self._first if first else self._actions).append(action)
@@ -80,7 +85,8 @@ class Turn:
         return call
 
     def done(self) -> tuple[State, tuple[Action, ...]]:
-        if self.state.durable is self._before or self.state.durable == self._before:
+        durable = self.state.durable
+        if durable == self._before and not self._prove:
             return self.state, (*self._first, *self._actions)
         self.set(stored=self._before)
-        return self.state, (*self._first, Persist(durable=self.state.durable), *self._actions)
+        return self.state, (*self._first, Persist(durable=durable), *self._actions)
