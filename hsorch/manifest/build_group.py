@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from hsorch.manifest.document import Path_
 from hsorch.manifest.model import (
     AnyResource,
     Group,
@@ -23,7 +24,6 @@ from hsorch.manifest.model import (
     Service,
     Vip,
 )
-from hsorch.manifest.source import Path_
 from hsorch.manifest.units import milliseconds
 from hsorch.spec import Check, CommandCheck, HttpCheck, TcpCheck
 

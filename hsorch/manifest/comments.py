@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from hsorch.manifest.diagnostics import Source
-from hsorch.manifest.source import Mapping as MappingNode
-from hsorch.manifest.source import Node, Path_, Scalar
-from hsorch.manifest.source import Sequence as SequenceNode
+from hsorch.manifest.document import Mapping as MappingNode
+from hsorch.manifest.document import Node, Path_, Scalar
+from hsorch.manifest.document import Sequence as SequenceNode
 
 _MODELINE = re.compile(r"#\s*(yaml-language-server:|\$schema:)")
 

@@ -11,11 +11,12 @@ from typing import Any
 
 from hsorch.manifest.comments import Comments, gather, is_inline, is_modeline
 from hsorch.manifest.diagnostics import Diagnostic, Severity, Span, Value
+from hsorch.manifest.document import Mapping as MappingNode
+from hsorch.manifest.document import Node, Path_, Scalar
+from hsorch.manifest.document import Sequence as SequenceNode
 from hsorch.manifest.scalars import quoted
 from hsorch.manifest.schema import schema
-from hsorch.manifest.source import Mapping as MappingNode
-from hsorch.manifest.source import Node, Path_, Scalar, parse
-from hsorch.manifest.source import Sequence as SequenceNode
+from hsorch.manifest.source import parse
 
 
 class Formatted(Value, frozen=True, kw_only=True):

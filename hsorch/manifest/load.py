@@ -9,6 +9,7 @@ from pathlib import Path
 from hsorch.manifest import schema, source, variables
 from hsorch.manifest.build import build
 from hsorch.manifest.diagnostics import Diagnostic, Severity, Source, Value, ordered
+from hsorch.manifest.document import Document
 from hsorch.manifest.model import Cluster
 from hsorch.manifest.rules import RULES
 from hsorch.manifest.rules.table import Scene, run
@@ -67,7 +68,7 @@ def load_bytes(
     return _loaded(cluster, faults, sources)
 
 
-def _understand(document: source.Document, folder: Path) -> tuple[Cluster, list[Diagnostic]]:
+def _understand(document: Document, folder: Path) -> tuple[Cluster, list[Diagnostic]]:
     data = document.data
     faults, broken = schema.check(document)
     cluster = build(data, broken, folder)

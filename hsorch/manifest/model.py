@@ -17,6 +17,8 @@ from hsorch.spec import Check, Secret, Witness
 Interface = IPv4Interface | IPv6Interface
 """An address with its network, e.g. 10.77.0.11/24."""
 Milliseconds = int
+DRIFT_PPM = 1_000
+"""Bound on the rate error of a monotonic clock (Linux slews by up to 500 ppm)."""
 Profile = Literal["default", "fast"]
 
 

@@ -15,8 +15,8 @@ from typing import Any
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 
 from hsorch.manifest.diagnostics import Diagnostic
+from hsorch.manifest.document import Document
 from hsorch.manifest.schema_messages import Finding, explain
-from hsorch.manifest.source import Document
 
 
 def check(document: Document) -> tuple[list[Diagnostic], frozenset[str]]:

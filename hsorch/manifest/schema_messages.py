@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from hsorch.manifest.diagnostics import Diagnostic, Severity, Span
+from hsorch.manifest.document import Document, Path_, Scalar
 from hsorch.manifest.scalars import quoted
-from hsorch.manifest.source import Document, Path_, Scalar
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

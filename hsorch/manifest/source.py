@@ -16,93 +16,15 @@ import msgspec
 import yaml
 
 from hsorch.manifest.diagnostics import Diagnostic, Label, Severity, Source, Span
-from hsorch.manifest.scalars import ScalarValue, quoted, resolve, trap
+from hsorch.manifest.document import Document, Mapping, Node, Scalar, Sequence
+from hsorch.manifest.scalars import quoted, resolve, trap
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
 MAX_ALIASED_NODES = 10_000
 
-Path_ = tuple[str | int, ...]
 _Loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
-
-
-class Node(msgspec.Struct, frozen=True, kw_only=True):
-    """size and height count all nodes below, aliases expanded. anchor, alias: names as written."""
-
-    span: Span
-    size: int = 1
-    height: int = 0
-    anchor: str = ""
-    alias: str = ""
-
-
-class Scalar(Node, frozen=True, kw_only=True, tag=True):
-    value: ScalarValue
-    text: str
-    style: str = ""
-    """Empty: plain; else the quote or block indicator."""
-
-
-class Mapping(Node, frozen=True, kw_only=True, tag=True):
-    entries: tuple[tuple[Scalar, Node], ...]
-    flow: bool = False
-
-
-class Sequence(Node, frozen=True, kw_only=True, tag=True):
-    items: tuple[Node, ...]
-    flow: bool = False
-
-
-class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """root is None when nothing usable was found; data is the root as plain values."""
-
-    source: Source
-    root: Mapping | None
-    faults: tuple[Diagnostic, ...] = ()
-
-    @property
-    def data(self) -> Any:
-        return plain(self.root) if self.root is not None else None
-
-    def key_span(self, path: Path_) -> Span:
-        """Place of the key at path; of the value where it is a list item."""
-        parent = self._walk(path[:-1])
-        if isinstance(parent, Mapping) and path:
-            for key, _ in parent.entries:
-                if key.text == path[-1]:
-                    return key.span
-        return self.value_span(path)
-
-    def value_span(self, path: Path_) -> Span:
-        """Place of the value at path; of the nearest thing above where it is not written.
-
-        A value that spans lines (a block) is shown by its key, the whole manifest by its first key: a caret
-        under 20 lines helps nobody.
-        """
-        node = self._walk(path)
-        if not path:
-            entries = self.root.entries if self.root is not None else ()
-            return entries[0][0].span if entries else Span(self.source.name, 1, 1, 1, 1)
-        if node is None:
-            return self.key_span(path[:-1])
-        if isinstance(path[-1], str) and (_is_block(node) or _is_empty(node.span)):
-            return self.key_span(path)
-        return node.span
-
-    def node(self, path: Path_) -> Node | None:
-        return self._walk(path)
-
-    def _walk(self, path: Path_) -> Node | None:
-        node: Node | None = self.root
-        for part in path:
-            if isinstance(node, Mapping):
-                node = next((value for key, value in node.entries if key.text == part), None)
-            elif isinstance(node, Sequence) and isinstance(part, int) and part < len(node.items):
-                node = node.items[part]
-            else:
-                return None
-        return node
 
 
 def read(path: Path, name: str) -> tuple[bytes, list[Diagnostic]]:
@@ -147,15 +69,6 @@ def parse(data: bytes, name: str) -> Document:
             composer.faults.append(_error("HS112", f"the manifest is {what}, not a mapping", start, advice))
         return Document(source=source, root=None, faults=tuple(composer.faults))
     return Document(source=source, root=root, faults=tuple(composer.faults))
-
-
-def plain(node: Node) -> Any:
-    """dict, list and scalars. Depth is bounded by MAX_DEPTH."""
-    if isinstance(node, Mapping):
-        return {key.text: plain(value) for key, value in node.entries}
-    if isinstance(node, Sequence):
-        return [plain(item) for item in node.items]
-    return node.value if isinstance(node, Scalar) else None
 
 
 class _LimitError(Exception):
@@ -363,14 +276,6 @@ def _syntax_fault(error: yaml.MarkedYAMLError, source: Source, start: Span) -> D
         related = (Label(span=place, text=f"{error.context}, which begins here"),)
     message = f"not YAML: {error.problem or error.context or 'unreadable'}"
     return _error("HS103", message, span, advice, related=related)
-
-
-def _is_block(node: Node) -> bool:
-    return node.span.end_line > node.span.line
-
-
-def _is_empty(span: Span) -> bool:
-    return (span.line, span.column) == (span.end_line, span.end_column)
 
 
 def _error(

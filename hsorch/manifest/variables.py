@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from hsorch.manifest.diagnostics import Diagnostic, Label, Severity, Source, Span
+from hsorch.manifest.document import Document, Node, Scalar
+from hsorch.manifest.document import Mapping as MappingNode
+from hsorch.manifest.document import Sequence as SequenceNode
 from hsorch.manifest.scalars import ScalarValue, resolve
-from hsorch.manifest.source import Document, Node, Scalar
-from hsorch.manifest.source import Mapping as MappingNode
-from hsorch.manifest.source import Sequence as SequenceNode
 
 PREFIX = "HSORCH_VAR_"
 _USE = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
@@ -56,7 +56,9 @@ def from_environment(environ: Mapping[str, str]) -> tuple[dict[str, Variable], d
     for name, text in sorted(environ.items()):
         if name.startswith(PREFIX):
             origin = Span(f"${name}", 1, 1, 1, len(text) + 1)
-            variables[name.removeprefix(PREFIX)] = Variable(value=text, text=text, origin=origin, untyped=True)
+            variables[name.removeprefix(PREFIX)] = Variable(
+                value=text, text=text, origin=origin, untyped=True
+            )
             sources[origin.file] = Source(name=origin.file, text=text)
     return variables, sources
 

@@ -11,7 +11,6 @@ import networkx as nx
 
 from hsorch import spec
 from hsorch.manifest import model
-from hsorch.manifest.rules.timing import DRIFT_PPM
 
 
 def compile_spec(cluster: model.Cluster) -> spec.Spec:
@@ -109,7 +108,7 @@ def _policy(policy: model.Policy) -> spec.Policy:
         lease_ms=policy.lease,
         fence_ms=policy.fence,
         suspect_ms=policy.suspect,
-        drift_ppm=DRIFT_PPM,
+        drift_ppm=model.DRIFT_PPM,
         slack_ms=policy.slack,
         start_wait_ms=policy.start_wait,
         witness_timeout_ms=policy.witness_timeout,

@@ -9,9 +9,9 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from hsorch.manifest.diagnostics import Severity
+from hsorch.manifest.document import Path_
 from hsorch.manifest.model import Process, Resource, Script, Vip
 from hsorch.manifest.rules.table import Finding, Place, Rule, Scene, key, value
-from hsorch.manifest.source import Path_
 
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 
@@ -137,11 +137,10 @@ def paths_are_absolute(scene: Scene) -> Iterator[Finding]:
     for resource in cluster.group.resources:
         if isinstance(resource, Process):
             paths.append((value(*resource.path, "directory"), resource.directory))
-        probe = scene.document.node((*resource.path, "probe", "ca"))
-        if probe is not None:
-            paths.append((value(*resource.path, "probe", "ca"), _text(scene, *resource.path, "probe", "ca")))
-    for path in (("share",), ("http", "ca"), ("http", "token", "file")):
-        paths.append((value("witness", *path), _text(scene, "witness", *path)))
+        for path in ((*resource.path, "probe", "ca"), (*resource.path, "ca")):
+            paths.append((value(*path), _text(scene, *path)))
+    for steps in (("share",), ("http", "ca"), ("http", "token", "file")):
+        paths.append((value("witness", *steps), _text(scene, "witness", *steps)))
     for place, text in paths:
         if text and not text.startswith(("/", "\\")) and text[1:2] != ":":
             hint = f"write it from the root, for example /{text.lstrip('./~')}"
@@ -153,7 +152,12 @@ def paths_are_absolute(scene: Scene) -> Iterator[Finding]:
 def _text(scene: Scene, *path: str | int) -> str:
     found: object = scene.data
     for part in path:
-        found = found.get(part) if isinstance(found, dict) else None
+        if isinstance(found, dict):
+            found = found.get(part)
+        elif isinstance(found, list) and isinstance(part, int):
+            found = found[part]
+        else:
+            found = None
     return found if isinstance(found, str) else ""
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hsorch.manifest.diagnostics import Severity
+from hsorch.manifest.document import Path_
 from hsorch.manifest.rules.table import Finding, Rule, Scene, key, value
-from hsorch.manifest.source import Path_
 
 LATER: tuple[tuple[tuple[str, ...], str], ...] = (
     (("extends",), "leave it out; copy the base into this file"),

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from hsorch.manifest.diagnostics import Diagnostic, Label, Severity, Span
+from hsorch.manifest.document import Document, Path_
 from hsorch.manifest.model import Cluster
-from hsorch.manifest.source import Document, Path_
 
 
 class Place(msgspec.Struct, frozen=True):

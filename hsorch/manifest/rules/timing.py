@@ -6,13 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hsorch.manifest.diagnostics import Severity
-from hsorch.manifest.model import Policy
+from hsorch.manifest.model import DRIFT_PPM, Policy
 from hsorch.manifest.rules.table import Finding, Rule, Scene, value
 from hsorch.manifest.units import milliseconds, shown
 from hsorch.spec import NoWitness
 
-DRIFT_PPM = 1_000
-"""Bound on the rate error of a monotonic clock, as in hsorch.spec.Policy."""
 _TIMES = ("start_limit", "stop_limit", "interval", "timeout", "lease", "fence", "suspect", "witness_timeout")
 
 

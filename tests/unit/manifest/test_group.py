@@ -102,7 +102,8 @@ def test_the_literal_chains_of_the_old_dialogs_are_a_circle() -> None:
     """REQ-F04: "IP then NT" for the script, "script then IP" for the service, read as edges."""
     text = PAIR.replace(
         "nginx: {}",
-        "nginx: {depends_on: [disk, IP-app]}}\n  scripts: {disk: {stop: [/opt/disk], depends_on: [IP-app, nginx]}",
+        "nginx: {depends_on: [disk, IP-app]}}\n"
+        "  scripts: {disk: {stop: [/opt/disk], depends_on: [IP-app, nginx]}",
     )
     loaded = load_bytes(text.encode(), "c", folder=Path("/"), environ={})
     assert [d.message for d in loaded.errors] == ["depends on itself: NT-nginx -> disk -> NT-nginx"]
