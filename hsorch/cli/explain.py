@@ -12,9 +12,12 @@ from hsorch.cli.console import Terminal
 from hsorch.cli.nodes import look, open_pair
 from hsorch.cli.options import format_option
 from hsorch.cli.pages import Page, page
-from hsorch.errors import ExitCode, UsageError
+from hsorch.errors import ExitCode, HsorchError, UsageError
+from hsorch.verbs import EventRecord, EventsQuery
 
 CODE = re.compile(r"HS\d{3}", re.IGNORECASE)
+TOLD = 20
+"""The newest warnings and alarms that are told."""
 
 
 @click.command()
@@ -35,15 +38,19 @@ def explain(terminal: Terminal, what: str | None, here: bool, format_: str) -> E
         return ExitCode.OK
     with open_pair(what, here=here) as pair:
         view = look(pair)
-    view.require_one()
+        view.require_one()
+        query = EventsQuery(cluster=pair.cluster, severity="warning", limit=TOLD)
+        answers = pair.ask_all("events", query, list[EventRecord]).values()
+    told = [event for answer in answers if not isinstance(answer, HsorchError) for event in answer]
+    told.sort(key=lambda event: (event.time, event.node, event.id))
     if format_ == "json":
         from hsorch.cli.render.pair_data import explain_json
 
-        terminal.print(explain_json(view))
+        terminal.print(explain_json(view, told[-TOLD:]))
     else:
         from hsorch.cli.render.explain_text import explain_text
 
-        terminal.print(explain_text(view))
+        terminal.print(explain_text(view, told[-TOLD:]))
     return ExitCode.OK
 
 

@@ -100,7 +100,7 @@ def switch(
 def set_active(
     terminal: Terminal, node: str, manifest: str | None, here: bool, format_: str, timeout: float, yes: bool
 ) -> ExitCode:
-    """Say on which node the next bring-in starts the group, while it is out. A group that is in is switched."""
+    """Say on which node the next bring-in starts the group. Only while it is out; else switch."""
     with open_pair(manifest, here=here) as pair:
         view = _seen(pair)
         target = _known(view, node)

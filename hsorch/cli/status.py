@@ -22,11 +22,14 @@ from hsorch.errors import ExitCode
 @format_option("text", "json")
 @click.option("-w", "--watch", is_flag=True, help="Look again and again until Ctrl-C.")
 @click.option(
+    "--wait", type=click.FloatRange(min=0), default=0.0, help="Wait up to so many seconds for both lights."
+)
+@click.option(
     "--every", type=click.FloatRange(min=0.1), default=1.0, show_default=True, help="Seconds between looks."
 )
 @click.pass_obj
 def status(
-    terminal: Terminal, manifest: str | None, here: bool, format_: str, watch: bool, every: float
+    terminal: Terminal, manifest: str | None, here: bool, format_: str, watch: bool, wait: float, every: float
 ) -> ExitCode:
     """One screen: is the pair up, is it protected, and if not, why. Exit code 0 only if both.
 
@@ -35,7 +38,10 @@ def status(
     with open_pair(manifest, here=here) as pair:
         if watch:
             _watch(terminal, _looks(pair, every), format_)
-        view = look(pair)
+        deadline = time.monotonic() + wait
+        for view in _looks(pair, every):
+            if (view.up and view.protected) or time.monotonic() + every > deadline:
+                break
         view.require_one()
         terminal.print(status_json(view) if format_ == "json" else status_text(view))
         return ExitCode.OK if view.up and view.protected else ExitCode.ERROR

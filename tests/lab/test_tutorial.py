@@ -24,7 +24,7 @@ def reader(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.lab
 @pytest.mark.usefixtures("lab_possible")
 def test_the_tutorial_works_from_top_to_bottom(reader: Path) -> None:
-    environment = {f"HSORCH_LAB_{verb}_CLUSTER": CLUSTER for verb in ("EXEC", "FAULT", "HEAL")}
+    environment = {f"HSORCH_LAB_{verb}_CLUSTER": CLUSTER for verb in ("PROBE", "FAULT", "HEAL")}
     for command in commands("docs/tutorial.md"):
         typed = Command(command.text.replace("lab down demo", f"lab down {CLUSTER}"), command.lab)
         done = run(typed, reader, **environment)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from hsorch.cli.pairview import NodeView, PairView
 from hsorch.cli.render.status_text import event_line, one_line
-from hsorch.verbs import LimitReport
-
-TELLING = ("warning", "alarm")
-"""Severities that say why something moved or did not."""
+from hsorch.verbs import EventRecord, LimitReport
 
 
-def explain_text(view: PairView) -> str:
-    """The pair in one line; each node's chance to take over, with all that is in its way; telling events."""
+def explain_text(view: PairView, events: Sequence[EventRecord]) -> str:
+    """The pair in one line; each node's chance to take over, with all that is in its way; the events."""
     sections = [one_line(view), *(_node(view, node) for node in view.nodes)]
-    events = [event for event in view.events if event.code or event.severity in TELLING]
     if events:
         sections.append("\n".join([click.style("What happened", bold=True), *map(event_line, events)]))
     codes = sorted({limit.code for report in view.reports for limit in report.limits if limit.code})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -26,8 +27,8 @@ def status_json(view: PairView, *, indent: int | None = 2) -> str:
     return json.dumps(value, indent=indent, ensure_ascii=False)
 
 
-def explain_json(view: PairView) -> str:
-    """Per node: whether it is active, and every limit; then the events of both."""
+def explain_json(view: PairView, events: Sequence[EventRecord]) -> str:
+    """Per node: whether it is active, and every limit; then the events."""
     nodes = {
         node.name: _node(node)
         if node.report is None
@@ -40,7 +41,7 @@ def explain_json(view: PairView) -> str:
         "up": view.up,
         "protected": view.protected,
         "nodes": nodes,
-        "events": plain(view.events),
+        "events": [plain(event) for event in events],
     }
     return json.dumps(value, indent=2, ensure_ascii=False)
 

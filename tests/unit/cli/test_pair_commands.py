@@ -45,6 +45,14 @@ def test_status_is_1_when_a_light_is_off(hsorch, pair: FakePair) -> None:
     assert "b: HS711 data are behind\n      help: wait for the resync" in ran.out
 
 
+def test_status_can_wait_until_both_lights_are_on(hsorch, pair: FakePair) -> None:
+    pair.lose("a", times=1)
+    pair.lose("b", times=1)
+    ran = hsorch("status", "--wait", "5", "--every", "0.1")
+    assert ran.code == ExitCode.OK
+    assert "● PROTECTED" in ran.out
+
+
 def test_status_shows_the_node_that_answers_when_the_other_does_not(hsorch, pair: FakePair) -> None:
     pair.lose("a")
     ran = hsorch("status")
