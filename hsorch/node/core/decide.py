@@ -214,8 +214,9 @@ def _persisted(turn: Turn, event: Persisted) -> None:
     turn.set(broken=True)
     turn.witness(asked=NEVER)
     turn.lease(grants=0)
+    monitor.forget_checks(turn)
     turn.emit(Severity.ALARM, "store_failed", f"the state cannot be stored: {event.detail}", "HS725")
-    if state.group.phase in (Phase.STARTING, Phase.STOPPING):
+    if state.group.phase in (Phase.STARTING, Phase.STOPPING, Phase.CHECKING):
         group.fence(turn, "the state cannot be stored")
     elif facts.acting(state) and rules.exclusive(turn.state.durable.config, state.me):
         turn.do(Disarm())

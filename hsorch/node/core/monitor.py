@@ -46,6 +46,12 @@ def call_check(turn: Turn, member: Member) -> None:
     group.set_member(turn, member.name, call=call)
 
 
+def forget_checks(turn: Turn) -> None:
+    """What was asked for together with a write that failed was never asked: ask again."""
+    members = tuple(replace(m, call=0) if m.call else m for m in turn.state.group.members)
+    turn.group(members=members)
+
+
 def finished(turn: Turn, event: ResourceResult) -> None:
     """Result of an operation: a check is looked at here, the rest in group.py."""
     if event.operation is not Operation.CHECK:
