@@ -72,7 +72,12 @@ class Agent:
     # -------------------------------------------------------------------------------------- life, death
 
     def start(self) -> None:
+        """A full disk cannot count the start: the agent ends at once, and is started again."""
         machine, world = self._machine, self._machine.world
+        if machine.disk.full:
+            world.note(machine.name, "agent cannot start: no space left on device")
+            world.timeline.after(RESTART, self._revive, self.life)
+            return
         now = world.now
         self.life += 1
         self.left = False

@@ -6,6 +6,7 @@ said elsewhere (table.py, schedules.py).
 
 from __future__ import annotations
 
+from hsorch.node.core.types import Desired, Intent, Verb
 from hsorch.sim.clock import MS
 from hsorch.sim.fault import Fault
 from hsorch.sim.kinds import KINDS
@@ -71,3 +72,18 @@ def heal_all(world: World) -> None:
         set_service_link(world, machine, True)
         machine.boot()
         machine.agent.start_again()
+    world.timeline.after(world.spec.policy.lease_ms * MS, _want_again, world)
+
+
+def _want_again(world: World) -> None:
+    """Operators who took the group out, or held it, want it in again."""
+    for machine in world.machines.values():
+        intent = machine.disk.durable.intent if machine.disk.durable else Intent()
+        if intent.version and intent.maintenance:
+            world.order(world.active(), Verb.MAINTENANCE_OFF)
+            world.timeline.after(world.spec.policy.lease_ms * MS, _want_again, world)
+            return
+        if intent.version and intent.desired is Desired.OUT:
+            world.order(world.active(), Verb.BRING_IN)
+            world.timeline.after(world.spec.policy.lease_ms * MS, _want_again, world)
+            return
