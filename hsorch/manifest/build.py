@@ -6,6 +6,7 @@ replaced by an empty one, and the rules that read it are not run (rules/table.py
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from pathlib import Path
@@ -96,7 +97,8 @@ def _connect(raw: Mapping[str, Any], folder: Path) -> Connect:
 
 
 def _on_controller(path: str, folder: Path) -> str:
-    return path if not path or path.startswith("~") else str(folder / path)
+    home = os.path.expanduser(path)  # noqa: PTH111 - Path.expanduser raises where there is no such home
+    return str(folder / home) if path else ""
 
 
 def _link(name: str, raw: Mapping[str, Any], timing: Timing) -> Link:

@@ -35,7 +35,7 @@ class LocalConnect(Value, frozen=True, kw_only=True, tag="local"):
 
 
 class SshConnect(Value, frozen=True, kw_only=True, tag="ssh"):
-    """key, known_hosts: paths on the controller, joined to the manifest's folder where relative."""
+    """key, known_hosts: paths on the controller, absolute when the manifest's folder is."""
 
     host: str
     port: int = 22

@@ -59,6 +59,12 @@ def test_paths_of_the_controller_start_at_the_manifest() -> None:
     )
 
 
+def test_home_is_the_home_of_who_runs_hsorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ops")
+    text = PAIR.replace("{host: 10.77.0.11}", "{host: a, known_hosts: ~/hosts}")
+    assert cluster_of(text).server("node-a").connect == SshConnect(host="a", known_hosts="/home/ops/hosts")
+
+
 def test_a_cluster_becomes_a_spec_that_survives_the_wire() -> None:
     spec = compile_spec(cluster_of(PAIR))
     assert decode_spec(encode(spec)) == spec
