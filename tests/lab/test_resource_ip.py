@@ -19,6 +19,7 @@ pytestmark = pytest.mark.lab
 
 VIP4 = Ip(name="vip", address="10.9.0.9/24", nic="service")
 VIP6 = Ip(name="vip", address="fd00:9::9/64", nic="service")
+VIRTUAL6 = Ip(name="vip", address="fd00:9::9/64", nic="service", virtual_mac="02:00:5e:00:01:09")
 VIRTUAL = Ip(name="vip", address="10.9.0.9/24", nic="service", virtual_mac="02:00:5e:00:01:09")
 
 
@@ -62,7 +63,11 @@ def net(tmp_path: Path) -> Iterator[Pair]:
     world.switch.close()
 
 
-@pytest.mark.parametrize("vip", [VIP4, VIP6, VIRTUAL], ids=["IPv4", "IPv6", "virtual MAC"])
+@pytest.mark.parametrize(
+    "vip",
+    [VIP4, VIP6, VIRTUAL, VIRTUAL6],
+    ids=["IPv4", "IPv6", "virtual MAC", "virtual MAC, IPv6"],
+)
 def test_clients_reach_the_address_while_it_is_started_and_not_after(net: Pair, vip: Ip) -> None:
     plain = vip.address.partition("/")[0]
     assert not net.reaches(plain)
@@ -77,6 +82,16 @@ def test_clients_reach_the_address_while_it_is_started_and_not_after(net: Pair, 
     assert not net.reaches(plain)
     assert net.run(net.alpha, Operation.CHECK, vip).outcome is ResourceOutcome.FAILED
     assert plain not in net.alpha.sh("ip address show")
+    assert "02:00:5e:00:01:09" not in net.alpha.sh("ip link show")
+
+
+def test_a_virtual_mac_leaves_the_settings_of_the_real_nic_as_they_were(net: Pair) -> None:
+    net.alpha.sh("sysctl -q -w net.ipv4.conf.svc.arp_ignore=2")
+    net.run(net.alpha, Operation.START, VIRTUAL)
+    net.run(net.alpha, Operation.START, VIRTUAL)
+    assert net.alpha.sh("sysctl -n net.ipv4.conf.svc.arp_ignore").strip() == "1"
+    net.fence(net.alpha)
+    assert net.alpha.sh("sysctl -n net.ipv4.conf.svc.arp_ignore").strip() == "2"
 
 
 @pytest.mark.parametrize("vip", [VIP4, VIP6], ids=["IPv4", "IPv6"])

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hsorch.errors import HsorchError
+from hsorch.errors import HsorchError, NodeError
 from hsorch.node.core.types import Operation, ResourceOutcome
 from hsorch.node.paths import Paths
 from hsorch.node.resource import fence
@@ -85,7 +85,11 @@ class Runner:
         )
 
     def _operate(self, name: str, operation: Operation, deadline: Deadline) -> Note:
-        resource = next(r for r in self.spec.group.resources if r.name == name)
+        resource = next((r for r in self.spec.group.resources if r.name == name), None)
+        if resource is None:
+            raise NodeError(
+                f"the group has no resource {name}", hint="a newer spec has removed it", code="HS663"
+            )
         kind = self._kinds[type(resource)]
         turn = self._turns.setdefault(name, Turn())
         if operation is Operation.KILL:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from hsorch.node.resource.ip import ANNOUNCE_FOR_S, announcement_times
 from hsorch.node.system.linux import netlink
+from hsorch.node.system.linux.carrier import notices
 from hsorch.node.system.linux.deadman import ruleset
 from hsorch.node.system.linux.neighbours import announcements, holder_of, internet_checksum
-from hsorch.node.system.linux.network import link_notices
 from hsorch.node.system.linux.proctable import parse_stat
 from hsorch.node.system.linux.services import parse_show
 
@@ -33,7 +33,7 @@ def test_netlink_attributes_come_back_as_they_went_in(pairs: list[tuple[int, byt
 def test_no_bytes_whatever_break_the_netlink_parsers(data: bytes) -> None:
     list(netlink.attributes(data))
     list(netlink.messages(data))
-    link_notices(data)
+    notices(data)
 
 
 @given(st.binary(max_size=120), st.booleans())

@@ -1,7 +1,8 @@
 """A control group per supervised process, where this machine lets us make one (cgroup v2).
 
 The strongest way to end a tree: one write kills all of it in the kernel, whatever its processes did to
-their environment, parent or session. Elsewhere (the lab, containers) the process table has to do.
+their environment, parent or session. Only below a group of our own (a systemd unit's), because its maker
+tidies up what is left in it; elsewhere (the lab, a plain process) the process table has to do.
 """
 
 from __future__ import annotations
@@ -53,14 +54,10 @@ def remove(group: str) -> None:
 
 
 def _own() -> Path | None:
-    """Our own group, not one that we are a part of ourselves already."""
     mount = _mount()
-    if mount is None:
-        return None
     for line in Path("/proc/self/cgroup").read_text().splitlines():
-        if line.startswith("0::"):
-            path = mount / line[3:].lstrip("/")
-            return path.parent if path.name.startswith(_PREFIX) else path
+        if mount is not None and line.startswith("0::/") and line != "0::/":
+            return mount / line[4:]
     return None
 
 
