@@ -125,7 +125,8 @@ def _put_spec_in_force(steps: _Steps, work: Work) -> None:
 
 
 def _bring_to_life(steps: _Steps, work: Work) -> None:
-    ready = steps.of(StepKind.COMMIT) or steps.of(StepKind.LOCK, StepKind.ACTIVATE, StepKind.ENROLL)
+    prepared = (StepKind.LOCK, StepKind.ACTIVATE, StepKind.ENROLL, StepKind.BRING_OUT)
+    ready = steps.of(StepKind.COMMIT) or steps.of(*prepared)
     for node in work.nodes:
         need = work.needs[node]
         if need.start:

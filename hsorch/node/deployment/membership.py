@@ -107,10 +107,12 @@ def leave(paths: Paths, order: Leave) -> Done:
     for folder in (paths.run, paths.var):
         if folder.exists():
             shutil.rmtree(folder)
-    others = [f for f in paths.home.iterdir() if f.is_dir() and f != paths.runtimes]
-    if not others:
+    if not any(folder != paths.runtimes for folder in paths.home.iterdir() if folder.is_dir()):
         # The running interpreter has read all it needs; the folder may go from under it.
-        shutil.rmtree(paths.home)
+        shutil.rmtree(paths.runtimes)
+        with contextlib.suppress(OSError):
+            # What others put there (a witness token) is theirs, and keeps the folder.
+            paths.home.rmdir()
     return Done(changed=True)
 
 

@@ -1,4 +1,4 @@
-"""The worlds of the planner's tests: a manifest, what was committed before, and nodes described in a few words."""
+"""The worlds of the planner's tests: a manifest, what was committed before, and nodes in a few words."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import yaml
 from hsorch.manifest.load import load
 from hsorch.node.deployment.wire import Facts, Lock, Machine
 from hsorch.plan.journal import Pending
+from hsorch.plan.model import Plan
 from hsorch.plan.observe import Observation
 from hsorch.plan.plan import make
-from hsorch.plan.model import Plan
 from hsorch.plan.runtime import Runtime
 from hsorch.plan.spec import compile_spec
 from hsorch.spec import WIRE, Identity, Spec, digest
@@ -42,7 +42,7 @@ def spec_of(folder: Path, changes: dict[str, Any]) -> Spec:
 
 
 def plan_of(case: dict[str, Any], folder: Path) -> Plan:
-    """case: `committed` and `wanted` change pair.yaml (committed absent: fresh nodes); `nodes`; `stopped_apply`."""
+    """`committed` and `wanted` are changes of pair.yaml; without `committed` the nodes are fresh."""
     committed = spec_of(folder, case["committed"]) if "committed" in case else None
     wanted = spec_of(folder, case.get("wanted", case.get("committed", {})))
     words = case.get("nodes", {})
