@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hsorch.manifest.format import format_text
 from hsorch.manifest.scalars import quoted
 from hsorch.manifest.source import parse
+
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no fault."""
 
 CASES = Path(__file__).parents[2] / "unit" / "manifest" / "cases"
 VALID = (CASES / "valid-pair.yaml").read_text()
@@ -57,7 +60,7 @@ def comments_of(lines: list[str]) -> list[str]:
     return sorted(line.strip() for line in lines if line.strip().startswith("#"))
 
 
-@settings(max_examples=400)
+@settings(CALM, max_examples=400)
 @given(blocks())
 def test_meaning_and_comments_survive(lines: list[str]) -> None:
     text = "\n".join(lines) + "\n"
@@ -72,6 +75,7 @@ def test_meaning_and_comments_survive(lines: list[str]) -> None:
     assert again.text == formatted.text
 
 
+@CALM
 @given(st.permutations(VALID.splitlines()[1:2] + VALID.splitlines()[9:12]))
 def test_order_of_writing_does_not_matter(middle: list[str]) -> None:
     lines = VALID.splitlines()
@@ -79,6 +83,7 @@ def test_order_of_writing_does_not_matter(middle: list[str]) -> None:
     assert format_text(shuffled.encode(), "x").text == format_text(VALID.encode(), "x").text
 
 
+@CALM
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_any_input_is_formatted_or_refused(data: bytes) -> None:
     formatted = format_text(data, "x")

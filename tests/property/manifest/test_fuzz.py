@@ -3,10 +3,13 @@
 import re
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hsorch.manifest.load import Loaded, load_bytes
+
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no fault."""
 
 CASES = Path(__file__).parents[2] / "unit" / "manifest" / "cases"
 MANIFESTS = [path.read_bytes() for path in sorted(CASES.glob("*.yaml"))]
@@ -75,22 +78,25 @@ def load(data: bytes) -> Loaded:
     return loaded
 
 
+@CALM
 @given(st.binary(max_size=300))
 def test_any_bytes(data: bytes) -> None:
     load(data)
 
 
+@CALM
 @given(st.text(max_size=300))
 def test_any_text(text: str) -> None:
     load(text.encode("utf-8", "surrogatepass"))
 
 
+@CALM
 @given(st.lists(st.sampled_from([*ODD, "a", "b: ", "cluster: "]), max_size=40))
 def test_any_mixture_of_yaml_signs(parts: list[str]) -> None:
     load("".join(parts).encode())
 
 
-@settings(max_examples=400)
+@settings(CALM, max_examples=400)
 @given(
     st.lists(st.tuples(st.integers(0, len(TOKENS) - 1), st.sampled_from(ODD)), min_size=1, max_size=4),
     st.booleans(),
@@ -102,7 +108,7 @@ def test_a_manifest_with_odd_values_in_it(changes: list[tuple[int, str]], insert
     load("".join(tokens).encode())
 
 
-@settings(max_examples=200)
+@settings(CALM, max_examples=200)
 @given(st.sampled_from(MANIFESTS), st.integers(0, 2000), st.integers(0, 2000))
 def test_a_manifest_with_a_piece_cut_out(data: bytes, start: int, length: int) -> None:
     load(data[:start] + data[start + length :])
@@ -119,7 +125,7 @@ _VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(CALM, max_examples=300)
 @given(st.dictionaries(st.sampled_from(["servers", "links", "witness", "group", "policy", "vars"]), _VALUES))
 def test_sections_of_any_shape(sections: dict[str, object]) -> None:
     import json
