@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     import paramiko
 
 CHUNK = 1 << 16
-SUDO_DENIED = b"sudo: "
+NO_SUDO = {1: b"sudo: ", 127: b"sudo"}
+"""Exit code → what stderr has in it when sudo asks for a password, or is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class SshTransport(PosixFiles):
                 hint="look at what the program waits for on the node, then run the command again",
                 code="HS502",
             )
-        if self._target.sudo and done.returncode == 1 and done.stderr.startswith(SUDO_DENIED):
+        if self._target.sudo and NO_SUDO.get(done.returncode, b"\0") in done.stderr.partition(b"\n")[0]:
             raise ssh_errors.no_sudo(self._target.host, self._target.user, done.stderr)
         return done
 

@@ -84,9 +84,9 @@ def unusable_key(host: str, where: str, error: Exception) -> AuthError:
 
 def no_sudo(host: str, user: str, stderr: bytes) -> AuthError:
     return AuthError(
-        f"{user} may not use sudo without a password on {host}",
-        hint=f"on {host}, allow it: echo '{user} ALL=(root) NOPASSWD: ALL' > /etc/sudoers.d/hsorch; "
-        "or connect as root",
+        f"{user} cannot use sudo on {host} without a password",
+        hint=f"on {host}, install sudo and allow it: echo '{user} ALL=(root) NOPASSWD: ALL' "
+        "> /etc/sudoers.d/hsorch; or connect as root",
         detail=stderr.decode(errors="replace").strip(),
         code="HS514",
     )
