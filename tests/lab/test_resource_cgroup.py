@@ -14,8 +14,8 @@ from hsorch.node.system.linux import cgroup
 
 pytestmark = pytest.mark.lab
 
-# A systemd unit gives the agent a group of its own. This one starts a program which leaves a grandchild without
-# mark, parent and session, then ends the tree and tells what is left.
+# A systemd unit gives the agent a group of its own. This one starts a program which leaves a grandchild
+# without mark, parent and session, then ends the tree and tells what is left.
 AGENT = """
 import os, pathlib, sys, time
 group, away = sys.argv[1:]
@@ -31,7 +31,7 @@ while not os.path.exists(away):
     time.sleep(0.01)
 grandchild = int(open(away).read())
 print(running.group, grandchild in processes.members("plant/alpha/web/", [running]))
-print(processes.kill("plant/alpha/web/", [running], Deadline.after(5)))
+print(dict(processes.kill("plant/alpha/web/", [running], Deadline.after(5)).left))
 left = proctable.entry(grandchild)
 print(os.path.exists(running.group), left is not None and not left.dead)
 """

@@ -51,9 +51,8 @@ def fence(
     blocked = system.dead_man(cluster).block()
     _addresses_off(effects, system, faults)
     prefix = mark(cluster, me)
-    found = system.processes.members(prefix, effects.known)
-    left = system.processes.kill(prefix, effects.known, deadline)
-    faults += [f"process {pid} ({command}) is still there" for pid, command in left.items()]
+    killed = system.processes.kill(prefix, effects.known, deadline)
+    faults += [f"process {pid} ({command}) is still there" for pid, command in killed.left.items()]
     for unit, group in effects.units.items():
         _unit_off(unit, group, prefix, system, deadline, faults)
     if not faults:
@@ -61,8 +60,9 @@ def fence(
             records.drop(record.name)
     took = round((time.monotonic() - began) * 1000)
     done = (
-        f"{len(effects.addresses)} addresses off, {len(found)} processes killed, {len(effects.units)} units "
-        f"stopped, traffic {'blocked' if blocked else 'not filtered'} in {took} ms ({reason})"
+        f"{len(effects.addresses)} addresses off, {killed.count} processes killed, "
+        f"{len(effects.units)} units stopped, traffic {'blocked' if blocked else 'not filtered'} "
+        f"in {took} ms ({reason})"
     )
     return (not faults, done if not faults else "; ".join([*faults, done]))
 

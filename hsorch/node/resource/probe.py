@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from hsorch.errors import NodeError
 from hsorch.node.resource import checks
 from hsorch.node.resource.call import Call, Note, TimeLimitError
+from hsorch.node.system.base import Deadline
 from hsorch.spec import Check, Probe
 
 _BETWEEN_TRIES_S = 0.05
@@ -28,7 +30,11 @@ class ProbeKind:
 
 
 def wait_until_it_answers(call: Call, check: Check) -> str:
-    """Try again and again until the limit. Raises TimeLimitError with the last reason, OvertakenError."""
+    """Try again and again. Raises TimeLimitError with the last reason, OvertakenError.
+
+    A tenth of the time is left over: whoever started what does not answer has to end it within the limit.
+    """
+    call = replace(call, deadline=Deadline.after(call.deadline.left() * 0.9))
     while True:
         try:
             return checks.perform(call, check)

@@ -28,7 +28,8 @@ class ProcessKind:
         else:
             self.kill(call, resource)
             running = _spawn(call, resource)
-            time.sleep(min(_SETTLE_S, call.deadline.left()))
+            if resource.probe is None:
+                time.sleep(min(_SETTLE_S, call.deadline.left()))
             detail = f"process {running.pid}"
         try:
             _must_live(call, running)
@@ -53,9 +54,9 @@ class ProcessKind:
         return Note("ended")
 
     def kill(self, call: Call, resource: Process) -> Note:
-        left = call.system.processes.kill(call.mark, _known(call), call.deadline)
-        if left:
-            raise call.ran_out(f"{_names(left)}, even killed,")
+        killed = call.system.processes.kill(call.mark, _known(call), call.deadline)
+        if killed.left:
+            raise call.ran_out(f"{killed.names()}, even killed,")
         call.records.drop(call.name)
         return Note("no process left")
 

@@ -31,10 +31,9 @@ class ScriptKind:
 
     def kill(self, call: Call, resource: Script) -> Note:
         """End what its scripts left running. The stop script is not run: it may be what hangs."""
-        left = call.system.processes.kill(call.mark, [], call.deadline)
-        if left:
-            names = ", ".join(f"process {pid} ({command})" for pid, command in sorted(left.items()))
-            raise call.ran_out(f"{names}, even killed,")
+        killed = call.system.processes.kill(call.mark, [], call.deadline)
+        if killed.left:
+            raise call.ran_out(f"{killed.names()}, even killed,")
         call.records.drop(call.name)
         return Note("no process left")
 

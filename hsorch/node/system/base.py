@@ -64,6 +64,17 @@ class Finished:
     output: str = ""
 
 
+@dataclass(frozen=True)
+class Killed:
+    """How many were there; left: those still there at the deadline, pid → command name."""
+
+    count: int
+    left: Mapping[int, str]
+
+    def names(self) -> str:
+        return ", ".join(f"process {pid} ({command})" for pid, command in sorted(self.left.items()))
+
+
 class ServiceState(msgspec.Struct, frozen=True, kw_only=True):
     """A unit of the service manager. active, sub, result: its own words, e.g. active, running, success."""
 
@@ -165,8 +176,8 @@ class Processes(Protocol):
     def members(self, mark: str, known: Iterable[Running]) -> dict[int, str]:
         """All live processes below a mark or a known process: pid → command name."""
 
-    def kill(self, mark: str, known: Iterable[Running], deadline: Deadline) -> dict[int, str]:
-        """End them all at once; returns those still there at the deadline."""
+    def kill(self, mark: str, known: Iterable[Running], deadline: Deadline) -> Killed:
+        """End them all at once."""
 
 
 class DeadMan(Protocol):

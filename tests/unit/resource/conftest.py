@@ -18,5 +18,5 @@ def node(tmp_path: Path) -> Iterator[NodeWorld]:
     world = NodeWorld(tmp_path)
     yield world
     known = [record.running for record in Records(world.paths.resources) if record.running]
-    left = world.system.processes.kill(mark(CLUSTER, world.me), known, Deadline.after(5))
-    assert not left, f"the test left processes: {left}"
+    killed = world.system.processes.kill(mark(CLUSTER, world.me), known, Deadline.after(5))
+    assert not killed.left, f"the test left processes: {killed.names()}"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from hsorch.errors import NodeError
-from hsorch.node.system.base import Deadline, Finished, Launch, Running
+from hsorch.node.system.base import Deadline, Finished, Killed, Launch, Running
 from hsorch.node.system.linux import cgroup, proctable
 
 _OUTPUT_LIMIT = 16 * 1024
@@ -77,12 +77,13 @@ class LinuxProcesses:
     def members(self, mark: str, known: Iterable[Running]) -> dict[int, str]:
         return {pid: e.command for pid, e in self._belonging(mark, list(known)).items()}
 
-    def kill(self, mark: str, known: Iterable[Running], deadline: Deadline) -> dict[int, str]:
-        known = list(known)
+    def kill(self, mark: str, known: Iterable[Running], deadline: Deadline) -> Killed:
+        known, seen = list(known), set[int]()
         for running in known:
             if running.group:
                 cgroup.kill(running.group)
         while left := self._belonging(mark, known):
+            seen.update(left)
             # Stopped first, all of them, so that none can fork a child that this round has not seen.
             for sent in (signal.SIGSTOP, signal.SIGKILL):
                 for found in left.values():
@@ -95,7 +96,7 @@ class LinuxProcesses:
         for running in known:
             if running.group:
                 cgroup.remove(running.group)
-        return {pid: e.command for pid, e in left.items()}
+        return Killed(len(seen), {pid: e.command for pid, e in left.items()})
 
     def _belonging(self, mark: str, known: list[Running]) -> dict[int, proctable.Entry]:
         found = proctable.belonging(proctable.marks_here(mark), known)
