@@ -27,13 +27,12 @@ def received(turn: Turn, event: Received) -> None:
         return
     if not rules.newer(beat, state.peer):
         return
-    first = beat.incarnation != state.peer.incarnation
-    turn.set(peer=replace(state.peer, incarnation=beat.incarnation, seq=beat.seq))
-    if not rules.fresh(beat, state.durable.incarnation):
-        if first:
-            turn.set(due=turn.now)
+    if rules.fresh(beat, state.durable.incarnation):
+        _believe(turn, beat)
         return
-    _believe(turn, beat)
+    if beat.incarnation != state.peer.incarnation:
+        turn.set(due=turn.now)  # a new run of the peer: answer at once, so that its next beat is fresh
+    turn.set(peer=replace(state.peer, incarnation=beat.incarnation, seq=beat.seq))
 
 
 def rejected(turn: Turn, event: Rejected) -> None:
@@ -96,6 +95,8 @@ def _believe(turn: Turn, beat: Beat) -> None:
     turn.set(
         peer=replace(
             peer,
+            incarnation=beat.incarnation,
+            seq=beat.seq,
             beat=beat,
             heard=now,
             since=now if broken_off else peer.since,

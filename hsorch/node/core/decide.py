@@ -136,20 +136,15 @@ def decide(state: State, event: Event, now: Instant) -> tuple[State, tuple[Actio
 
 def wake_at(state: State) -> Instant:
     """When a Tick is due at the latest. Duties that may be a beat late need no instant of their own."""
-    config, own = state.durable.config, state.lease
-    instants = [state.due]
-    if facts.acting(state) and not rules.exclusive(config, state.me):
-        instants.append(own.until)
-    if config.holder == state.me:
-        if own.answered != NEVER:
-            instants.append(Instant(own.answered + state.timing.suspect))
+    own, suspect = state.lease, state.timing.suspect
+    if facts.is_holder(state):
+        mine = own.answered + suspect, own.until
     else:
-        instants.append(Instant(own.waits_from + own.waits))
-    if state.peer.heard != NEVER:
-        instants.append(Instant(state.peer.heard + state.timing.suspect))
-    if state.witness.proposed:
-        instants.append(state.witness.due)
-    return min((at for at in instants if at > state.now), default=Instant(state.now + state.timing.interval))
+        mine = own.waits_from + own.waits, state.now
+    heard = state.peer.heard + suspect
+    asking = state.witness.due if state.witness.proposed else state.now
+    instants = (state.due, *mine, heard, asking)
+    return Instant(min([at for at in instants if at > state.now], default=state.now + state.timing.interval))
 
 
 # ------------------------------------------------------------------------------------------- the settling

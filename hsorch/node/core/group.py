@@ -53,7 +53,7 @@ def drive(turn: Turn) -> None:
             if _should_run(state, now) and rules.may_act(state, now):
                 _begin_start(turn)
         case Phase.ON:
-            if (reason := _should_stop(state)) and not state.durable.intent.maintenance:
+            if reason := _should_stop(state):
                 stop(turn, reason)
         case Phase.CHECKING:
             _adopt_running(turn)
@@ -184,10 +184,13 @@ def _should_run(state: State, now: Instant) -> bool:
 
 
 def _should_stop(state: State) -> str:
+    """Why the group must not go on here; maintenance leaves it alone, but an agent leaves nothing behind."""
+    if state.leaving:
+        return state.group.release or "shutdown"
+    if state.durable.intent.maintenance:
+        return ""
     if state.group.release:
         return state.group.release
-    if state.leaving:
-        return "shutdown"
     return "bring-out" if state.durable.intent.desired is Desired.OUT else ""
 
 

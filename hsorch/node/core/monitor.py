@@ -104,7 +104,9 @@ def guard_state(turn: Turn, event: GuardState) -> None:
 def relocate(turn: Turn) -> None:
     """Hand the group over, in order, when the peer can serve better (REQ-L03) or asked for it."""
     state, now = turn.state, turn.now
-    if state.broken or not group.can_release(state, now) or state.durable.intent.maintenance:
+    if not facts.is_holder(state) or state.broken or state.durable.intent.maintenance:
+        return
+    if not group.can_release(state, now):
         return
     beat = facts.peer_beat(state, now)
     reason = ""

@@ -204,33 +204,28 @@ def may_hand_over(state: State, now: Instant) -> bool:
 def may_open_pair(state: State, now: Instant) -> bool:
     """[6] Rejoin: the exclusive node writes PAIR first; the follower gets its vote by adopting that.
     Not while the loss of the peer could then not be decided (no witness, maintenance)."""
+    if not exclusive(state.durable.config, state.me) or state.broken or state.leaving:
+        return False
     beat = facts.in_step(state, now)
     return (
-        exclusive(state.durable.config, state.me)
-        and not state.broken
-        and beat is not None
+        beat is not None
         and not beat.acting
         and not beat.leaving
         and facts.contact_lasts(state, now)
         and facts.heard_by_peer(state, now)
         and not state.durable.intent.maintenance
-        and not state.leaving
-        and (both_see_witness(state, beat) or state.spec.policy.witness_lost == "require_both")
         and facts.has_witness(state)
+        and (state.witness.ok and beat.witness_ok or state.spec.policy.witness_lost == "require_both")
     )
-
-
-def both_see_witness(state: State, beat: Beat) -> bool:
-    return state.witness.ok and beat.witness_ok
 
 
 def may_give_up_vote(state: State, now: Instant) -> bool:
     """[7] The standby gives up first, by its own durable word; the holder becomes exclusive by reading it.
     When no witness can decide, in maintenance, or before the standby leaves."""
-    beat = facts.in_step(state, now)
-    if beat is None or facts.is_holder(state) or not has_vote(state.durable.config) or state.broken:
+    if facts.is_holder(state) or not has_vote(state.durable.config) or state.broken or facts.acting(state):
         return False
-    if facts.acting(state) or not no_open_proposal(state) or not facts.contact_lasts(state, now):
+    beat = facts.in_step(state, now)
+    if beat is None or not no_open_proposal(state) or not facts.contact_lasts(state, now):
         return False
     return state.leaving or state.durable.intent.maintenance or witness_given_up(state, beat, now)
 
@@ -248,17 +243,16 @@ def witness_given_up(state: State, beat: Beat, now: Instant) -> bool:
 def may_skip_major(state: State, now: Instant) -> bool:
     """[8] The standby's proposal is unresolved and the witness is silent: the holder may lead both to
     major+2, where that proposal means nothing. Nobody acts meanwhile."""
+    if not facts.is_holder(state) or state.witness.lost_since == NEVER or facts.acting(state):
+        return False
     beat = facts.peer_beat(state, now)
     return (
-        facts.is_holder(state)
-        and has_vote(state.durable.config)
-        and not facts.acting(state)
+        has_vote(state.durable.config)
         and not state.broken
         and beat is not None
         and beat.proposed
         and not beat.acting
         and beat.config.epoch.major == state.durable.config.epoch.major
-        and state.witness.lost_since != NEVER
         and facts.contact_lasts(state, now)
     )
 
@@ -266,19 +260,23 @@ def may_skip_major(state: State, now: Instant) -> bool:
 def may_retire_register(state: State, now: Instant) -> bool:
     """[8] The register of major+1 names this standby, which forgot it and has granted again: it leads the
     pair to major+2, else the holder could never survive the loss of the standby."""
+    if state.witness.owner != state.me or facts.is_holder(state) or not owns_next_register(state):
+        return False
     beat = facts.in_step(state, now)
-    witness = state.witness
     return (
-        not facts.is_holder(state)
-        and has_vote(state.durable.config)
+        has_vote(state.durable.config)
         and no_open_proposal(state)
         and not state.broken
         and beat is not None
         and not beat.proposed
-        and witness.owner == state.me
-        and witness.major == state.durable.config.epoch.major + 1
         and facts.contact_lasts(state, now)
     )
+
+
+def owns_next_register(state: State) -> bool:
+    """The register of major+1 is known to name this node."""
+    witness = state.witness
+    return witness.owner == state.me and witness.major == state.durable.config.epoch.major + 1
 
 
 # ------------------------------------------------------------------------------- proposing and taking over
@@ -346,12 +344,14 @@ def failed_lately(state: State, now: Instant) -> bool:
 
 def data_gate(policy: Policy, data: DataState) -> bool:
     """[12, REQ-G13] Which data may be taken over; with nothing replicated the gate is open."""
-    allowed = {
-        "complete": (DataState.NONE, DataState.COMPLETE),
-        "logical": (DataState.NONE, DataState.COMPLETE, DataState.LOGICAL),
-        "unconditional": tuple(DataState),
-    }
-    return data in allowed[policy.takeover]
+    return data in _GOOD_ENOUGH[policy.takeover]
+
+
+_GOOD_ENOUGH = {
+    "complete": (DataState.NONE, DataState.COMPLETE),
+    "logical": (DataState.NONE, DataState.COMPLETE, DataState.LOGICAL),
+    "unconditional": tuple(DataState),
+}
 
 
 def flap_allowed(failovers: tuple[int, ...], wall_s: int, policy: Policy) -> bool:
@@ -369,11 +369,7 @@ def plain_answer(answer: WitnessAnswer, trusted: str) -> bool:
 
 def may_adopt_win(state: State) -> bool:
     """[4] A win is adopted only by the run that proposed: a later one may have granted since."""
-    return (
-        state.witness.proposed
-        and state.witness.owner == state.me
-        and state.witness.major == state.durable.config.epoch.major + 1
-    )
+    return state.witness.proposed and owns_next_register(state)
 
 
 def lost_to_peer(state: State) -> bool:

@@ -6,8 +6,6 @@ question it belongs to; what follows from a fact is worked out by `resolve`.
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 from hsorch.node.core import epoch, facts, group, rules
 from hsorch.node.core.state import NEVER, SECOND
 from hsorch.node.core.turn import Turn
@@ -145,9 +143,9 @@ def _owns_next(turn: Turn) -> bool:
     """A forgotten proposal of the holder has won: propose again, so that the win can be adopted."""
     state = turn.state
     return (
-        facts.is_holder(state)
+        rules.owns_next_register(state)
+        and facts.is_holder(state)
         and rules.may_act(state, turn.now)
-        and rules.may_adopt_win(replace(state, witness=replace(state.witness, proposed=True)))
         and rules.has_vote(state.durable.config)
         and state.durable.evidence
     )
