@@ -215,7 +215,7 @@ def may_open_pair(state: State, now: Instant) -> bool:
         and facts.heard_by_peer(state, now)
         and not state.durable.intent.maintenance
         and facts.has_witness(state)
-        and (state.witness.ok and beat.witness_ok or state.spec.policy.witness_lost == "require_both")
+        and ((state.witness.ok and beat.witness_ok) or state.spec.policy.witness_lost == "require_both")
     )
 
 
