@@ -35,8 +35,8 @@ def build_group(raw: Mapping[str, Any]) -> Group:
 
 
 def service_resource(service: str) -> str:
-    """`DSS Professional` → `NT-DSSProfessional` (REQ-D02)."""
-    return f"NT-{''.join(service.split())}"
+    """`DSS Professional` → `NT-DSSProfessional`, `nginx.service` → `NT-nginx` (REQ-D02)."""
+    return f"NT-{''.join(service.removesuffix('.service').split())}"
 
 
 def _resources(raw: Mapping[str, Any]) -> Iterator[AnyResource]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -61,8 +62,33 @@ class Source(Value, frozen=True, kw_only=True):
 
     def line(self, number: int) -> str:
         """The text of a 1-based line without its line break; empty beyond the end."""
-        lines = _BREAK.split(self.text)
+        lines = _lines(self.text)
         return lines[number - 1] if 0 < number <= len(lines) else ""
+
+
+def error(
+    code: str, message: str, span: Span, advice: str, *, related: tuple[Label, ...] = (), fix: str = ""
+) -> Diagnostic:
+    """An error; control characters of the input are shown as escapes, so that a message stays one line."""
+    return Diagnostic(
+        code=code,
+        severity=Severity.ERROR,
+        message=printable(message),
+        span=span,
+        help=printable(advice),
+        related=related,
+        fix=fix,
+    )
+
+
+def printable(text: str) -> str:
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+@lru_cache(maxsize=8)
+def _lines(text: str) -> list[str]:
+    """Split once: a file may have thousands of faults, and each shows its line."""
+    return _BREAK.split(text)
 
 
 def ordered(diagnostics: list[Diagnostic]) -> tuple[Diagnostic, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hsorch.manifest.comments import Comments, gather, is_inline, is_modeline
-from hsorch.manifest.diagnostics import Diagnostic, Severity, Span, Value
+from hsorch.manifest.diagnostics import Diagnostic, Span, Value, error
 from hsorch.manifest.document import Mapping as MappingNode
 from hsorch.manifest.document import Node, Path_, Scalar
 from hsorch.manifest.document import Sequence as SequenceNode
@@ -35,13 +35,9 @@ def format_text(data: bytes, name: str) -> Formatted:
     text = _Printer(comments, keep_order=_has_anchor(document.root)).document(document.root)
     again = parse(text.encode(), name)
     if again.faults or again.data != document.data:
-        fault = Diagnostic(
-            code="HS114",
-            severity=Severity.ERROR,
-            message=f"{name} cannot be rewritten without changing what it means",
-            span=Span(name, 1, 1, 1, 1),
-            help="write unusual keys and texts in double quotes, and long flow lists as blocks",
-        )
+        message = f"{name} cannot be rewritten without changing what it means"
+        advice = "write unusual keys and texts in double quotes, and long flow lists as blocks"
+        fault = error("HS114", message, Span(name, 1, 1, 1, 1), advice)
         return Formatted(text=None, diagnostics=(fault,))
     return Formatted(text=text)
 

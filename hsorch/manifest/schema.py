@@ -6,13 +6,15 @@ Not semantics (rules/) and no wording (schema_messages.py). The schema itself is
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator, FormatChecker, ValidationError
+from jsonschema import Draft202012Validator, FormatChecker, ValidationError, validators
 
 from hsorch.manifest.diagnostics import Diagnostic
 from hsorch.manifest.document import Document
@@ -67,7 +69,18 @@ def _validator() -> Draft202012Validator:
     formats = FormatChecker(formats=())
     formats.checks("cidr", raises=ValueError)(_is_cidr)
     formats.checks("address", raises=ValueError)(_is_address)
-    return Draft202012Validator(schema(), format_checker=formats)
+    validator: Draft202012Validator = _Validator(schema(), format_checker=formats)
+    return validator
+
+
+def _matches(_: Any, pattern: str, value: object, __: Any) -> Iterator[ValidationError]:
+    """A `$` at the end means the very end (ECMA 262), not also the place before a last line break."""
+    python = f"{pattern[:-1]}\\Z" if pattern.endswith("$") else pattern
+    if isinstance(value, str) and not re.search(python, value):
+        yield ValidationError("pattern")
+
+
+_Validator = validators.extend(Draft202012Validator, {"pattern": _matches})  # type: ignore[no-untyped-call]
 
 
 def _is_cidr(value: object) -> bool:

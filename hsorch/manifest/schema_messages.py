@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from hsorch.manifest.diagnostics import Diagnostic, Severity, Span
+from hsorch.manifest.diagnostics import Diagnostic, Span, error
 from hsorch.manifest.document import Document, Path_, Scalar
 from hsorch.manifest.scalars import quoted
 
@@ -43,6 +43,7 @@ FORMS = {
     "hostport": 'HOST:PORT, such as "{vip}:8080"',
     "url": 'a URL, such as "http://{vip}:8080/"',
     "argv": 'a list of program and arguments, such as ["/opt/app/check", "--fast"]; no shell reads it',
+    "argument": "a text without NUL",
     "path": "a path",
     "secret": "a reference: {file: PATH} or {env: NAME}",
     "connect": "one of {lab: {}}, {local: {}}, {ssh: {host: NAME}}",
@@ -89,14 +90,14 @@ def _unknown_key(found: Finding, document: Document, path: Path_) -> Diagnostic:
     else:
         advice = "nothing can be set here: write {}"
     message = f"unknown key `{key}`{_under(path[:-1])}"
-    return _fault("HS202", message, document.key_span(path), advice, fix=near[0] if near else "")
+    return error("HS202", message, document.key_span(path), advice, fix=near[0] if near else "")
 
 
 def _missing_key(found: Finding, document: Document, path: Path_, key: str) -> Diagnostic:
     wanted = found.schema.get("properties", {}).get(key, {})
     examples = [json.dumps(example) for example in wanted.get("examples", [])[:1]]
     sample = f"for example `{key}: {examples[0]}`" if examples else wanted.get("description", "").rstrip(".")
-    return _fault(
+    return error(
         "HS203", f"`{key}` is missing{_under(path)}", document.value_span(path), sample or f"add {key}"
     )
 
@@ -105,9 +106,7 @@ def _type_fault(found: Finding, document: Document, path: Path_, span: Span) -> 
     kind, value, node = found.schema.get("x-kind", ""), found.value, document.node(path)
     if kind == "secret" and isinstance(value, str):
         message = f"{_name(path)} is written out: a manifest holds no secrets"
-        return _fault(
-            "HS210", message, span, f"write {FORMS['secret']}, and change the secret that was shown"
-        )
+        return error("HS210", message, span, f"write {FORMS['secret']}, and change the secret that was shown")
     wanted = found.limit
     wanted = [wanted] if isinstance(wanted, str) else [w for w in wanted if w != "null"]
     words = FORMS[kind] if kind in FORMS else " or ".join(_KINDS[w] for w in wanted)
@@ -121,7 +120,7 @@ def _type_fault(found: Finding, document: Document, path: Path_, span: Span) -> 
     ):
         fix = quoted(node.text)
         words = fix
-    return _fault("HS201", message, span, f"write {words}", fix=fix)
+    return error("HS201", message, span, f"write {words}", fix=fix)
 
 
 def _choice_fault(found: Finding, document: Document, path: Path_, span: Span) -> Diagnostic:
@@ -133,16 +132,16 @@ def _choice_fault(found: Finding, document: Document, path: Path_, span: Span) -
     message = f"{_name(path)} cannot be {_show(found.value)}"
     if kind == "version":
         message = f"version {_show(found.value)} of the manifest language is unknown here"
-    return _fault("HS204", message, span, advice, fix=near[0] if near else "")
+    return error("HS204", message, span, advice, fix=near[0] if near else "")
 
 
 def _one_of_fault(found: Finding, document: Document, path: Path_, span: Span) -> Diagnostic:
     given = [key for key in ("tcp", "http", "https", "command") if key in found.value]
     message = f"{_name(path)} says {' and '.join(given) or 'nothing'} to check"
-    return _fault("HS209", message, span, f"give {FORMS[found.schema['x-kind']]}")
+    return error("HS209", message, span, f"give {FORMS[found.schema['x-kind']]}")
 
 
-_FREE_TEXT = ("", "path", "name", "hostname")
+_FREE_TEXT = ("", "argument", "path", "name", "hostname")
 """Kinds for which a number only lacks its quotes."""
 
 _LIMITS = {
@@ -170,7 +169,7 @@ def _limit_fault(found: Finding, document: Document, path: Path_, span: Span) ->
         "maxProperties": (f"{name} says more than one thing", f"write {FORMS.get(kind, 'one key')}"),
     }
     message, advice = words[found.keyword]
-    return _fault(_LIMITS[found.keyword], message, span, advice)
+    return error(_LIMITS[found.keyword], message, span, advice)
 
 
 def _form_fault(found: Finding, document: Document, path: Path_, span: Span) -> Diagnostic:
@@ -180,7 +179,7 @@ def _form_fault(found: Finding, document: Document, path: Path_, span: Span) -> 
     words = FORMS.get(kind, "another form")
     code = "HS207" if kind in ("cidr", "address") else "HS206"
     noun = _NOUN_ENDS.split(words)[0]
-    return _fault(code, f"{_show(found.value)} is not {noun}", span, f"write {words}")
+    return error(code, f"{_show(found.value)} is not {noun}", span, f"write {words}")
 
 
 def _name(path: Path_) -> str:
@@ -207,7 +206,3 @@ def _what(value: object) -> str:
 def _show(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
     return f"`{text if len(text) <= 40 else text[:37] + '...'}`"
-
-
-def _fault(code: str, message: str, span: Span, advice: str, *, fix: str = "") -> Diagnostic:
-    return Diagnostic(code=code, severity=Severity.ERROR, message=message, span=span, help=advice, fix=fix)

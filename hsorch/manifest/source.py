@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from hsorch.manifest.diagnostics import Diagnostic, Label, Severity, Source, Span
+from hsorch.manifest.diagnostics import Diagnostic, Label, Source, Span, error
 from hsorch.manifest.document import Document, Mapping, Node, Scalar, Sequence
 from hsorch.manifest.scalars import quoted, resolve, trap
 
@@ -32,13 +32,13 @@ def read(path: Path, name: str) -> tuple[bytes, list[Diagnostic]]:
     start = Span(name, 1, 1, 1, 1)
     try:
         if path.exists() and not path.is_file():
-            return b"", [_error("HS101", f"{name} is not a file", start, "name a YAML file")]
+            return b"", [error("HS101", f"{name} is not a file", start, "name a YAML file")]
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    except (OSError, ValueError) as problem:
+        reason = getattr(problem, "strerror", None) or str(problem)
         message = f"{name} cannot be read: {reason}"
-        return b"", [_error("HS101", message, start, "check the name, and that you may read it")]
+        return b"", [error("HS101", message, start, "check the name, and that you may read it")]
     return data, []
 
 
@@ -46,7 +46,7 @@ def parse(data: bytes, name: str) -> Document:
     """Compose one document; every fault is a diagnostic, nothing is raised."""
     start = Span(name, 1, 1, 1, 1)
     if len(data) > MAX_BYTES:
-        fault = _error("HS104", f"{name} is larger than 1 MiB", start, "a manifest is a few pages; split it")
+        fault = error("HS104", f"{name} is larger than 1 MiB", start, "a manifest is a few pages; split it")
         return Document(source=Source(name=name, text=""), root=None, faults=(fault,))
     text, fault_of_encoding = _decode(data, name)
     source = Source(name=name, text=text)
@@ -55,10 +55,10 @@ def parse(data: bytes, name: str) -> Document:
     composer = _Composer(name)
     try:
         composer.consume(yaml.parse(text, Loader=_Loader))
-    except yaml.MarkedYAMLError as error:
-        composer.faults.append(_syntax_fault(error, source, start))
-    except yaml.YAMLError as error:
-        composer.faults.append(_error("HS103", f"not YAML: {error}", start, "remove the character"))
+    except yaml.MarkedYAMLError as problem:
+        composer.faults.append(_syntax_fault(problem, source, start))
+    except yaml.YAMLError as problem:
+        composer.faults.append(error("HS103", f"not YAML: {problem}", start, "remove the character"))
     except _LimitError:
         return Document(source=source, root=None, faults=tuple(composer.faults))
     root = composer.root
@@ -66,7 +66,7 @@ def parse(data: bytes, name: str) -> Document:
         if not composer.faults:
             what = "empty" if root is None else "a list" if isinstance(root, Sequence) else "a single value"
             advice = "begin with `version: 1` and `cluster: NAME`; `hsorch init` writes an example"
-            composer.faults.append(_error("HS112", f"the manifest is {what}, not a mapping", start, advice))
+            composer.faults.append(error("HS112", f"the manifest is {what}, not a mapping", start, advice))
         return Document(source=source, root=None, faults=tuple(composer.faults))
     return Document(source=source, root=root, faults=tuple(composer.faults))
 
@@ -206,7 +206,7 @@ class _Composer:
             label = Label(span=first, text="first defined here")
             message = f"duplicate key `{node.text}`"
             advice = "remove one of the two, or rename it"
-            self.faults.append(_error("HS106", message, node.span, advice, related=(label,)))
+            self.faults.append(error("HS106", message, node.span, advice, related=(label,)))
             return node
         frame.bad_key = False
         return node
@@ -217,7 +217,7 @@ class _Composer:
             as_bool = f", or write {other}" if other in ("true", "false") else ""
             message = f"`{text}` is text here, but older YAML tools read it as {other}"
             fix = quoted(text)
-            self.faults.append(_error("HS113", message, span, f"quote it: {fix}{as_bool}", fix=fix))
+            self.faults.append(error("HS113", message, span, f"quote it: {fix}{as_bool}", fix=fix))
 
     def _no_tag(self, event: Any, span: Span) -> None:
         if event.tag is not None:
@@ -225,7 +225,7 @@ class _Composer:
             self._fault("HS110", f"tag `{event.tag}`: tags are not part of a manifest", span, advice)
 
     def _fault(self, code: str, message: str, span: Span, advice: str) -> None:
-        self.faults.append(_error(code, message, span, advice))
+        self.faults.append(error(code, message, span, advice))
 
     def _span(self, event: Any) -> Span:
         start, end = event.start_mark, event.end_mark
@@ -235,19 +235,19 @@ class _Composer:
 def _decode(data: bytes, name: str) -> tuple[str, Diagnostic | None]:
     start = Span(name, 1, 1, 1, 1)
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "", _error("HS102", f"{name} is UTF-16, not UTF-8", start, "save it as UTF-8")
+        return "", error("HS102", f"{name} is UTF-16, not UTF-8", start, "save it as UTF-8")
     try:
         text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = data[: error.start].decode("utf-8-sig", "replace")
+    except UnicodeDecodeError as problem:
+        before = data[: problem.start].decode("utf-8-sig", "replace")
         span = _at(before, name)
-        message = f"byte 0x{data[error.start]:02x} is not UTF-8"
-        return data.decode("utf-8-sig", "replace"), _error("HS102", message, span, "save the file as UTF-8")
+        message = f"byte 0x{data[problem.start]:02x} is not UTF-8"
+        return data.decode("utf-8-sig", "replace"), error("HS102", message, span, "save the file as UTF-8")
     forbidden = _FORBIDDEN.search(text)
     if forbidden:
         span = _at(text[: forbidden.start()], name)
         message = f"control character U+{ord(forbidden[0]):04X}"
-        return text, _error("HS103", message, span, "remove it, or write it as an escape in double quotes")
+        return text, error("HS103", message, span, "remove it, or write it as an escape in double quotes")
     return text, None
 
 
@@ -257,8 +257,8 @@ def _at(before: str, name: str) -> Span:
     return Span(name, line, column, line, column + 1)
 
 
-def _syntax_fault(error: yaml.MarkedYAMLError, source: Source, start: Span) -> Diagnostic:
-    mark = error.problem_mark or error.context_mark
+def _syntax_fault(problem: yaml.MarkedYAMLError, source: Source, start: Span) -> Diagnostic:
+    mark = problem.problem_mark or problem.context_mark
     span = start
     if mark is not None:
         span = Span(source.name, mark.line + 1, mark.column + 1, mark.line + 1, mark.column + 2)
@@ -270,17 +270,9 @@ def _syntax_fault(error: yaml.MarkedYAMLError, source: Source, start: Span) -> D
             "check indentation and brackets, and quote texts with `: `, ` #`, `{`, `[`, `&`, `*`, `%` or `@`"
         )
     related: tuple[Label, ...] = ()
-    if error.context_mark is not None and error.context and error.context_mark.line != span.line - 1:
-        begin = error.context_mark
+    if problem.context_mark is not None and problem.context and problem.context_mark.line != span.line - 1:
+        begin = problem.context_mark
         place = Span(source.name, begin.line + 1, begin.column + 1, begin.line + 1, begin.column + 2)
-        related = (Label(span=place, text=f"{error.context}, which begins here"),)
-    message = f"not YAML: {error.problem or error.context or 'unreadable'}"
-    return _error("HS103", message, span, advice, related=related)
-
-
-def _error(
-    code: str, message: str, span: Span, advice: str, *, related: tuple[Label, ...] = (), fix: str = ""
-) -> Diagnostic:
-    return Diagnostic(
-        code=code, severity=Severity.ERROR, message=message, span=span, help=advice, related=related, fix=fix
-    )
+        related = (Label(span=place, text=f"{problem.context}, which begins here"),)
+    message = f"not YAML: {problem.problem or problem.context or 'unreadable'}"
+    return error("HS103", message, span, advice, related=related)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from hsorch.manifest.diagnostics import Diagnostic, Label, Severity, Source, Span
+from hsorch.manifest.diagnostics import Diagnostic, Label, Source, Span, error
 from hsorch.manifest.document import Document, Node, Scalar
 from hsorch.manifest.document import Mapping as MappingNode
 from hsorch.manifest.document import Sequence as SequenceNode
@@ -130,6 +130,4 @@ class _Worker:
             self.origins[span] = tuple(labels)
 
     def _fault(self, code: str, message: str, span: Span, advice: str) -> None:
-        self.faults.append(
-            Diagnostic(code=code, severity=Severity.ERROR, message=message, span=span, help=advice)
-        )
+        self.faults.append(error(code, message, span, advice))

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from hsorch.manifest.rules import addresses, group, links, policy, release, secrets, servers, timing, witness
+from hsorch.manifest.rules import (
+    addresses,
+    group,
+    links,
+    policy,
+    release,
+    secrets,
+    servers,
+    targets,
+    timing,
+    witness,
+)
 from hsorch.manifest.rules.table import Rule
 
 RULES: tuple[Rule, ...] = (
@@ -12,6 +23,7 @@ RULES: tuple[Rule, ...] = (
     *timing.RULES,
     *witness.RULES,
     *group.RULES,
+    *targets.RULES,
     *policy.RULES,
     *secrets.RULES,
     *release.RULES,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
 from itertools import combinations
 
 from hsorch.manifest.diagnostics import Severity
 from hsorch.manifest.model import Interface, Nic, Server
 from hsorch.manifest.rules.table import Finding, Place, Rule, Scene, key, value
+
+_INTERFACE = re.compile(r"[^\s/\x00]+")
 
 
 def addresses_differ(scene: Scene) -> Iterator[Finding]:
@@ -143,6 +146,18 @@ def interfaces_differ(scene: Scene) -> Iterator[Finding]:
             seen.setdefault(nic.name, nic.role)
 
 
+def interfaces_have_names_of_linux(scene: Scene) -> Iterator[Finding]:
+    """The kernel takes at most 15 bytes, no blank, no slash (IFNAMSIZ)."""
+    for server in scene.cluster.servers:
+        for nic in server.nics.values():
+            if len(nic.name.encode()) > 15 or not _INTERFACE.fullmatch(nic.name):
+                message = f"no interface of a Linux server can be called `{nic.name}`"
+                place = value("servers", server.name, "nics", nic.role, "name")
+                yield Finding(
+                    at=place, message=message, hint="`ip -brief link` on the server lists the names"
+                )
+
+
 def roles_are_on_both(scene: Scene) -> Iterator[Finding]:
     """REQ-A05: what one server has for the pair, the other has too."""
     for server in scene.cluster.servers:
@@ -175,6 +190,7 @@ RULES = (
     Rule("HS312", Severity.ERROR, ("servers",), service_addresses_share_a_subnet),
     Rule("HS313", Severity.ERROR, ("servers",), subnets_of_a_server_are_disjoint),
     Rule("HS314", Severity.ERROR, _BOTH, addresses_are_usable),
+    Rule("HS315", Severity.ERROR, ("servers",), interfaces_have_names_of_linux),
     Rule("HS316", Severity.ERROR, ("servers",), interfaces_differ),
     Rule("HS317", Severity.ERROR, ("servers",), roles_are_on_both),
     Rule("HS318", Severity.ERROR, _BOTH, vip_nic_exists),

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
 
 from hsorch.manifest.diagnostics import Severity
-from hsorch.manifest.document import Path_
 from hsorch.manifest.model import Process, Resource, Script, Vip
 from hsorch.manifest.rules.table import Finding, Place, Rule, Scene, key, value
-
-_PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 
 
 def one_way_to_name_addresses(scene: Scene) -> Iterator[Finding]:
@@ -101,24 +96,6 @@ def scripts_do_something(scene: Scene) -> Iterator[Finding]:
             yield Finding(at=key(*resource.path), message=message, hint=hint)
 
 
-def placeholders_are_known(scene: Scene) -> Iterator[Finding]:
-    """`{vip}` is the only one; a misspelt one would be asked for literally."""
-    group = scene.data.get("group", {})
-    probes: list[tuple[Path_, Any]] = [
-        (("group", "probes", name), probe) for name, probe in group.get("probes", {}).items()
-    ]
-    for family in ("services", "processes"):
-        for name, raw in group.get(family, {}).items():
-            if raw and "probe" in raw:
-                probes.append((("group", family, name, "probe"), raw["probe"]))
-    for path, probe in probes:
-        for how in ("tcp", "http", "https"):
-            for word in _PLACEHOLDER.findall(probe.get(how, "")):
-                if word != "{vip}":
-                    message = f"`{word}` is not a placeholder"
-                    yield Finding(at=value(*path, how), message=message, hint="only `{vip}` is filled in")
-
-
 def everything_stands_on_the_address(scene: Scene) -> Iterator[Finding]:
     """REQ-D03: what does not need the address may run before it, or on after it went."""
     resources = {r.name: r for r in scene.cluster.group.resources}
@@ -168,7 +145,6 @@ RULES = (
     Rule("HS342", Severity.ERROR, _READS, names_are_unique),
     Rule("HS343", Severity.ERROR, _READS, scripts_do_something),
     Rule("HS344", Severity.ERROR, _READS, one_way_to_name_addresses),
-    Rule("HS345", Severity.ERROR, _READS, placeholders_are_known),
     Rule("HS347", Severity.WARNING, _READS, everything_stands_on_the_address),
     Rule("HS348", Severity.ERROR, ("group", "witness"), paths_are_absolute),
 )

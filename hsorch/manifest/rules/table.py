@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from hsorch.manifest.diagnostics import Diagnostic, Label, Severity, Span
+from hsorch.manifest.diagnostics import Diagnostic, Label, Severity, Span, printable
 from hsorch.manifest.document import Document, Path_
 from hsorch.manifest.model import Cluster
 
@@ -72,9 +72,9 @@ def _diagnostic(rule: Rule, finding: Finding, scene: Scene) -> Diagnostic:
     return Diagnostic(
         code=rule.code,
         severity=rule.severity,
-        message=finding.message,
+        message=printable(finding.message),
         span=scene.span(finding.at),
-        help=finding.hint,
+        help=printable(finding.hint),
         related=tuple(Label(span=scene.span(place), text=text) for place, text in finding.related),
         fix=finding.fix,
     )
