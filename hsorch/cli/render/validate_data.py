@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def as_json(report: Report) -> str:
 
 def as_gitlab(report: Report) -> str:
     """Code quality report; a fingerprint survives moved lines and is unique in the report."""
-    seen: set[str] = set()
+    seen: Counter[str] = Counter()
     return _dump(
         [
             {
@@ -60,7 +61,7 @@ def as_sarif(report: Report, pages: Iterable[Page]) -> str:
     """pages: those of the codes found, for the rules' texts; a code without a page has its number only."""
     texts = {page.code: page for page in pages}
     used = sorted({diagnostic.code for _, diagnostic in report})
-    seen: set[str] = set()
+    seen: Counter[str] = Counter()
     run = {
         "tool": {
             "driver": {
@@ -125,14 +126,12 @@ def _snippet(manifest: Checked, span: Span) -> dict[str, Any] | None:
     }
 
 
-def _fingerprint(manifest: Checked, diagnostic: Diagnostic, seen: set[str]) -> str:
+def _fingerprint(manifest: Checked, diagnostic: Diagnostic, seen: Counter[str]) -> str:
+    """Of what is said and of the line it is said of, not of its number; equal ones are told apart by order."""
     line = source_line(manifest, diagnostic.span.file, diagnostic.span.line).strip()
-    parts = [_in_project(diagnostic.span.file), diagnostic.code, diagnostic.message, line]
-    mark = hashlib.sha256("\0".join(parts).encode()).hexdigest()
-    while mark in seen:
-        mark = hashlib.sha256(mark.encode()).hexdigest()
-    seen.add(mark)
-    return mark
+    parts = "\0".join([_in_project(diagnostic.span.file), diagnostic.code, diagnostic.message, line])
+    seen[parts] += 1
+    return hashlib.sha256(f"{parts}\0{seen[parts]}".encode()).hexdigest()
 
 
 def _in_project(file: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 from hsorch.cli.pages import Page
 from hsorch.cli.render import validate_ci, validate_data, validate_text
 from hsorch.cli.render.report import Checked, Report
-from hsorch.manifest.diagnostics import Diagnostic, Severity, Span
+from hsorch.manifest.diagnostics import Diagnostic, Severity, Source, Span
 from hsorch.manifest.load import Loaded
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -42,6 +42,14 @@ def test_json_offsets_cut_exactly_the_faulty_text(report: Report) -> None:
     assert cut["code"][cut["highlight_start_offset"] : cut["highlight_end_offset"]] == "adress"
 
 
+def at_line(line: int) -> Report:
+    """One fault in a file whose only text is on this line."""
+    source = Source(name="a.yaml", text="\n" * (line - 1) + "port: x")
+    span = Span("a.yaml", line, 7, line, 8)
+    one = Diagnostic(code="HS201", severity=Severity.ERROR, message="m", span=span, help="")
+    return Report((Checked("a.yaml", Loaded(cluster=None, diagnostics=(one,), sources={"a.yaml": source})),))
+
+
 def many(count: int) -> Report:
     span = Span("a.yaml", 1, 1, 1, 2)
     same = Diagnostic(code="HS201", severity=Severity.ERROR, message="m", span=span, help="")
@@ -53,9 +61,9 @@ def test_gitlab_fingerprints_are_unique_even_for_equal_faults() -> None:
     assert len(set(prints)) == 3
 
 
-def test_gitlab_fingerprint_stays_when_the_line_moves(report: Report) -> None:
-    before = json.loads(validate_data.as_gitlab(report))
-    assert before[0]["fingerprint"] == json.loads(validate_data.as_gitlab(report))[0]["fingerprint"]
+def test_gitlab_fingerprint_stays_when_the_line_moves() -> None:
+    marks = {json.loads(validate_data.as_gitlab(at_line(line)))[0]["fingerprint"] for line in (3, 7)}
+    assert len(marks) == 1
 
 
 def test_gitlab_paths_start_at_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
