@@ -6,11 +6,11 @@ import contextlib
 import os
 import secrets
 import shlex
-import sys
 from pathlib import Path, PurePosixPath
 
 from hsorch.lab import kernel
 from hsorch.lab.machine import ON_BOOT
+from hsorch.lab.python import own_python
 from hsorch.lab.topology import Topology
 
 DISK_MIB = 256
@@ -71,7 +71,7 @@ class Disks:
 def _serve(listen: str) -> str:
     """The witness machine's on-boot."""
     command = [
-        *(sys.executable, "-m", "hsorch.cli.main", "witness", "serve"),
+        *own_python("-m", "hsorch.cli.main", "witness", "serve"),
         *("--data", "/var/lib/hsorch/witness", "--listen", listen, "--token-file", str(_WITNESS_TOKEN)),
     ]
     return f"#!/bin/sh\nmkdir -p /var/lib/hsorch/witness\nexec {shlex.join(command)}\n"

@@ -9,7 +9,6 @@ with Probe("demo", default_url("demo")) as probe:
 from __future__ import annotations
 
 import subprocess
-import sys
 from types import TracebackType
 
 import msgspec
@@ -17,6 +16,7 @@ import msgspec
 from hsorch.errors import LabError
 from hsorch.lab.client import BEGUN, Report
 from hsorch.lab.lifecycle import command_inside, one
+from hsorch.lab.python import own_python
 from hsorch.transport.lab import LabState
 
 START_LIMIT_S = 10.0
@@ -25,7 +25,7 @@ START_LIMIT_S = 10.0
 class Probe:
     def __init__(self, cluster: str, url: str, seconds: float = 3600.0) -> None:
         self._argv = command_inside(
-            cluster, "client", [sys.executable, "-m", "hsorch.lab.client", url, str(seconds)]
+            cluster, "client", own_python("-m", "hsorch.lab.client", url, str(seconds))
         )
         self._seconds = seconds
 

@@ -1,0 +1,157 @@
+"""Labs for tests: a bare one (machines without hsorch) and a pair (applied and protected).
+
+Everything goes through what users have: the command line, and the client of the lab.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from hsorch.errors import HsorchError
+from hsorch.lab import lifecycle
+from hsorch.lab.probe import Probe, default_url
+from hsorch.node.operate import Ask
+from hsorch.transport import door
+from hsorch.transport.lab import LabTransport
+from hsorch.verbs import EventRecord, EventsQuery, StatusReport
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "lab"
+HSORCH = [sys.executable, "-m", "hsorch.cli.main"]
+
+T = TypeVar("T")
+
+
+def hsorch(*arguments: str, timeout: float = 120.0, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """The command line, in a process of its own."""
+    done = subprocess.run([*HSORCH, *arguments], capture_output=True, text=True, timeout=timeout, check=False)
+    if check and done.returncode != 0:
+        raise AssertionError(f"hsorch {' '.join(arguments)} → {done.returncode}\n{done.stdout}{done.stderr}")
+    return done
+
+
+def until(what: str, probe: Callable[[], T | None], limit_s: float = 20.0) -> T:
+    """First true value of probe; the limit is generous, a slow machine must not fail a test."""
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        value = probe()
+        if value:
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"within {limit_s:g} s not: {what}")
+
+
+def copy_example(folder: Path, cluster: str, example: str = "cluster.yaml") -> Path:
+    """A manifest of the examples under a name of its own, with the application beside it."""
+    text = (EXAMPLES / example).read_text()
+    name = next(line for line in text.splitlines() if line.startswith("cluster:"))
+    manifest = folder / "cluster.yaml"
+    manifest.write_text(text.replace(name, f"cluster: {cluster}"))
+    (folder / "app.py").write_bytes((EXAMPLES / "app.py").read_bytes())
+    return manifest
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A lab that is up."""
+
+    cluster: str
+    manifest: Path
+
+    def exec(self, machine: str, *argv: str, timeout: float = 20.0) -> subprocess.CompletedProcess[str]:
+        command = lifecycle.command_inside(self.cluster, machine, argv)
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+
+    def fault(self, kind: str, *arguments: str, for_s: float = 0.0) -> None:
+        lifecycle.fault(self.cluster, kind, arguments, for_s=for_s)
+
+    def heal(self) -> None:
+        lifecycle.heal(self.cluster)
+
+    def hears(self, machine: str, address: str, *, device: str = "eth0") -> bool:
+        """The machine gets an ARP answer from the address."""
+        return self.exec(machine, "arping", "-c", "1", "-w", "1", "-I", device, address).returncode == 0
+
+    def probe(self) -> Probe:
+        return Probe(self.cluster, default_url(self.cluster))
+
+
+@dataclass(frozen=True)
+class Pair(Lab):
+    """A lab whose two nodes protect the example application."""
+
+    nodes: tuple[str, str] = ("node-a", "node-b")
+
+    def status(self, node: str) -> StatusReport | None:
+        """None: the node cannot be asked."""
+        transport = LabTransport(self.cluster, node)
+        with suppress(HsorchError):
+            return door.ask(transport, node, "status", Ask(cluster=self.cluster), StatusReport, timeout=10.0)
+        return None
+
+    def other(self, node: str) -> str:
+        return next(name for name in self.nodes if name != node)
+
+    @property
+    def active(self) -> str:
+        """The node with the group, as that node says itself; empty: none."""
+        reports = (self.status(node) for node in self.nodes)
+        return next((r.node for r in reports if r is not None and r.active == r.node), "")
+
+    def vip_holders(self) -> list[str]:
+        """Nodes whose NIC has the VIP: what counts, whatever anybody says."""
+        vip = lifecycle.one(self.cluster).vip
+        return [node for node in self.nodes if f" {vip}/" in self.exec(node, "ip", "-o", "addr").stdout]
+
+    def events(self, node: str, after: int = 0) -> list[EventRecord]:
+        query = EventsQuery(cluster=self.cluster, after=after, limit=1000)
+        transport = LabTransport(self.cluster, node)
+        return door.ask(transport, node, "events", query, list[EventRecord], timeout=10.0)
+
+    def wait_active(self, node: str, limit_s: float = 20.0) -> None:
+        until(f"{node} is active", lambda: self.active == node, limit_s)
+
+    def wait_protected(self, limit_s: float = 40.0) -> None:
+        """Both nodes say that a crash would be survived now."""
+
+        def protected() -> bool:
+            reports = [self.status(node) for node in self.nodes]
+            return all(report is not None and report.up and report.protected for report in reports)
+
+        try:
+            until("the pair is protected", protected, limit_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.describe()}") from None
+
+    def describe(self) -> str:
+        """For a failing test: what both nodes say, and what they wrote."""
+        texts = []
+        for node in self.nodes:
+            done = self.exec(node, "tail", "-n", "20", f"/var/lib/hsorch/{self.cluster}/runtime.log")
+            texts.append(f"--- {node}: {self.status(node)}\n{done.stdout}{done.stderr}")
+        return "\n".join(texts)
+
+    def apply(self) -> None:
+        hsorch("apply", str(self.manifest), "--yes")
+        self.wait_protected()
+
+    def reset(self, active: str = "node-a") -> None:
+        """As after apply: nothing broken, protected, this node active."""
+        self.heal()
+        self.wait_protected()
+        if self.active != active:
+            hsorch("set-active", active, str(self.manifest), "--yes")
+            self.wait_active(active)
+            self.wait_protected()
+
+
+def fresh_name() -> str:
+    """Of a cluster: tests may run side by side, also twice on one machine."""
+    return f"test-{os.getpid()}-{time.monotonic_ns() % 1_000_000}"
