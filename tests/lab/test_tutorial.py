@@ -22,7 +22,7 @@ def reader(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.lab
-@pytest.mark.usefixtures("lab_possible")
+@pytest.mark.usefixtures("lab_allowed")
 def test_the_tutorial_works_from_top_to_bottom(reader: Path) -> None:
     environment = {f"HSORCH_LAB_{verb}_CLUSTER": CLUSTER for verb in ("PROBE", "FAULT", "HEAL")}
     for command in commands("docs/tutorial.md"):
