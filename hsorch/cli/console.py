@@ -10,12 +10,14 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import click
 
+from hsorch import __version__
 from hsorch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ def stream_has_color(color: str, *, err: bool = False) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def start_log(path: str, form: str, verbosity: int) -> None:
+def start_log(path: str, form: str, verbosity: int, arguments: Sequence[str]) -> None:
     """Append the log of this run to a file. form: text or json (one object a line).
 
     Raises UsageError where the file can't be opened.
@@ -101,6 +103,7 @@ def start_log(path: str, form: str, verbosity: int) -> None:
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG if verbosity else logging.INFO)
     logger.propagate = False
+    logger.info("hsorch %s, arguments: %s", __version__, list(arguments))
 
 
 class _PlainLines(logging.Formatter):

@@ -110,7 +110,7 @@ def cli(
 
     ctx.obj = Terminal.open(color, quiet=quiet, verbosity=verbose)
     if log_file is not None:
-        start_log(log_file, log_format, verbose)
+        start_log(log_file, log_format, verbose, sys.argv[1:])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

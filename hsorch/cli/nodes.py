@@ -6,6 +6,7 @@ Not here: what is asked, and what the answers mean.
 from __future__ import annotations
 
 import getpass
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ from hsorch.transport.base import Transport
 from hsorch.verbs import StatusReport
 
 HOME = Path("/var/lib/hsorch")
+log = logging.getLogger("hsorch")
 
 T = TypeVar("T")
 
@@ -45,6 +47,7 @@ class Pair:
 
         Raises what the transport raises, and with the node's own code what the verb refused or failed at.
         """
+        log.debug("ask %s: %s", node, verb)
         return door.ask(self.nodes[node], node, verb, request, kind, timeout=timeout)
 
     def ask_all(

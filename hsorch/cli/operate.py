@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import logging
 import secrets
 import socket
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ from hsorch.node.core.types import Verb
 from hsorch.verbs import Operate, StatusReport
 
 F = TypeVar("F", bound=Callable[..., object])
+log = logging.getLogger("hsorch")
 MOVES = (Verb.SWITCH, Verb.TAKEOVER)
 ANSWER_MARGIN_S = 5.0
 """The node ends a verb by its own limit; the transport waits this much longer for the answer."""
@@ -196,6 +198,7 @@ def _carry_out(
         timeout_ms=int(timeout * 1000),
     )
     node = via or _door(view.reports)
+    log.info("operation %s: %s %s of %s through %s", order.id, order.verb, target, pair.cluster, node)
     answer = pair.ask(node, "operate", order, dict[str, str], timeout=timeout + ANSWER_MARGIN_S)
     after = look(pair)
     outage = _outage(after) if verb in MOVES else None

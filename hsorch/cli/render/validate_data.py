@@ -127,7 +127,7 @@ def _snippet(manifest: Checked, span: Span) -> dict[str, Any] | None:
 
 
 def _fingerprint(manifest: Checked, diagnostic: Diagnostic, seen: Counter[str]) -> str:
-    """Of what is said and of the line it is said of, not of its number; equal ones are told apart by order."""
+    """Of what is said and of the line it is said of, not its number; equal ones are told apart by order."""
     line = source_line(manifest, diagnostic.span.file, diagnostic.span.line).strip()
     parts = "\0".join([_in_project(diagnostic.span.file), diagnostic.code, diagnostic.message, line])
     seen[parts] += 1
