@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -107,3 +108,14 @@ def test_init_says_at_once_which_answer_does_not_fit(hsorch) -> None:
     ran = hsorch("init", "--vip", "192.168.99.1/24")
     assert ran.code == ExitCode.INVALID
     assert "error[HS3" in ran.out
+
+
+def test_init_asks_and_asks_again_until_the_answer_fits(hsorch, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = ["plant-9", "lab", "one", "two", "10.9.0.1", "10.9.0.1/24", "10.9.0.2/24", "", "", "10.9.0.9/24"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(answers) + "\n"))
+    ran = hsorch("init", "--ask")
+    assert ran.code == ExitCode.OK, ran.err
+    assert "'10.9.0.1' has no prefix length" in ran.err
+    written = Path("cluster.yaml").read_text()
+    assert "cluster: plant-9" in written
+    assert "vip: {address: 10.9.0.9/24" in written
