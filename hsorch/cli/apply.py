@@ -62,12 +62,13 @@ def apply(
             notes.complete()
             return
         if saved is None:
+            grave = plan.is_outage and not allow_outage
             approve(
                 terminal,
                 plan_text.question(plan),
-                word=plan.cluster if plan.is_outage and not allow_outage else "yes",
+                word=plan.cluster if grave or confirm is not None else "yes",
                 stakes=plan_text.stakes(plan),
-                yes=yes,
+                yes=yes and not grave,
                 confirm=confirm,
             )
         # A service manager or CI system that ends us gets the same safe stop as Ctrl-C.
