@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ import click
 
 from hsorch.cli.console import Terminal
 from hsorch.cli.options import DEFAULT_MANIFEST, format_option, manifest_argument
-from hsorch.errors import HsorchError, LabError, UsageError
+from hsorch.errors import LabError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 

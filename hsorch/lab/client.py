@@ -1,7 +1,7 @@
 """What a client of the pair sees: a new connection and request each few milliseconds, every answer noted.
 
-Runs on the lab's client machine (`python3 -m hsorch.lab.client`), says when it has begun and prints one Report as JSON when its time is
-over or its stdin is closed. Started and read by probe.py; bare sockets, so that it costs little itself.
+Runs on the lab's client machine (`python3 -m hsorch.lab.client`), says when it has begun and prints one
+Report as JSON when its time is over or its stdin is closed. Started and read by probe.py.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import sys
 import time
+from itertools import pairwise
 from urllib.parse import urlsplit
 
 import msgspec
@@ -54,12 +55,16 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(stretch.node for stretch in self.stretches)
 
     def summary(self) -> str:
-        lines = [f"{self.answered} of {self.sent} requests answered, longest gap {self.longest_gap_ms:.0f} ms"]
+        lines = [
+            f"{self.answered} of {self.sent} requests answered, longest gap {self.longest_gap_ms:.0f} ms"
+        ]
         lines += [
-            f"  {s.node or '?':<16} {s.first_ms / 1000:7.2f} s to {s.last_ms / 1000:7.2f} s  {s.answers} answers"
+            f"  {s.node or '?':<16} {s.first_ms / 1000:7.2f} to {s.last_ms / 1000:6.2f} s  {s.answers} answers"
             for s in self.stretches
         ]
-        lines += [f"  no answer for {g.length_ms:.0f} ms from {g.start_ms / 1000:.2f} s on" for g in self.gaps]
+        lines += [
+            f"  no answer for {g.length_ms:.0f} ms from {g.start_ms / 1000:.2f} s on" for g in self.gaps
+        ]
         return "\n".join(lines)
 
 
@@ -78,7 +83,7 @@ def report_of(answers: list[Answer], *, sent: int, length_ms: float) -> Report:
     """Pure. The time before the first answer and after the last one count as gaps too."""
     answers = sorted(answers, key=lambda answer: answer.at_ms)
     marks = [0.0, *(answer.at_ms for answer in answers), length_ms]
-    gaps = [Gap(start_ms=a, length_ms=b - a) for a, b in zip(marks, marks[1:], strict=False)]
+    gaps = [Gap(start_ms=a, length_ms=b - a) for a, b in pairwise(marks)]
     stretches: list[Stretch] = []
     for answer in answers:
         last = stretches.pop() if stretches and stretches[-1].node == answer.node else None

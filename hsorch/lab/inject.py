@@ -15,7 +15,7 @@ Undo = Callable[[], None]
 
 
 def inject(rack: Rack, fault: Fault) -> Undo:
-    """Raises LabError when it cannot be done; then nothing is changed. The undo of a momentary one: nothing."""
+    """Raises LabError when it cannot be done; then nothing is changed. A momentary fault has no undo."""
     act = _ACTS.get(fault.kind, _rewire)
     if not KINDS[fault.kind].standing:
         act(rack, fault)
@@ -132,7 +132,7 @@ def _go_on(rack: Rack, node: str, targets: list[str]) -> None:
 
 
 def _running(rack: Rack, fault: Fault) -> list[int]:
-    """First processes of the resources that run on a node, from the records that its runtime keeps in /run."""
+    """First processes of the resources on a node, from the records that its runtime keeps in /run."""
     folder = shlex.quote(f"/run/hsorch/{rack.topology.cluster}/resources")
     text = rack.run(
         fault.node, ["sh", "-c", f"for f in {folder}/*.json; do [ -e $f ] && cat $f; echo; done; true"]

@@ -31,7 +31,9 @@ _CLOCK_SOURCE = Path(__file__).with_name("clock.c")
 
 
 def up(spec: Spec, folder: Path) -> LabState:
-    """Make the lab of a pair and boot its machines; nothing when it is up. folder: the manifest's, seen as /lab.
+    """Make the lab of a pair and boot its machines; nothing when it is up.
+
+    folder: the manifest's; every machine sees it as /lab.
 
     Raises LabError: HS802 the kernel forbids it, HS803 the pair does not fit into a lab, HS805 and HS807 it
     did not come up, HS809 a program is missing.
@@ -66,7 +68,7 @@ def up(spec: Spec, folder: Path) -> LabState:
 
 
 def down(cluster: str) -> bool:
-    """End the lab and leave nothing of it. False: there was none (what was left of one is removed all the same)."""
+    """End the lab and leave nothing of it, nor of one that died. False: none was up."""
     state = read_state(cluster)
     if state is not None:
         # The chassis is process 1 of its namespace: the kernel ends all the rest with it.
@@ -137,7 +139,7 @@ def boot(cluster: str, machine: str) -> str:
 
 
 def command_inside(cluster: str, machine: str, argv: Sequence[str]) -> list[str]:
-    """argv that runs `argv` on a machine of the lab, also on a frozen one. Raises LabError HS806 when it is off."""
+    """argv that runs `argv` on a machine, also on a frozen one. Raises LabError HS806 when it is off."""
     state = one(cluster)
     host = state.host(machine)
     if host is None:
@@ -220,7 +222,7 @@ def _search_path() -> str:
 
 
 def _compile_clock(state: Path) -> str:
-    """Path of the library that steps clocks; empty where no C compiler is (only the fault clock-step needs it)."""
+    """Path of the library that steps clocks; empty without a C compiler (only clock-step needs it)."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         return ""

@@ -57,7 +57,7 @@ class Cold:
         self.pid = int(self._line())
 
     def start(self) -> int:
-        """Let it go on; returns process 1 as the host system counts, once its root and addresses are there."""
+        """Let it go on. Returns process 1 as the host system counts, once root and addresses are there."""
         os.write(self._start, b"go")
         os.close(self._start)
         outer = int(self._line())
@@ -83,7 +83,7 @@ def _spawn(boot: Boot, wait: int, tell: int) -> None:
         if pid:
             os.write(tell, f"{pid}\n".encode())
             os._exit(0)
-        outer = os.readlink("/proc/self")
+        outer = str(Path("/proc/self").readlink())
         if os.read(wait, 2) == b"go":
             _become_machine(boot)
             os.write(tell, f"{outer}\n".encode())
@@ -121,10 +121,15 @@ def _shut_down() -> None:
     os.kill(-1, signal.SIGCONT)
     os.kill(-1, signal.SIGTERM)
     deadline = time.monotonic() + SHUTDOWN_LIMIT_S
-    while time.monotonic() < deadline and any(n.isdigit() and n != "1" for n in os.listdir("/proc")):
+    while time.monotonic() < deadline and _others():
         _bury()
         time.sleep(0.02)
     os._exit(0)
+
+
+def _others() -> bool:
+    """Somebody but process 1 lives, also programs that were started from outside."""
+    return any(path.name.isdigit() and path.name != "1" for path in Path("/proc").iterdir())
 
 
 def _bury() -> None:
@@ -137,7 +142,7 @@ def _forget_chassis(*wanted: int) -> None:
     """Close what the chassis has open: its socket must die with it, not live on in a machine."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2 and int(name) not in wanted:
+    for descriptor in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
+        if descriptor > 2 and descriptor not in wanted:
             with contextlib.suppress(OSError):  # the descriptor that listed the folder is gone already
-                os.close(int(name))
+                os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Start the client's measurement on the lab's client machine and read its report. What it measures: client.py.
+"""Start the measurement on the lab's client machine and read its report. What it measures: client.py.
 
 with Probe("demo", default_url("demo")) as probe:
     fault("demo", "crash", ["node-a"])
@@ -72,7 +72,7 @@ class Probe:
 
 
 def default_url(cluster: str) -> str:
-    """The application of the examples at the lab's first VIP. Raises LabError HS812 for a pair without a VIP."""
+    """The examples' application at the lab's first VIP. Raises LabError HS812 for a pair without a VIP."""
     state: LabState = one(cluster)
     if not state.vip:
         raise LabError(f"{cluster} has no VIP", hint="say what to ask for: --url http://...", code="HS812")

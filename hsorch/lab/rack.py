@@ -93,7 +93,7 @@ class Rack:
             os.kill(self._on[name].pid, signal.SIGTERM)
 
     def bury(self) -> None:
-        """Take note of machines whose process 1 ended by itself, and of orphans of programs run by the lab."""
+        """Take note of machines whose process 1 ended by itself, and of orphans of what the lab ran."""
         ended = set()
         while True:
             try:
@@ -120,7 +120,7 @@ class Rack:
             write_clock(path, self.clock_steps[name])
 
     def run(self, name: str, argv: Sequence[str]) -> str:
-        """Output of a short program on a machine. Raises LabError HS806 when it is off or the program fails."""
+        """Output of a short program on a machine. Raises LabError HS806: it is off, or the program fails."""
         if not self.is_on(name):
             raise LabError(f"{name} is off", hint=f"hsorch lab boot {name}", code="HS806")
         command = enter(self._on[name].outer, self.environment(), list(argv), user_namespace=False)
@@ -140,7 +140,7 @@ class Rack:
 
     def publish(self) -> None:
         """Write the state file whole; readers see the old or the new one."""
-        own = int(os.readlink("/proc/self"))
+        own = int(Path("/proc/self").readlink().name)
         state = LabState(
             cluster=self.topology.cluster,
             chassis=own,
@@ -185,7 +185,9 @@ class Rack:
         del self._on[machine.name]
         # The kernel takes a cable away when the namespace at its other end goes: whoever comes first.
         batch = wires.unplug_batch(machine)
-        subprocess.run(["ip", "-force", "-batch", "-"], input=batch.encode(), capture_output=True, check=False)
+        subprocess.run(
+            ["ip", "-force", "-batch", "-"], input=batch.encode(), capture_output=True, check=False
+        )
 
     def _host(self, machine: Machine) -> LabHost:
         powered = self._on.get(machine.name)
@@ -211,7 +213,7 @@ def _feed(argv: list[str], text: str) -> None:
     if done.returncode != 0:
         raise LabError(
             f"{argv[0]} refused: {done.stderr.strip()}",
-            hint="hsorch lab down, then up; if it stays, the kernel lacks a feature that the lab needs (docs/lab.md)",
+            hint="hsorch lab down, then up; if it stays, the kernel lacks what a lab needs (docs/lab.md)",
             detail=text,
             code="HS807",
         )

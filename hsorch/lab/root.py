@@ -6,7 +6,6 @@ points that it lacks are made in a root of bind mounts (as bubblewrap does it).
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -41,7 +40,7 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
     """The manifest's folder, seen as /lab."""
     keep: tuple[str, ...]
-    """Folders that must stay visible although they may lie where a machine has its own (a venv below /srv)."""
+    """Folders that must stay visible, also where a machine has its own (a venv below /srv)."""
     shared: dict[str, str] = {}
     """Path in the machine → folder that several machines see."""
     clock_library: str = ""
@@ -72,7 +71,7 @@ def write_clock(path: Path, step_s: int) -> None:
 
 def _mirror(source: Path, target: Path, own: tuple[Path, ...]) -> None:
     """Bind every entry of `source`; leave an empty folder for what is `own`, walk into what holds such."""
-    names = set(os.listdir(source)) if source.is_dir() else set()
+    names = {path.name for path in source.iterdir()} if source.is_dir() else set()
     names |= {path.relative_to(source).parts[0] for path in own if path.is_relative_to(source)}
     for name in names:
         here, there = source / name, target / name

@@ -15,7 +15,6 @@ from ipaddress import (
     IPv6Network,
     ip_address,
     ip_interface,
-    ip_network,
 )
 from pathlib import PurePosixPath
 from typing import Literal
@@ -39,6 +38,7 @@ class Bridge(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     """The NIC role it carries, or `witness`."""
     device: str
+    mac: str
     networks: tuple[str, ...]
     addresses: tuple[str, ...] = ()
 
@@ -133,7 +133,13 @@ class _Wiring:
         isolation = [ip_address(a) for a in self.spec.policy.isolation.addresses]
         for number, (name, networks) in enumerate(self.networks.items()):
             own = tuple(f"{a}/{n.prefixlen}" for n in networks for a in isolation if a in n)
-            yield Bridge(name=name, device=f"br{number}", networks=tuple(map(str, networks)), addresses=own)
+            yield Bridge(
+                name=name,
+                device=f"br{number}",
+                mac=self._mac(255, number),
+                networks=tuple(map(str, networks)),
+                addresses=own,
+            )
 
     def nodes(self) -> Iterator[Machine]:
         for index, node in enumerate(self.spec.nodes):
@@ -223,10 +229,13 @@ class _Wiring:
         raise _unfit(f"no address is left in {network} for the lab's client", "use a wider network in a lab")
 
     def _port(self, machine: int, number: int, bridge: str, device: str, *addresses: str) -> Port:
-        # The same at each boot: a replaced network card would be another story than a reboot.
-        seed = hashlib.sha256(self.spec.cluster.encode()).hexdigest()
-        mac = f"02:{seed[:2]}:{seed[2:4]}:{seed[4:6]}:{machine:02x}:{number:02x}"
+        mac = self._mac(machine, number)
         return Port(name=f"m{machine}p{number}", device=device, mac=mac, bridge=bridge, addresses=addresses)
+
+    def _mac(self, machine: int, number: int) -> str:
+        """The same at each boot: a replaced network card would be another story than a reboot."""
+        seed = hashlib.sha256(self.spec.cluster.encode()).hexdigest()
+        return f"02:{seed[:2]}:{seed[2:4]}:{seed[4:6]}:{machine:02x}:{number:02x}"
 
 
 def _unfit(message: str, hint: str) -> LabError:

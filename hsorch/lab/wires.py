@@ -16,7 +16,11 @@ def bridges_batch(topology: Topology) -> str:
     """Input of `ip -batch` in the chassis, once."""
     lines = ["link set lo up"]
     for bridge in topology.bridges:
-        lines.append(f"link add {bridge.device} type bridge stp_state 0 forward_delay 0 mcast_snooping 0")
+        # A MAC of its own: else it takes that of a port, and changes it when that machine goes off.
+        lines.append(
+            f"link add {bridge.device} address {bridge.mac} "
+            "type bridge stp_state 0 forward_delay 0 mcast_snooping 0"
+        )
         lines.append(f"link set {bridge.device} up")
         lines += [_address(bridge.device, address) for address in bridge.addresses]
     return _batch(lines)
@@ -73,27 +77,22 @@ def _rules_of(topology: Topology, fault: Fault) -> Iterator[tuple[str, str]]:
     match fault.kind:
         case "partition":
             first, second = topology.nodes
-            yield from _between(first, second, "drop")
-            yield from _between(second, first, "drop")
+            yield from _between(first.ports, second.ports, "drop")
         case "one-way":
             sender = topology.machine(fault.node)
             receiver = next(node for node in topology.nodes if node is not sender)
-            yield from _between(sender, receiver, "drop")
+            yield _toward(sender.ports, receiver.ports, "drop")
         case "isolate":
             yield from _around(topology.machine(fault.node).ports, "drop")
         case "witness-cut":
-            node, witness = topology.machine(fault.node), topology.machine("witness")
-            yield from _between(node, witness, "drop")
-            yield from _between(witness, node, "drop")
+            yield from _between(topology.machine(fault.node).ports, topology.machine("witness").ports, "drop")
         case "link-loss":
             verdict = "drop" if fault.amount == 100 else f"numgen random mod 100 < {fault.amount} drop"
             ends = _ends(topology, fault)
             if fault.node:
                 yield from _around(ends, verdict)
             else:
-                first, second = ends
-                yield "forward", f'iifname "{first.name}" oifname "{second.name}" {verdict}'
-                yield "forward", f'iifname "{second.name}" oifname "{first.name}" {verdict}'
+                yield from _between(ends[:1], ends[1:], verdict)
 
 
 def _ends(topology: Topology, fault: Fault) -> tuple[Port, ...]:
@@ -103,9 +102,13 @@ def _ends(topology: Topology, fault: Fault) -> tuple[Port, ...]:
     return tuple(port for node in nodes for port in node.ports if port.bridge == bridge)
 
 
-def _between(sender: Machine, receiver: Machine, verdict: str) -> Iterator[tuple[str, str]]:
-    sources, targets = _set(sender.ports), _set(receiver.ports)
-    yield "forward", f"iifname {sources} oifname {targets} {verdict}"
+def _between(one: Sequence[Port], other: Sequence[Port], verdict: str) -> Iterator[tuple[str, str]]:
+    yield _toward(one, other, verdict)
+    yield _toward(other, one, verdict)
+
+
+def _toward(sources: Sequence[Port], targets: Sequence[Port], verdict: str) -> tuple[str, str]:
+    return "forward", f"iifname {_set(sources)} oifname {_set(targets)} {verdict}"
 
 
 def _around(ports: Sequence[Port], verdict: str) -> Iterator[tuple[str, str]]:

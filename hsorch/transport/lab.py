@@ -146,7 +146,7 @@ class LabTransport(PosixFiles):
         if host is None:
             raise self._error(
                 f"the lab of {self._cluster} has no machine {self._node}",
-                f"it has {', '.join(state.hosts)}; the manifest may have changed: hsorch lab down, then apply",
+                f"it has {', '.join(state.hosts)}; if the manifest changed: hsorch lab down, then apply",
             )
         if host.power == "off":
             raise self._error(f"{self._node} is off", f"hsorch lab boot {self._node}")
