@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,6 +127,19 @@ def test_a_stranger_who_answers_late_fails_a_check(net: Pair) -> None:
     assert net.run(net.alpha, Operation.START).outcome is ResourceOutcome.OK
     net.client.sh("ip address add 10.9.0.9/24 dev cli")
     eventually(lambda: net.run(net.alpha, Operation.CHECK).code == "HS653", limit_s=30)
+
+
+def test_a_peer_who_answers_late_does_not_fail_a_check(net: Pair) -> None:
+    """A peer that thaws with the address still on is fenced by the protocol; the new active stays."""
+    net.run(net.alpha, Operation.START)
+    net.beta.sh("ip address add 10.9.0.9/24 dev svc")
+    time.sleep(1.5)
+    assert net.run(net.alpha, Operation.CHECK).outcome is ResourceOutcome.OK
+
+
+def test_the_nodes_own_ipv6_connections_keep_their_own_address(net: Pair) -> None:
+    net.run(net.alpha, Operation.START, VIP6)
+    assert "src fd00:9::1" in net.alpha.sh("ip route get fd00:9::100")
 
 
 def test_an_address_taken_off_behind_our_back_fails_the_check(net: Pair) -> None:

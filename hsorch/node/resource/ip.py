@@ -13,7 +13,6 @@ import time
 from hsorch.errors import NodeError
 from hsorch.node.resource.call import Call, Note
 from hsorch.node.resource.records import Record
-from hsorch.node.system.base import System
 from hsorch.spec import Ip
 
 PROBE_WINDOW_S = 0.03
@@ -38,7 +37,7 @@ class IpKind:
             raise _no_carrier(nic)
         holder = call.system.neighbours.probe(nic, _plain(resource), PROBE_WINDOW_S)
         if holder:
-            raise _conflict(call, resource, nic, holder)
+            raise _conflict(call, resource, holder)
         with call.effect():
             call.records.put(
                 Record(
@@ -79,15 +78,15 @@ class IpKind:
         if not network.carrier(nic):
             raise _no_carrier(nic)
         announcer = self._announcers.get(call.name)
-        if announcer is not None and announcer.holder:
-            raise _conflict(call, resource, nic, announcer.holder)
+        if announcer is not None and announcer.stranger:
+            raise _conflict(call, resource, announcer.stranger)
         return Note(f"{resource.address} on {nic}")
 
     def _announce(self, call: Call, resource: Ip) -> None:
         old = self._announcers.pop(call.name, None)
         if old is not None:
             old.stop()
-        announcer = _Announcer(call.system, _carrier(call, resource), resource)
+        announcer = _Announcer(call, resource)
         self._announcers[call.name] = announcer
         announcer.begin()
 
@@ -95,13 +94,13 @@ class IpKind:
 class _Announcer:
     """Says "it is mine" now, and again in the background until all are said or the address goes."""
 
-    def __init__(self, system: System, nic: str, resource: Ip) -> None:
-        self._system = system
-        self._nic = nic
+    def __init__(self, call: Call, resource: Ip) -> None:
+        self._call = call
         self._resource = resource
+        self._nic = _carrier(call, resource)
         self._stopped = threading.Event()
-        self.holder = ""
-        """MAC of a stranger who answered late."""
+        self.stranger = ""
+        """MAC of a stranger who answered too late for the probe before the start."""
 
     def begin(self) -> None:
         """The first announcement is sent before this returns. Raises NodeError."""
@@ -118,19 +117,22 @@ class _Announcer:
             if self._stopped.wait(max(0.0, began + at - time.monotonic())):
                 return
             try:
-                if not self._system.network.has_address(self._nic, self._resource.address):
+                if not self._call.system.network.has_address(self._nic, self._resource.address):
                     return
-                self.holder = self.holder or self._late_holder()
+                self._look_for_a_stranger()
                 self._say()
             except (NodeError, OSError):
                 # The NIC is down or gone: the next check reports it, the next announcement tries again.
                 continue
 
-    def _late_holder(self) -> str:
-        return self._system.neighbours.probe(self._nic, _plain(self._resource), _LATE_PROBE_WINDOW_S)
+    def _look_for_a_stranger(self) -> None:
+        neighbours, nic = self._call.system.neighbours, self._call.nic(self._resource.nic)
+        holder = neighbours.probe(nic, _plain(self._resource), _LATE_PROBE_WINDOW_S)
+        # A peer that answers (thawed, not yet fenced) is the protocol's business, not a failed check's.
+        self.stranger = holder if holder and not _is_peer(self._call, self._resource, holder) else ""
 
     def _say(self) -> None:
-        self._system.neighbours.announce(self._nic, _plain(self._resource))
+        self._call.system.neighbours.announce(self._nic, _plain(self._resource))
 
 
 def announcement_times(count: int) -> list[float]:
@@ -158,15 +160,20 @@ def _no_carrier(nic: str) -> NodeError:
     )
 
 
-def _conflict(call: Call, resource: Ip, nic: str, holder: str) -> NodeError:
-    """REQ-D26. The peer is told from a stranger by asking who holds the peer's own address."""
-    peer = call.spec.peer_of(call.me)
-    peer_address = peer.nics[resource.nic].address.partition("/")[0]
-    peer_mac = call.system.neighbours.probe(nic, peer_address, PROBE_WINDOW_S)
-    if holder in (peer_mac, resource.virtual_mac.lower()):
+def _is_peer(call: Call, resource: Ip, holder: str) -> bool:
+    """The peer is told from a stranger by asking who holds the peer's own address."""
+    address = call.spec.peer_of(call.me).nics[resource.nic].address.partition("/")[0]
+    peer = call.system.neighbours.probe(call.nic(resource.nic), address, PROBE_WINDOW_S)
+    return holder in (peer, resource.virtual_mac.lower())
+
+
+def _conflict(call: Call, resource: Ip, holder: str) -> NodeError:
+    """REQ-D26."""
+    peer = call.spec.peer_of(call.me).name
+    if _is_peer(call, resource, holder):
         return NodeError(
-            f"{_plain(resource)} is still answered by the peer {peer.name} ({holder})",
-            hint=f"it must give the address up first: look at `hsorch status` on {peer.name}",
+            f"{_plain(resource)} is still answered by the peer {peer} ({holder})",
+            hint=f"it must give the address up first: look at `hsorch status` on {peer}",
             code="HS654",
         )
     return NodeError(

@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 from hsorch.node.core.types import ResourceOutcome
 from hsorch.node.resource.runner import Result
 from hsorch.spec import Check, CommandCheck, HttpCheck, Probe, TcpCheck
-from tests.unit.resource.world import NodeWorld, check, start, stop
+from tests.unit.resource.world import NodeWorld, check, eventually, start, stop
 
 Serve = Callable[[socket.socket], None]
 
@@ -144,12 +144,12 @@ def test_a_command_is_healthy_when_it_ends_with_0(node: NodeWorld) -> None:
 def test_a_hung_command_is_killed_at_its_limit_and_leaves_nothing(node: NodeWorld) -> None:
     result = asked(node, CommandCheck(argv=("sh", "-c", "sleep 600 & sleep 600")), limit_s=0.3)
     assert result.outcome is ResourceOutcome.TIMEOUT
-    assert node.processes() == {}
+    eventually(lambda: node.processes() == {})
 
 
 def test_a_command_that_succeeds_leaves_nothing_behind_either(node: NodeWorld) -> None:
     assert asked(node, CommandCheck(argv=("sh", "-c", "sleep 600 &"))).outcome is ResourceOutcome.OK
-    assert node.processes() == {}
+    eventually(lambda: node.processes() == {})
 
 
 def test_a_probe_resource_starts_as_soon_as_its_check_passes(node: NodeWorld, tmp_path: Path) -> None:

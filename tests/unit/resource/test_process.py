@@ -82,6 +82,20 @@ def test_a_program_sees_its_directory_and_environment_but_not_ours(
     assert "SECRET_OF_THE_AGENT" not in seen
 
 
+def test_a_program_runs_as_its_user(node: NodeWorld, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can start a program as another user")
+    code = (
+        "import os, time; print(os.getuid(), os.getgroups(), os.environ['USER'], flush=True); time.sleep(600)"
+    )
+    runner = node.runner(Process(name="web", argv=("/usr/bin/python3", "-S", "-c", code), user="nobody"))
+    assert start(runner).outcome is ResourceOutcome.OK
+    log = node.paths.resources / "web.log"
+    eventually(lambda: "nobody" in log.read_text())
+    assert log.read_text().startswith("65534 [")
+    assert "0" not in log.read_text().partition("[")[2].partition("]")[0].split(", ")
+
+
 def test_stop_of_a_deaf_program_reports_the_time_limit_and_leaves_the_kill_to_the_core(
     node: NodeWorld,
 ) -> None:
@@ -189,7 +203,7 @@ def test_a_lost_record_does_not_make_a_second_instance(node: NodeWorld) -> None:
 
 def test_start_waits_for_the_probe_and_undoes_itself_when_it_never_answers(node: NodeWorld) -> None:
     never = Process(name="web", argv=python(WAIT), probe=CommandCheck(argv=("false",)))
-    result = start(node.runner(never), limit_s=0.5)
+    result = start(node.runner(never), limit_s=3.0)
     assert (result.outcome, result.code) == (ResourceOutcome.TIMEOUT, "HS656")
     assert "false ended with 1" in result.detail
     assert node.processes() == {}

@@ -12,7 +12,8 @@ from hsorch.node.system.linux.carrier import LinuxCarrierWatch
 from hsorch.node.system.linux.netlink import ACK, CREATE, DUMP, EXCLUSIVE, Message, attribute
 
 _NEWADDR, _DELADDR, _GETADDR = 20, 21, 22
-_IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS = 1, 2, 4, 8
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_CACHEINFO, _IFA_FLAGS = 1, 2, 4, 6, 8
+_FOREVER = 0xFFFFFFFF
 _NODAD, _NOPREFIXROUTE = 0x02, 0x200
 _HEADER = struct.Struct("=BBBBI")
 
@@ -80,6 +81,9 @@ def _address(cidr: str, index: int, flags: int) -> bytes:
         parts.append(attribute(_IFA_BROADCAST, address.network.broadcast_address.packed))
     if flags:
         parts.append(attribute(_IFA_FLAGS, struct.pack("=I", flags)))
+        if address.version == 6:
+            # Not preferred: the node's own connections keep coming from its own address (RFC 6724 rule 3).
+            parts.append(attribute(_IFA_CACHEINFO, struct.pack("=IIII", 0, _FOREVER, 0, 0)))
     header = _HEADER.pack(_family(address), address.network.prefixlen, flags & 0xFF, 0, index)
     return header + b"".join(parts)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import select
 import signal
 import subprocess
@@ -113,9 +114,15 @@ class LinuxProcesses:
 
 
 def _spawn(launch: Launch, mark: str, output: IO[bytes]) -> subprocess.Popen[bytes]:
-    environment = {"PATH": _PATH, "LANG": "C.UTF-8", **launch.environment, proctable.MARK: mark}
     user = launch.user or None
     try:
+        environment = {
+            proctable.MARK: mark,
+            "PATH": _PATH,
+            "LANG": "C.UTF-8",
+            **_home_of(user),
+            **launch.environment,
+        }
         child = subprocess.Popen(
             list(launch.argv),
             stdin=subprocess.DEVNULL,
@@ -142,9 +149,14 @@ def _spawn(launch: Launch, mark: str, output: IO[bytes]) -> subprocess.Popen[byt
 
 def _group_of(user: str) -> int:
     """Raises KeyError."""
-    import pwd
-
     return pwd.getpwnam(user).pw_gid
+
+
+def _home_of(user: str | None) -> dict[str, str]:
+    """What a login would set. Raises KeyError."""
+    if user is None:
+        return {"HOME": os.environ.get("HOME", "/")}
+    return {"HOME": pwd.getpwnam(user).pw_dir, "USER": user, "LOGNAME": user}
 
 
 def _output(log: Path | None) -> IO[bytes]:
