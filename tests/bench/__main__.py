@@ -1,0 +1,33 @@
+"""`make bench [ARGS="crash switch ..."]`: print the tables; each as soon as it is measured."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+
+from tests.bench import command_line, failover, idle
+from tests.bench.table import Table
+
+BENCHES: dict[str, Callable[[], Iterable[Table]]] = {
+    "crash": lambda: [failover.hard_crash()],
+    "switch": lambda: [failover.switch()],
+    "loss": lambda: [failover.frame_loss(10), failover.frame_loss(30)],
+    "idle": idle.idle,
+    "start-up": lambda: [command_line.start_up()],
+    "validate": lambda: [command_line.validate_many()],
+}
+
+
+def main(names: list[str]) -> int:
+    unknown = [name for name in names if name not in BENCHES]
+    if unknown:
+        sys.stderr.write(f"unknown: {' '.join(unknown)}; there are: {' '.join(BENCHES)}\n")
+        return 64
+    for name in names or BENCHES:
+        for table in BENCHES[name]():
+            print(table.markdown(), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
