@@ -60,6 +60,8 @@ class FakePair:
             "a": [event("a", 1, 1), event("a", 2, 3, "alarm", code="HS720", kind="takeover")],
             "b": [event("b", 1, 2)],
         }
+        self.news: list[list[EventRecord]] = []
+        """What each `tail` finds, in turn; after the last the user presses Ctrl-C."""
         self.limits: dict[str, tuple[LimitReport, ...]] = {"a": (), "b": ()}
         self.protected = True
         self.nodes = {name: FakeTransport(self._handler(name)) for name in ("a", "b")}
@@ -80,6 +82,10 @@ class FakePair:
                 query = msgspec.json.decode(stdin, type=EventsQuery)
                 graver = ("alarm",) if query.severity == "alarm" else ("info", "warning", "alarm")
                 data = [record for record in self.events[name] if record.severity in graver]
+            elif verb == "tail":
+                if not self.news:
+                    raise KeyboardInterrupt
+                data = [record for record in self.news.pop(0) if record.node == name]
             else:
                 self.orders.append((name, msgspec.json.decode(stdin, type=Operate)))
                 data = {"message": f"{verb} is done"}

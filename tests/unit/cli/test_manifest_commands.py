@@ -111,7 +111,18 @@ def test_init_says_at_once_which_answer_does_not_fit(hsorch) -> None:
 
 
 def test_init_asks_and_asks_again_until_the_answer_fits(hsorch, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = ["plant-9", "lab", "one", "two", "10.9.0.1", "10.9.0.1/24", "10.9.0.2/24", "", "", "10.9.0.9/24"]
+    answers = [
+        "plant-9",
+        "lab",
+        "one",
+        "two",
+        "10.9.0.1",
+        "10.9.0.1/24",
+        "10.9.0.2/24",
+        "",
+        "",
+        "10.9.0.9/24",
+    ]
     monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(answers) + "\n"))
     ran = hsorch("init", "--ask")
     assert ran.code == ExitCode.OK, ran.err

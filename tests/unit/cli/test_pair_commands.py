@@ -12,7 +12,7 @@ from hsorch.cli import nodes
 from hsorch.cli.console import Terminal
 from hsorch.errors import ExitCode
 from hsorch.verbs import LimitReport
-from tests.unit.cli.pair import MANIFEST, FakePair
+from tests.unit.cli.pair import MANIFEST, FakePair, event
 
 GOLDEN = Path(__file__).parent / "golden"
 LIMIT = LimitReport(code="HS711", message="data are behind", hint="wait for the resync")
@@ -159,6 +159,14 @@ def test_events_of_one_node_are_shown_when_the_other_is_silent(hsorch, pair: Fak
     assert ran.code == ExitCode.OK
     assert ran.out.count("\n") == 1
     assert "a can't be asked: [HS501]" in ran.err
+
+
+def test_events_can_be_followed_until_ctrl_c(hsorch, pair: FakePair) -> None:
+    later = event("a", 3, 9, message="later")
+    pair.news = [[later], [later], []]
+    ran = hsorch("events", "--follow", "--limit", "1")
+    assert ran.code == ExitCode.INTERRUPTED
+    assert [line.rpartition(": ")[2] for line in ran.out.splitlines()] == ["event 2 of a [HS720]", "later"]
 
 
 def test_explain_lists_all_limits_with_their_way_out(hsorch, pair: FakePair) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -173,6 +174,19 @@ def test_completion_script_is_printed_for_each_shell(shell: str, hsorch) -> None
     ran = hsorch("completion", shell)
     assert ran.code == 0
     assert "_HSORCH_COMPLETE" in ran.out
+
+
+def test_the_shell_completes_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = {"COMP_WORDS": "hsorch bring", "COMP_CWORD": "1", "_HSORCH_COMPLETE": "bash_complete"}
+    run = [sys.executable, "-c", "from hsorch.cli.main import main; main()"]
+    done = subprocess.run(run, env=os.environ | words, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["plain,bring-in", "plain,bring-out"]
+
+
+def test_the_nodes_door_passes_through(hsorch) -> None:
+    ran = hsorch("node", "no-such-verb")
+    assert ran.code == ExitCode.USAGE
+    assert ran.err.startswith("usage: hsorch.node ")
 
 
 def test_no_manifest_here_is_said_with_the_way_out(hsorch) -> None:
