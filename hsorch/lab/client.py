@@ -59,7 +59,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             f"{self.answered} of {self.sent} requests answered, longest gap {self.longest_gap_ms:.0f} ms"
         ]
         lines += [
-            f"  {s.node or '?':<16} {s.first_ms / 1000:7.2f} to {s.last_ms / 1000:6.2f} s  {s.answers} answers"
+            f"  {s.node or '?':<16}{s.first_ms / 1000:7.2f} to{s.last_ms / 1000:7.2f} s{s.answers:8} answers"
             for s in self.stretches
         ]
         lines += [
