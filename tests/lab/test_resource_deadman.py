@@ -102,6 +102,28 @@ def test_a_frozen_holder_does_not_even_answer_arp_so_the_next_one_may_take_the_a
     assert machine.client.do(system().neighbours.probe, "cli", "10.9.0.9", 2.0) == machine.alpha.mac()
 
 
+def test_a_standby_reaches_the_addresses_at_its_peer_while_its_own_switch_blocks(machine: Machine) -> None:
+    machine.arm(600)
+    standby = machine.switch.connect("standby", "svc", "10.9.0.2/24", "fd00:9::2/64")
+    assert standby.do(system().dead_man("plant").install, VIPS) == ""
+    eventually(lambda: set(standby.do(system().ping, VIPS, "svc", 0.5)) == set(VIPS))
+
+
+def test_traffic_that_is_passed_on_to_a_container_ends_as_well(machine: Machine) -> None:
+    container = machine.switch.connect("container", "eth0", "10.9.0.50/24")
+    machine.alpha.sh("sysctl -q -w net.ipv4.ip_forward=1")
+    machine.alpha.sh("nft add table ip nat")
+    for chain, priority in (("prerouting", "-100"), ("postrouting", "100")):
+        machine.alpha.sh(f"nft add chain ip nat {chain} {{ type nat hook {chain} priority {priority} ; }}")
+    machine.alpha.sh("nft add rule ip nat prerouting ip daddr 10.9.0.9 dnat to 10.9.0.50")
+    machine.alpha.sh("nft add rule ip nat postrouting ip daddr 10.9.0.50 masquerade")
+    container.sh("ip address add 10.9.0.60/24 dev eth0")
+    machine.arm(600)
+    eventually(lambda: "10.9.0.9" in machine.answering())
+    machine.alpha.do(machine.dead_man.block)
+    assert machine.answering() == set()
+
+
 def test_each_renewal_replaces_the_instant_before(machine: Machine) -> None:
     machine.arm(0.3)
     machine.arm(600)
@@ -131,6 +153,16 @@ def test_installing_again_keeps_a_living_lease_and_other_addresses_replace_it(ma
     assert machine.answering() == set(VIPS)
     assert machine.alpha.do(machine.dead_man.install, ["10.9.0.9"]) == ""
     assert machine.answering() == {"fd00:9::9"}
+
+
+def test_installing_repairs_what_somebody_has_half_removed(machine: Machine) -> None:
+    machine.alpha.do(machine.dead_man.open)
+    machine.alpha.sh(f"nft delete table arp {machine.alpha.sh('nft list tables arp').split()[2]}")
+    assert not machine.arm(600)
+    assert machine.install() == ""
+    assert machine.answering() == set()
+    assert machine.arm(600)
+    assert machine.answering() == set(VIPS)
 
 
 def test_removing_leaves_no_rule_and_no_filter(machine: Machine) -> None:

@@ -9,12 +9,17 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
+from functools import cache
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from hsorch.errors import NodeError
 from hsorch.node.resource.call import Call
 from hsorch.node.system.base import Deadline
 from hsorch.spec import Check, CommandCheck, HttpCheck, TcpCheck
+
+if TYPE_CHECKING:
+    import ssl
 
 _LINE_LIMIT = 8192
 
@@ -89,11 +94,23 @@ def _encrypt(connection: socket.socket, host: str, check: HttpCheck) -> socket.s
     """The handshake inherits the connection's timeout. Raises OSError (ssl.SSLError is one)."""
     import ssl
 
-    context = ssl.create_default_context(cafile=check.ca_file or None)
     if not check.verify:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    elif check.ca_file:
+        context = ssl.create_default_context(cafile=check.ca_file)
+    else:
+        context = _system_trust()
     return context.wrap_socket(connection, server_hostname=host)
+
+
+@cache
+def _system_trust() -> ssl.SSLContext:
+    """Loading the system's certificates takes about 25 ms of CPU: too much for every check."""
+    import ssl
+
+    return ssl.create_default_context()
 
 
 def _connect(host: str, port: int, deadline: Deadline) -> socket.socket:

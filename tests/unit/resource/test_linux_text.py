@@ -125,22 +125,23 @@ table inet hsorch_t {
  set lease { type ether_type; flags timeout; }
  chain of_1 { }
  chain incoming {
-  type filter hook input priority -400; policy accept;
-  ip daddr 10.0.0.5 meta protocol != @lease drop
-  ip6 daddr fd00::5 meta protocol != @lease drop
-  icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } @th,64,128 \
+  type filter hook prerouting priority -400; policy accept;
+  ip daddr 10.0.0.5 fib daddr type local meta protocol != @lease drop
+  ip6 daddr fd00::5 fib daddr type local meta protocol != @lease drop
+  icmpv6 type nd-neighbor-solicit @th,64,128 \
 0xfd000000000000000000000000000005 meta protocol != @lease drop
  }
  chain outgoing {
   type filter hook output priority -400; policy accept;
   ip saddr 10.0.0.5 meta protocol != @lease drop
   ip6 saddr fd00::5 meta protocol != @lease drop
-  icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } @th,64,128 \
+  icmpv6 type nd-neighbor-advert @th,64,128 \
 0xfd000000000000000000000000000005 meta protocol != @lease drop
  }
 }
 table arp hsorch_t {
  set lease { type ether_type; flags timeout; }
+ chain of_1 { }
  chain incoming {
   type filter hook input priority -400; policy accept;
   arp daddr ip 10.0.0.5 arp ptype != @lease drop

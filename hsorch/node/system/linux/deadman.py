@@ -45,7 +45,10 @@ class LinuxDeadMan:
         if nft is None:
             return "the program nft is not installed"
         stamp = f"of_{hashlib.sha256(' '.join(sorted(addresses)).encode()).hexdigest()[:8]}"
-        if not _run([nft, "list", "chain", "inet", self._table, stamp], ""):
+        # One question per run: nft 1.0.6 answers a second one about another family with "no such file".
+        if not any(
+            _run([nft, "list", "chain", family, self._table, stamp], "") for family in ("inet", "arp")
+        ):
             return ""
         return _run([nft, "-f", "-"], ruleset(self._table, stamp, addresses))
 
@@ -102,31 +105,37 @@ class LinuxDeadMan:
 
 
 def ruleset(table: str, stamp: str, addresses: Sequence[str]) -> str:
-    """The text for nft: replaces what an earlier start left, and passes nothing before it is armed."""
+    """The text for nft: replaces what an earlier start left, and passes nothing before it is armed.
+
+    Inbound at prerouting, before a container's address translation takes the packet elsewhere. Only what is
+    meant for this node: a standby must still reach the address at its peer.
+    """
     ips = [ipaddress.ip_address(a) for a in addresses]
     inbound, outbound, arp_in, arp_out = [], [], [], []
     for ip in ips:
         family = "ip" if ip.version == 4 else "ip6"
-        inbound.append(f"{family} daddr {ip} meta protocol != @lease drop")
+        inbound.append(f"{family} daddr {ip} fib daddr type local meta protocol != @lease drop")
         outbound.append(f"{family} saddr {ip} meta protocol != @lease drop")
         if ip.version == 4:
             arp_in.append(f"arp daddr ip {ip} arp ptype != @lease drop")
             arp_out.append(f"arp saddr ip {ip} arp ptype != @lease drop")
         else:
             # @th,64,128: the target address of a solicitation or advertisement (RFC 4861 4.3, 4.4).
-            nd = f"icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} @th,64,128 {int(ip):#034x}"
-            inbound.append(f"{nd} meta protocol != @lease drop")
-            outbound.append(f"{nd} meta protocol != @lease drop")
+            target = f"@th,64,128 {int(ip):#034x} meta protocol != @lease drop"
+            inbound.append(f"icmpv6 type nd-neighbor-solicit {target}")
+            outbound.append(f"icmpv6 type nd-neighbor-advert {target}")
+    lease = " set lease { type ether_type; flags timeout; }"
     return _without(table) + "\n".join(
         [
             f"table inet {table} {{",
-            " set lease { type ether_type; flags timeout; }",
+            lease,
             f" chain {stamp} {{ }}",
-            _chain("incoming", "input", inbound),
+            _chain("incoming", "prerouting", inbound),
             _chain("outgoing", "output", outbound),
             "}",
             f"table arp {table} {{",
-            " set lease { type ether_type; flags timeout; }",
+            lease,
+            f" chain {stamp} {{ }}",
             _chain("incoming", "input", arp_in),
             _chain("outgoing", "output", arp_out),
             "}\n",

@@ -84,13 +84,13 @@ class LinuxProcesses:
             if running.group:
                 cgroup.kill(running.group)
         while left := self._belonging(mark, known):
+            if seen and deadline.passed():
+                break
             seen.update(left)
             # Stopped first, all of them, so that none can fork a child that this round has not seen.
             for sent in (signal.SIGSTOP, signal.SIGKILL):
                 for found in left.values():
                     _signal(found, sent)
-            if deadline.passed():
-                break
             time.sleep(0.002)
             with self._lock:
                 self._reap()
