@@ -29,7 +29,8 @@ class Events:
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=FULL")
         self._database.execute(
-            "CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY AUTOINCREMENT, node TEXT, body TEXT)"
+            "CREATE TABLE IF NOT EXISTS events"
+            " (number INTEGER PRIMARY KEY AUTOINCREMENT, node TEXT, body TEXT)"
         )
 
     def count(self) -> int:

@@ -13,9 +13,7 @@ from tests.lab.world import Lab, until
 
 pytestmark = pytest.mark.lab
 
-DIRECT = ("192.168.50.2", "eth1")
-LAN = ("10.77.0.12", "eth0")
-WITNESS = ("10.78.0.5", "witness0")
+DIRECT, LAN, WITNESS = "192.168.50.2", "10.77.0.12", "10.78.0.5"
 
 
 @pytest.fixture(autouse=True)
@@ -26,20 +24,17 @@ def healed(lab: Lab) -> None:
 def reach(lab: Lab) -> set[str]:
     """What hears what, from node-a, node-b and the client."""
     paths = {
-        "a-b direct": ("node-a", *DIRECT),
-        "a-b lan": ("node-a", *LAN),
-        "a-witness": ("node-a", *WITNESS),
-        "b-witness": ("node-b", *WITNESS),
-        "client-a": ("client", "10.77.0.11", "eth0"),
-        "client-b": ("client", "10.77.0.12", "eth0"),
+        "a-b direct": ("node-a", DIRECT),
+        "a-b lan": ("node-a", LAN),
+        "a-witness": ("node-a", WITNESS),
+        "b-witness": ("node-b", WITNESS),
+        "client-a": ("client", "10.77.0.11"),
+        "client-b": ("client", "10.77.0.12"),
     }
 
-    def hears(path: tuple[str, str, str]) -> bool:
-        machine, address, nic = path
-        return lab.hears(machine, address, device=nic)
-
     with ThreadPoolExecutor(len(paths)) as pool:
-        return {name for name, heard in zip(paths, pool.map(hears, paths.values()), strict=True) if heard}
+        heard = pool.map(lambda path: lab.hears(*path), paths.values())
+        return {name for name, answered in zip(paths, heard, strict=True) if answered}
 
 
 EVERYTHING = {"a-b direct", "a-b lan", "a-witness", "b-witness", "client-a", "client-b"}

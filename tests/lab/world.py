@@ -24,6 +24,15 @@ from hsorch.transport.lab import LabTransport
 from hsorch.verbs import EventRecord, EventsQuery, StatusReport
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "lab"
+KNOCK = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], 9), 1.0)
+except ConnectionRefusedError:
+    print("refused")
+except OSError:
+    print("nothing")
+"""
 HSORCH = [sys.executable, "-m", "hsorch.cli.main"]
 
 T = TypeVar("T")
@@ -75,9 +84,9 @@ class Lab:
     def heal(self) -> None:
         lifecycle.heal(self.cluster)
 
-    def hears(self, machine: str, address: str, *, device: str = "eth0") -> bool:
-        """The machine gets an ARP answer from the address."""
-        return self.exec(machine, "arping", "-c", "1", "-w", "1", "-I", device, address).returncode == 0
+    def hears(self, machine: str, address: str) -> bool:
+        """The machine gets an answer from the address: a refusal of a port where nobody listens is one."""
+        return self.exec(machine, "python3", "-c", KNOCK, address).stdout == "refused\n"
 
     def probe(self) -> Probe:
         return Probe(self.cluster, default_url(self.cluster))
