@@ -57,10 +57,10 @@ class Agent:
         self._repair_due = 0
         self._suspended = clock.boottime() - clock.now()
         self._carrier = self.world.system.network.watch()
-        self.world.log.add(Severity.INFO, "agent_started", f"agent of {setup.identity.node} started: {why}")
+        self.world.log.add(Severity.INFO, "agent_process", f"agent process started: {why}")
         loaded = setup.loaded
         if loaded.forgotten:
-            self.world.log.add(Severity.ALARM, "state_lost", loaded.detail, code="HS611")
+            self.world.log.add(Severity.ALARM, "state_lost", loaded.detail, code="HS732")
         now = clock.now()
         self.state, actions = begin(
             self.world.spec,

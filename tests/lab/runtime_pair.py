@@ -144,9 +144,11 @@ class Machine:
 
     def power_off(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
-        self.holder.wait(10)
         if self.guard is not None:
+            # nsenter stops itself with a stopped child; unreaped, that child would keep its namespace.
+            self.guard.send_signal(signal.SIGCONT)
             self.guard.wait(10)
+        self.holder.wait(10)
 
     # ------------------------------------------------------------ the runtime in it
 
@@ -256,8 +258,10 @@ while True:
 
     def __init__(self, switch: Machine, interval_s: float) -> None:
         self.samples: list[tuple[float, str]] = []
+        # Not in the pid namespace: nsenter would fork, and killing it would leave the client running.
+        enter = ["nsenter", "-t", str(switch.pid), "-n"]
         self._process = subprocess.Popen(
-            switch.command(sys.executable, "-S", "-c", self.PROGRAM, str(interval_s), VIP),
+            [*enter, sys.executable, "-S", "-u", "-c", self.PROGRAM, str(interval_s), VIP],
             stdout=subprocess.PIPE,
         )
 
@@ -269,7 +273,9 @@ while True:
     def longest_gap_s(self) -> float:
         """Between two answers."""
         answered = [at for at, node in self.samples if node]
-        return max((after - before for before, after in zip(answered, answered[1:], strict=False)), default=0.0)
+        return max(
+            (after - before for before, after in zip(answered, answered[1:], strict=False)), default=0.0
+        )
 
     def who(self) -> list[str]:
         """Nodes in the order in which they answered, repetitions left out."""
@@ -278,7 +284,9 @@ while True:
 
 
 @contextmanager
-def running_pair(directory: Path, make: Callable[[Path], Spec] = make_spec, start: bool = True) -> Iterator[Pair]:
+def running_pair(
+    directory: Path, make: Callable[[Path], Spec] = make_spec, start: bool = True
+) -> Iterator[Pair]:
     """Both nodes enrolled and their guards started."""
     share = directory / "share"
     share.mkdir()
