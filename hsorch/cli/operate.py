@@ -5,13 +5,15 @@ Whether a verb is safe is decided by the nodes (hsorch.node.core), never here.
 
 from __future__ import annotations
 
+import functools
 import getpass
 import json
 import logging
 import secrets
 import socket
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Any
 
 import click
 
@@ -24,133 +26,117 @@ from hsorch.errors import ExitCode, RefusedError, UsageError
 from hsorch.node.core.types import Verb
 from hsorch.verbs import Operate, StatusReport
 
-F = TypeVar("F", bound=Callable[..., object])
 log = logging.getLogger("hsorch")
 MOVES = (Verb.SWITCH, Verb.TAKEOVER)
 ANSWER_MARGIN_S = 5.0
 """The node ends a verb by its own limit; the transport waits this much longer for the answer."""
 
 
-def _common(function: F) -> F:
-    """The arguments that all verbs share."""
+@dataclass(frozen=True)
+class Call:
+    """One verb as it was called: the pair as it was seen just now, and what was approved beforehand."""
+
+    terminal: Terminal
+    pair: Pair
+    view: PairView
+    format_: str
+    timeout: float
+    yes: bool
+    confirm: str | None
+
+    def approve(self, question: str, *stakes: str, word: str = "yes") -> None:
+        """Ask, unless it was approved beforehand. Raises RefusedError."""
+        approve(self.terminal, question, word=word, stakes=stakes, yes=self.yes, confirm=self.confirm)
+
+
+def _verb(function: Callable[..., ExitCode]) -> Callable[..., ExitCode]:
+    """What all verbs share: a pair, --format, --timeout. The function gets a Call and its own parameters."""
+
+    def command(
+        terminal: Terminal,
+        /,
+        manifest: str | None,
+        here: bool,
+        format_: str,
+        timeout: float,
+        yes: bool = False,
+        confirm: str | None = None,
+        **own: Any,
+    ) -> ExitCode:
+        with open_pair(manifest, here=here) as pair:
+            view = look(pair)
+            view.require_one()
+            return function(Call(terminal, pair, view, format_, timeout, yes, confirm), **own)
+
+    functools.update_wrapper(command, function)
     limit = click.option(
         "--timeout", type=click.FloatRange(min=1), default=60.0, show_default=True, help="Seconds to wait."
     )
-    return pair_argument(format_option("text", "json")(limit(function)))
+    return pair_argument(format_option("text", "json")(limit(click.pass_obj(command))))
 
 
 @click.command()
-@_common
 @yes_option
-@click.pass_obj
-def bring_in(
-    terminal: Terminal, manifest: str | None, here: bool, format_: str, timeout: float, yes: bool
-) -> ExitCode:
+@_verb
+def bring_in(call: Call) -> ExitCode:
     """Start the group: on the preferred node at first, afterwards where it ran last."""
-    with open_pair(manifest, here=here) as pair:
-        view = _seen(pair)
-        approve(terminal, f"Start the group of {pair.cluster}?", yes=yes)
-        return _carry_out(terminal, pair, view, Verb.BRING_IN, timeout, format_)
+    call.approve(f"Start the group of {call.pair.cluster}?")
+    return _carry_out(call, Verb.BRING_IN)
 
 
 @click.command()
-@_common
 @yes_option
 @confirm_option
-@click.pass_obj
-def bring_out(
-    terminal: Terminal,
-    manifest: str | None,
-    here: bool,
-    format_: str,
-    timeout: float,
-    yes: bool,
-    confirm: str | None,
-) -> ExitCode:
+@_verb
+def bring_out(call: Call) -> ExitCode:
     """Stop the group on the pair. Clients lose it until bring-in."""
-    with open_pair(manifest, here=here) as pair:
-        view = _seen(pair)
-        stakes = [f"{one_line(view)}.", "Clients lose the service until it is brought in again."]
-        question = f"Stop the group of {pair.cluster}?"
-        approve(terminal, question, word=pair.cluster, stakes=stakes, yes=yes, confirm=confirm)
-        return _carry_out(terminal, pair, view, Verb.BRING_OUT, timeout, format_)
+    cost = "Clients lose the service until it is brought in again."
+    name = call.pair.cluster
+    call.approve(f"Stop the group of {name}?", f"{one_line(call.view)}.", cost, word=name)
+    return _carry_out(call, Verb.BRING_OUT)
 
 
 @click.command()
-@_common
 @yes_option
-@click.pass_obj
-def switch(
-    terminal: Terminal, manifest: str | None, here: bool, format_: str, timeout: float, yes: bool
-) -> ExitCode:
+@_verb
+def switch(call: Call) -> ExitCode:
     """Move the group to the other node, cleanly: stop there, start here."""
-    with open_pair(manifest, here=here) as pair:
-        view = _seen(pair)
-        stakes = [
-            f"{one_line(view)}.",
-            "Clients wait while the group stops on one node and starts on the other.",
-        ]
-        approve(terminal, f"Switch {pair.cluster}?", stakes=stakes, yes=yes)
-        return _carry_out(terminal, pair, view, Verb.SWITCH, timeout, format_)
+    cost = "Clients wait while the group stops on one node and starts on the other."
+    call.approve(f"Switch {call.pair.cluster}?", f"{one_line(call.view)}.", cost)
+    return _carry_out(call, Verb.SWITCH)
 
 
 @click.command()
 @click.argument("node")
-@_common
 @yes_option
-@click.pass_obj
-def set_active(
-    terminal: Terminal, node: str, manifest: str | None, here: bool, format_: str, timeout: float, yes: bool
-) -> ExitCode:
+@_verb
+def set_active(call: Call, node: str) -> ExitCode:
     """Say on which node the next bring-in starts the group. Only while it is out; else switch."""
-    with open_pair(manifest, here=here) as pair:
-        view = _seen(pair)
-        target = _known(view, node)
-        approve(
-            terminal,
-            f"Let {target} be the node where {pair.cluster} starts?",
-            stakes=[one_line(view)],
-            yes=yes,
-        )
-        return _carry_out(terminal, pair, view, Verb.SET_ACTIVE, timeout, format_, target=target)
+    target = _known(call.view, node)
+    call.approve(f"Let {target} be the node where {call.pair.cluster} starts?", f"{one_line(call.view)}.")
+    return _carry_out(call, Verb.SET_ACTIVE, target)
 
 
 @click.command()
 @click.argument("state", type=click.Choice(["on", "off"]))
-@_common
 @yes_option
-@click.pass_obj
-def maintenance(
-    terminal: Terminal, state: str, manifest: str | None, here: bool, format_: str, timeout: float, yes: bool
-) -> ExitCode:
+@_verb
+def maintenance(call: Call, state: str) -> ExitCode:
     """Hold all automatic moves and leave resources alone (on), or allow them again (off)."""
-    verb = Verb.MAINTENANCE_ON if state == "on" else Verb.MAINTENANCE_OFF
-    with open_pair(manifest, here=here) as pair:
-        view = _seen(pair)
-        stakes = ["Nothing fails over until maintenance is off."] if state == "on" else []
-        approve(terminal, f"Maintenance of {pair.cluster} {state}?", stakes=stakes, yes=yes)
-        return _carry_out(terminal, pair, view, verb, timeout, format_)
+    stakes = ["Nothing fails over until maintenance is off."] if state == "on" else []
+    call.approve(f"Maintenance of {call.pair.cluster} {state}?", *stakes)
+    return _carry_out(call, Verb.MAINTENANCE_ON if state == "on" else Verb.MAINTENANCE_OFF)
 
 
 @click.command()
 @click.option("--force", is_flag=True, help="Needed: it says that you answer for the other node.")
 @click.option("--node", help="The node that takes over; without it, the one that answers and is not active.")
-@_common
 @confirm_option
-@click.pass_obj
-def takeover(
-    terminal: Terminal,
-    force: bool,
-    node: str | None,
-    manifest: str | None,
-    here: bool,
-    format_: str,
-    timeout: float,
-    confirm: str | None,
-) -> ExitCode:
+@_verb
+def takeover(call: Call, force: bool, node: str | None) -> ExitCode:
     """Force the group onto a node by the operator's word, when the pair can't decide by itself.
 
-    The other node must be off for sure. --yes is not enough here: type the cluster's name.
+    The other node must be off for sure. There is no --yes here: the cluster's name is asked for.
     """
     if not force:
         raise RefusedError(
@@ -158,52 +144,30 @@ def takeover(
             hint="a clean move is hsorch switch; if the other node is off for sure, add --force",
             code="HS913",
         )
-    with open_pair(manifest, here=here) as pair:
-        view = _seen(pair)
-        target = _known(view, node) if node else _candidate(view)
-        approve(
-            terminal,
-            f"Force {target} to take over {pair.cluster}?",
-            word=pair.cluster,
-            stakes=_takeover_stakes(view, target),
-            confirm=confirm,
-        )
-        return _carry_out(terminal, pair, view, Verb.TAKEOVER, timeout, format_, target=target, via=target)
+    name = call.pair.cluster
+    target = _known(call.view, node) if node else _candidate(call.view)
+    call.approve(f"Force {target} to take over {name}?", *_takeover_stakes(call.view, target), word=name)
+    return _carry_out(call, Verb.TAKEOVER, target, via=target)
 
 
-def _seen(pair: Pair) -> PairView:
-    view = look(pair)
-    view.require_one()
-    return view
-
-
-def _carry_out(
-    terminal: Terminal,
-    pair: Pair,
-    view: PairView,
-    verb: Verb,
-    timeout: float,
-    format_: str,
-    *,
-    target: str = "",
-    via: str = "",
-) -> ExitCode:
-    """Send the verb to `via`, else to the active node, else to any that answers; then look again."""
+def _carry_out(call: Call, verb: Verb, target: str = "", *, via: str = "") -> ExitCode:
+    """Send the verb to `via` if it can be asked, else to the active node, else to any; then look again."""
+    pair = call.pair
     order = Operate(
         cluster=pair.cluster,
         verb=verb.value,
         actor=f"{getpass.getuser()}@{socket.gethostname()}",
         id=secrets.token_hex(8),
         target=target,
-        timeout_ms=int(timeout * 1000),
+        timeout_ms=int(call.timeout * 1000),
     )
-    node = via or _door(view.reports)
+    node = via if via in pair.nodes else _door(call.view.reports)
     log.info("operation %s: %s %s of %s through %s", order.id, order.verb, target, pair.cluster, node)
-    answer = pair.ask(node, "operate", order, dict[str, str], timeout=timeout + ANSWER_MARGIN_S)
+    answer = pair.ask(node, "operate", order, dict[str, str], timeout=call.timeout + ANSWER_MARGIN_S)
     after = look(pair)
     outage = _outage(after) if verb in MOVES else None
     message = answer.get("message", f"{verb.value}: done")
-    if format_ == "json":
+    if call.format_ == "json":
         result = {
             "format_version": "1.0",
             "operation_id": order.id,
@@ -212,10 +176,10 @@ def _carry_out(
             **answer,
         }
         lights = {"up": after.up, "protected": after.protected, "active": list(after.active)}
-        terminal.print(json.dumps(result | lights | {"outage_ms": outage}, ensure_ascii=False))
+        call.terminal.print(json.dumps(result | lights | {"outage_ms": outage}, ensure_ascii=False))
     else:
         lost = f"; the group was away for {outage} ms" if outage is not None else ""
-        terminal.print(f"{message}\n{one_line(after)}{lost}")
+        call.terminal.print(f"{message}\n{one_line(after)}{lost}")
     return ExitCode.OK
 
 
@@ -257,9 +221,7 @@ def _takeover_stakes(view: PairView, target: str) -> list[str]:
     others = [node for node in view.nodes if node.name != target]
     lines = [f"{one_line(view)}."]
     for node in others:
-        said = (
-            "answers" if node.report is not None else f"does not answer ({node.error and node.error.message})"
-        )
+        said = f"does not answer ({node.error.message})" if node.error is not None else "answers"
         lines.append(
             f"{node.name} {said}. If it still runs the group, both nodes will, and data will part ways."
         )
