@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import paramiko
 
 CHUNK = 1 << 16
-NO_SUDO = {1: b"sudo: ", 127: b"sudo"}
-"""Exit code → what stderr has in it when sudo asks for a password, or is not there."""
+NO_SUDO = (1, 127)
+"""Exit codes of a sudo that asks for a password, and of a shell that finds none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class SshTransport(PosixFiles):
                 hint="look at what the program waits for on the node, then run the command again",
                 code="HS502",
             )
-        if self._target.sudo and NO_SUDO.get(done.returncode, b"\0") in done.stderr.partition(b"\n")[0]:
+        if self._target.sudo and done.returncode in NO_SUDO and b"sudo: " in done.stderr:
             raise ssh_errors.no_sudo(self._target.host, self._target.user, done.stderr)
         return done
 
