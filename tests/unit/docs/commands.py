@@ -29,7 +29,7 @@ def commands(page: str) -> list[Command]:
         Command(line.removeprefix("$ "), lab=language == "lab")
         for language, block in BLOCK.findall(text)
         for line in block.splitlines()
-        if line.startswith("$ ")
+        if language in ("", "lab") and line.startswith("$ ")
     ]
 
 
