@@ -34,7 +34,7 @@ class ProcessKind:
         try:
             _must_live(call, running)
             if resource.probe is not None:
-                detail += f", {wait_until_it_answers(call, resource.probe)}"
+                detail += f", {wait_until_it_answers(call, resource.probe, resource.check_limit_ms)}"
                 _must_live(call, running)
         except NodeError:
             self.kill(call, resource)

@@ -32,7 +32,7 @@ class ServiceKind:
         if state.at_boot:
             detail += "; warning: it also starts at boot, disable it (systemctl disable)"
         if resource.probe is not None:
-            detail += f", {wait_until_it_answers(call, resource.probe)}"
+            detail += f", {wait_until_it_answers(call, resource.probe, resource.check_limit_ms)}"
         return Note(detail)
 
     def stop(self, call: Call, resource: Service) -> Note:
