@@ -82,7 +82,8 @@ def node_freeze(world: World, machine: Machine, fault: Fault) -> Heal:
 
 
 def vm_pause(world: World, machine: Machine, fault: Fault) -> Heal:
-    """The hypervisor stops the machine and its clock."""
+    """The machine stops, and its clock: a suspend, or with value 1 a hypervisor's pause."""
+    machine.suspended = not fault.value
     return _stand_still(machine, paused=True)
 
 
@@ -168,6 +169,16 @@ def config_differs(world: World, machine: Machine, fault: Fault) -> None:
     """A spec of another content comes into force on this node alone."""
     policy = msgspec.structs.replace(machine.spec.policy, start_wait_ms=machine.spec.policy.start_wait_ms + 1)
     machine.reconfigure(msgspec.structs.replace(machine.spec, policy=policy))
+
+
+def lease_halved(world: World, machine: Machine, fault: Fault) -> None:
+    """A newer spec with half the lease comes into force on this node alone."""
+    policy = machine.spec.policy
+    shorter = msgspec.structs.replace(
+        policy, lease_ms=policy.lease_ms // 2, suspect_ms=policy.suspect_ms // 2
+    )
+    revision = machine.spec.revision + 1
+    machine.reconfigure(msgspec.structs.replace(machine.spec, policy=shorter, revision=revision))
 
 
 def order(world: World, machine: Machine, fault: Fault) -> None:

@@ -90,13 +90,16 @@ class Clock:
         self._rebase(real)
         self._paused = True
 
-    def resume(self, real: int) -> None:
-        """Wall and boottime are right again at once; the monotonic clock never saw the pause."""
+    def resume(self, real: int, *, suspended: bool) -> None:
+        """The wall clock is right again at once; the monotonic clock never saw the pause.
+
+        suspended: the kernel knows of it, so boottime counts it; a hypervisor's pause is not counted.
+        """
         lost = real - self._base_real
         self._base_real = real
         self._paused = False
         self._wall_lead += lost
-        self._boot_lead += lost
+        self._boot_lead += lost if suspended else 0
 
     def _rebase(self, real: int) -> None:
         self._base_local = self.local(real)

@@ -52,6 +52,8 @@ class Monitor:
     """fence: time a node is allowed between learning that it must stop and the end of its effects."""
 
     fence: int
+    blind: int
+    """Time that a machine which stood still may act before it is fenced."""
     moves_allowed: int
     forgiven: bool = False
     """An operator forced a takeover, or the witness is the unsound heuristic: overlaps are its price."""
@@ -114,11 +116,11 @@ class Monitor:
 
     def _overlap(self, now: int, actors: list[Actor]) -> None:
         names = " and ".join(a.name for a in actors)
-        thawed = [a for a in actors if a.thawed_at >= 0 and now - a.thawed_at <= self.fence]
+        thawed = [a for a in actors if a.thawed_at >= 0 and now - a.thawed_at <= self.blind]
         if thawed:
             self.exceptions.append(
                 f"{names} both had effects at {now / 1e9:.3f} s: {thawed[0].name} as a whole stood still "
-                f"past its lease and is being fenced after its first step"
+                f"past its lease and is being fenced"
             )
         elif self.forgiven:
             self.overlaps += 1

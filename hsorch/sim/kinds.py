@@ -33,6 +33,7 @@ KINDS: dict[str, Kind] = {
     "fence-fails": breakage.fence_fails,
     "address-taken": breakage.address_taken,
     "config-differs": breakage.config_differs,
+    "lease-halved": breakage.lease_halved,
     "order": breakage.order,
     "link-cut": wires.link_cut,
     "partition": wires.partition,

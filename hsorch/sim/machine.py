@@ -29,6 +29,8 @@ class Machine:
         self.agent = Agent(self)
         self.watchdog = Watchdog(self)
         self.powered = False
+        self.suspended = False
+        """The present pause is a suspend that the kernel will know of."""
         self.paused = False
         """The whole machine stands still (VM pause), its clock too."""
         self.processes_frozen = False
@@ -77,7 +79,7 @@ class Machine:
         if paused and not self.paused:
             self.clock.pause(now)
         elif self.paused and not paused:
-            self.clock.resume(now)
+            self.clock.resume(now, suspended=self.suspended)
         self.paused, self.processes_frozen = paused, frozen
         if not self.still:
             self.thawed_at = now

@@ -16,7 +16,7 @@ import msgspec
 
 from hsorch.node.core import rules
 from hsorch.node.core.state import State
-from hsorch.node.core.types import Beat, Epoch
+from hsorch.node.core.types import Epoch
 from hsorch.sim.clock import SECOND
 from hsorch.sim.fault import Fault, Schedule
 from hsorch.sim.scenario import run_row
@@ -54,7 +54,8 @@ class Kill(msgspec.Struct, frozen=True, kw_only=True):
 MUTANTS: tuple[Mutant, ...] = (
     Mutant("lease_end", "a lease runs from the send time, not from the grant",
            lambda real, sent, received, length: received + length,
-           faults=(Fault(0, "slow", value=900), Fault(3000, "isolate", "active"))),
+           faults=(Fault(0, "witness-cut", "active"), Fault(0, "slow", "standby", value=800),
+                   Fault(3000, "isolate", "active"), Fault(3850, "guard-kill", "active"))),
     Mutant("standby_wait", "the standby waits out the fence budget, not the lease alone",
            lambda real, timing: timing.lease, rows=("6", "11")),
     Mutant("wait_over", "the standby waits at all", lambda real, state, now: True, rows=("6", "11")),
@@ -62,7 +63,8 @@ MUTANTS: tuple[Mutant, ...] = (
            lambda real, now: now - 3600 * SECOND,
            faults=(Fault(0, "agent-kill", "standby"), Fault(600, "isolate", "active"))),
     Mutant("no_open_proposal", "nothing is granted while a proposal is open", lambda real, state: True,
-           faults=(Fault(0, "witness-slow", "", 15_000), Fault(10, "partition", "", 6000)), watch=30_000),
+           faults=(Fault(0, "witness-slow", "", 15_000), Fault(0, "witness-cut", "active", 20_000),
+                   Fault(10, "partition", "", 6000)), watch=30_000),
     Mutant("exclusive", "only SOLO is exclusive", lambda real, config, me: config.holder == me,
            rows=("11",)),
     Mutant("may_act", "effects begin under a lease only", lambda real, state, now: True, rows=("11",)),
@@ -72,20 +74,17 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("effects_gone", "only a verified fence counts", lambda real, ok: True,
            faults=(Fault(0, "fence-fails", "active"), Fault(10, "isolate", "active"))),
     Mutant("newer", "an older beat is dropped", lambda real, beat, peer: True, rows=("46b",)),
-    Mutant("releases", "a restarted agent is not a release",
-           lambda real, state, beat: real(state, beat) or _new_run(state, beat),
-           faults=(Fault(0, "agent-kill", "active"), Fault(250, "isolate", "active"))),
     Mutant("suspended", "a pause ends the lease", lambda real, before, tick, now: False,
            faults=(Fault(0, "vm-pause", "a", 5000), Fault(100, "isolate", "a"))),
     Mutant("supersedes", "a higher epoch wins", lambda real, theirs, mine, stays: False, rows=("48",)),
     Mutant("pair_change", "majors are the witness's alone",
            lambda real, config, me: Epoch(config.epoch.major + 1, 0),
-           faults=(Fault(0, "partition", "", 3000), Fault(9000, "partition", "", 3000))),
+           faults=(Fault(0, "order", "active", what="switch"), Fault(10, "partition"))),
     Mutant("pair_change", "no epoch has two authors",
-           lambda real, config, me: Epoch(config.epoch.major, config.epoch.minor + 1)),
+           lambda real, config, me: Epoch(config.epoch.major, config.epoch.minor + 1),
+           faults=(Fault(0, "slow", value=300), Fault(1000, "order", "active", what="switch"),
+                   Fault(1010, "order", "standby", what="maintenance-on"))),
     Mutant("has_vote", "SOLO leaves the standby no vote", lambda real, config: True, rows=("14",)),
-    Mutant("may_hand_over", "hand over only with the effects gone", lambda real, state, now: True,
-           rows=("50",)),
     Mutant("flap_allowed", "automatic moves are limited", lambda real, failovers, wall, policy: True,
            faults=tuple(Fault(12_000 * n, "crash", "active", 4000) for n in range(10)), watch=130_000),
     Mutant("plain_answer", "only the trusted register confirms",
@@ -93,11 +92,24 @@ MUTANTS: tuple[Mutant, ...] = (
            faults=(Fault(0, "partition"), Fault(1500, "witness-replaced"))),
     Mutant("may_adopt_win", "a win is adopted by the run that proposed only",
            lambda real, state: _won(state),
-           faults=(Fault(0, "witness-slow", "", 15_000), Fault(10, "partition", "", 6000),
-                   Fault(8000, "agent-kill", "standby")), watch=30_000),
+           faults=(Fault(0, "witness-slow", "", 4000), Fault(0, "witness-cut", "active", 25_000),
+                   Fault(10, "partition", "", 6000), Fault(4000, "agent-kill", "standby")), watch=30_000),
     Mutant("may_trust_new_register", "a new register is not trusted in the middle of a takeover",
            lambda real, state, now: True,
            faults=(Fault(0, "partition"), Fault(1500, "witness-replaced"))),
+    Mutant("wait_for", "a holder that still runs the older, longer lease is waited for",
+           lambda real, state, revision: rules.standby_wait(state.timing),
+           faults=(Fault(0, "lease-halved", "standby"), Fault(3000, "isolate", "active"))),
+    Mutant("unanswered", "the holder asks the witness before its lease ends",
+           lambda real, state, now: False, rows=("10",)),
+    Mutant("may_give_up_vote", "the standby gives up its vote when no witness can decide",
+           lambda real, state, now: False, rows=("14",)),
+    Mutant("may_open_pair", "a follower gets its vote back", lambda real, state, now: False, rows=("48",)),
+    Mutant("may_skip_major", "the pair can leave a proposal behind that nobody answers",
+           lambda real, state, now: False, rows=("51",)),
+    Mutant("paused", "a pause is noticed by the wall clock as well",
+           lambda real, before, tick, now: False,
+           faults=(Fault(0, "vm-pause", "a", 5000, value=1), Fault(100, "isolate", "a"))),
 )  # fmt: skip
 
 
@@ -148,11 +160,6 @@ def hunt_all(spec: Spec, first: int, seeds: int, jobs: int) -> list[Kill]:
 
 def _hunt_numbered(number: int, data: bytes, first: int, seeds: int) -> Kill:
     return hunt(MUTANTS[number], decode_spec(data), first, seeds)
-
-
-def _new_run(state: State, beat: Beat) -> bool:
-    old = state.peer.beat
-    return old is not None and old.incarnation != beat.incarnation
 
 
 def _won(state: State) -> bool:

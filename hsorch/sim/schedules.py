@@ -40,9 +40,12 @@ _STORM = (
     ("duplicate", 2), ("service-link-down", 2), ("replay", 1), ("witness-down", 4), ("witness-slow", 2),
     ("witness-read-only", 1), ("witness-cut", 3), ("clock-step", 1), ("disk-full", 2), ("disk-slow", 1),
     ("service-kill", 2), ("service-hang", 1), ("start-fails", 1), ("stop-hangs", 1), ("order", 4),
+    ("fence-fails", 1), ("witness-replaced", 1), ("lease-halved", 1),
 )  # fmt: skip
 _SINGLE = tuple(
-    (k, w) for k, w in _STORM if k not in ("disk-full", "start-fails", "stop-hangs", "order", "node-freeze")
+    (k, w)
+    for k, w in _STORM
+    if k not in ("disk-full", "start-fails", "stop-hangs", "order", "node-freeze", "lease-halved")
 )
 _PER_NODE_LIMIT = {"torn", "vm-pause", "node-freeze"}
 """Kinds that may strike one node of a schedule only: two lost disks leave nobody who remembers."""
@@ -56,7 +59,7 @@ def draw(spec: Spec, seed: int) -> Schedule:
     single = rng.random() < 0.25
     kinds, weights = zip(*(_SINGLE if single else _STORM), strict=True)
     faults: list[Fault] = []
-    for _ in range(1 if single else rng.randint(2, 6)):
+    for _ in range(1 if single else rng.randint(2, 8)):
         fault = _fault(spec, rng, rng.choices(kinds, weights)[0], unit)
         if _allowed(faults, fault):
             faults.append(fault)
@@ -139,6 +142,7 @@ def _details(spec: Spec, rng: random.Random, kind: str) -> tuple[str, float]:
     }
     value: dict[str, Callable[[], float]] = {
         "lossy": lambda: rng.choice((10, 30, 60, 90)),
+        "vm-pause": lambda: rng.randrange(2),
         "slow": lambda: rng.randrange(1, 2 * lease),
         "reorder": lambda: rng.randrange(1, 2 * lease),
         "duplicate": lambda: rng.choice((10, 50)),
@@ -152,5 +156,5 @@ def _allowed(faults: list[Fault], fault: Fault) -> bool:
     """Leaves out what no protocol in user mode survives: docs/simulator.md says why for each."""
     if fault.kind in _PER_NODE_LIMIT and any(f.kind in _PER_NODE_LIMIT for f in faults):
         return False
-    blind = {"guard-kill", "agent-freeze", "node-freeze"}
+    blind = {"guard-kill", "agent-freeze", "node-freeze", "fence-fails"}
     return not (fault.kind in blind and any(f.kind in blind and f.kind != fault.kind for f in faults))

@@ -51,22 +51,22 @@ def isolate(world: World, machine: Machine, fault: Fault) -> Heal:
 
 
 def lossy(world: World, machine: Machine, fault: Fault) -> Heal:
-    """`value` percent of all frames between the nodes are lost."""
-    return _disturb(_paths(world, link=fault.what), "loss", fault.value / 100)
+    """`value` percent of the frames that the node sends are lost; of all when none is named."""
+    return _disturb(_sent(world, machine, fault), "loss", fault.value / 100)
 
 
 def slow(world: World, machine: Machine, fault: Fault) -> Heal:
-    """Each frame takes `value` milliseconds."""
-    return _disturb(_paths(world, link=fault.what), "delay", int(fault.value * MS))
+    """Each frame that the node sends takes `value` milliseconds; each of both when none is named."""
+    return _disturb(_sent(world, machine, fault), "delay", int(fault.value * MS))
 
 
 def reorder(world: World, machine: Machine, fault: Fault) -> Heal:
-    """Each frame takes up to `value` milliseconds more, at random."""
-    return _disturb(_paths(world, link=fault.what), "jitter", int(fault.value * MS))
+    """Each such frame takes up to `value` milliseconds more, at random."""
+    return _disturb(_sent(world, machine, fault), "jitter", int(fault.value * MS))
 
 
 def duplicate(world: World, machine: Machine, fault: Fault) -> Heal:
-    return _disturb(_paths(world, link=fault.what), "duplicate", fault.value / 100)
+    return _disturb(_sent(world, machine, fault), "duplicate", fault.value / 100)
 
 
 def service_link_down(world: World, machine: Machine, fault: Fault) -> Heal:
@@ -137,6 +137,10 @@ def deaf_to_arp(world: World, machine: Machine, fault: Fault) -> Heal:
 def _paths(world: World, *, link: str = "", sender: str = "") -> list[Path]:
     name = world.spec.links[0].name if link == "first" else link
     return [p for (n, s), p in world.paths.items() if name in ("", n) and sender in ("", s)]
+
+
+def _sent(world: World, machine: Machine, fault: Fault) -> list[Path]:
+    return _paths(world, link=fault.what, sender=machine.name if fault.node else "")
 
 
 def _cut(paths: list[Path], fault: Fault) -> Heal:

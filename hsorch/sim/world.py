@@ -62,11 +62,15 @@ class World:
         self.timeline = Timeline()
         self.client = Client()
         self.register = Register()
+        self.memories = {n.name: Register() for n in spec.nodes}
+        """In the place of the register under the isolation heuristic: what each node granted itself."""
+        self.heuristic = isinstance(spec.witness, IsolationWitness)
         self.has_witness = not isinstance(spec.witness, NoWitness)
         self.monitor = Monitor(
             fence=spec.policy.fence_ms * MS + spec.policy.slack_ms * MS,
+            blind=(spec.policy.suspect_ms // 2 + spec.policy.fence_ms + spec.policy.slack_ms) * MS,
             moves_allowed=2 * spec.policy.max_failovers,
-            forgiven=isinstance(spec.witness, IsolationWitness),
+            forgiven=self.heuristic,
         )
         names = [n.name for n in spec.nodes]
         self.paths = {(link.name, name): Path() for link in spec.links for name in names}
@@ -251,19 +255,30 @@ class World:
         if self.register.mode is WitnessMode.DOWN:
             return
         action, owner = ask.action, ask.machine.name
+        register = self.memories[owner] if self.heuristic else self.register
         if action.create:
-            outcome, holder = self.register.create(action.major, owner)
+            if self.heuristic and self._objection(ask.machine):
+                return
+            outcome, holder = register.create(action.major, owner)
             self.note("witness", f"major {action.major}: {outcome} {holder}, asked by {owner}")
         else:
-            outcome, holder = self.register.read(action.major)
+            outcome, holder = register.read(action.major)
         answer = WitnessAnswer(
             request=action.request,
             major=action.major,
             outcome=outcome,
             owner=holder,
-            witness_id=self.register.identity,
+            witness_id=register.identity,
         )
         self.timeline.after(trip, self._reply, ask, answer)
+
+    def _objection(self, machine: Machine) -> bool:
+        """Who does not carry the address must find peer and address silent on every network."""
+        if any(i.running for i in machine.services.items.values() if i.address):
+            return False
+        peer = self.peer[machine.name]
+        wires = any(not path.cuts for (_, sender), path in self.paths.items() if sender == peer.name)
+        return peer.powered and not peer.paused and (wires or self.on_lan(peer))
 
     def _reply(self, ask: _Ask, answer: WitnessAnswer) -> None:
         if not ask.answered and self._reaches_witness(ask.machine):

@@ -28,7 +28,7 @@ def test_a_paused_machine_loses_monotonic_time_and_no_other() -> None:
     clock = Clock(0, local=0, wall=100 * SECOND, rate_ppb=0)
     clock.pause(SECOND)
     assert clock.local(9 * SECOND) == SECOND
-    clock.resume(9 * SECOND)
+    clock.resume(9 * SECOND, suspended=True)
     assert clock.local(10 * SECOND) == 2 * SECOND
     assert clock.wall(10 * SECOND) == 110 * SECOND
     assert clock.boottime(10 * SECOND) == 10 * SECOND
