@@ -96,8 +96,7 @@ def change_pair(turn: Turn) -> None:
     state, now = turn.state, turn.now
     config = state.durable.config
     if state.group.release and facts.is_holder(state):
-        if state.group.phase is Phase.OFF:
-            _hand_over(turn)
+        _hand_over(turn)
     elif rules.may_retire_register(state, now):
         _write(turn, Epoch(config.epoch.major + 2, 1), config.holder, solo=False, evidence=False)
     elif rules.may_give_up_vote(state, now):
@@ -112,7 +111,7 @@ def change_pair(turn: Turn) -> None:
 
 
 def _hand_over(turn: Turn) -> None:
-    """The group is off here: give it to the peer, or keep it if the peer is gone by now."""
+    """Once the group is off here: give it to the peer, or keep it if the peer is gone by then."""
     state, now = turn.state, turn.now
     if rules.may_hand_over(state, now):
         turn.emit(
@@ -123,14 +122,14 @@ def _hand_over(turn: Turn) -> None:
             reason=state.group.release,
         )
         _write(turn, rules.pair_change(state.durable.config, state.me), state.peer_name, solo=False)
-        return
-    turn.emit(
-        Severity.WARNING,
-        "handover_aborted",
-        f"{state.peer_name} went out of sight: the group stays on {state.me}",
-        "HS705",
-    )
-    turn.group(release="")
+    elif state.group.phase is Phase.OFF:
+        turn.emit(
+            Severity.WARNING,
+            "handover_aborted",
+            f"{state.peer_name} went out of sight: the group stays on {state.me}",
+            "HS705",
+        )
+        turn.group(release="")
 
 
 def _write(turn: Turn, epoch: Epoch, holder: str, *, solo: bool, evidence: bool = True) -> None:
