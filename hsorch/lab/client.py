@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from hsorch.lab.arp import ArpWatch
+
 INTERVAL_S = 0.010
 LIMIT_S = 0.25
 """A request that has no answer after this time has failed; meanwhile others are on their way."""
@@ -48,6 +50,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The measured downtime; about the interval when there was none."""
     gaps: tuple[Gap, ...]
     stretches: tuple[Stretch, ...]
+    doubles: int = 0
+    """ARP questions for the address that two machines answered (arp.py): never anything but 0."""
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -65,6 +69,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         lines += [
             f"  no answer for {g.length_ms:.0f} ms from {g.start_ms / 1000:.2f} s on" for g in self.gaps
         ]
+        if self.doubles:
+            lines.append(f"  TWO machines answered for the address, {self.doubles} times")
         return "\n".join(lines)
 
 
@@ -79,7 +85,7 @@ class _Body(msgspec.Struct, frozen=True):
     node: str = ""
 
 
-def report_of(answers: list[Answer], *, sent: int, length_ms: float) -> Report:
+def report_of(answers: list[Answer], *, sent: int, length_ms: float, doubles: int = 0) -> Report:
     """Pure. The time before the first answer and after the last one count as gaps too."""
     answers = sorted(answers, key=lambda answer: answer.at_ms)
     marks = [0.0, *(answer.at_ms for answer in answers), length_ms]
@@ -102,6 +108,7 @@ def report_of(answers: list[Answer], *, sent: int, length_ms: float) -> Report:
         longest_gap_ms=max(gap.length_ms for gap in gaps),
         gaps=tuple(gap for gap in gaps if gap.length_ms >= GAP_MS),
         stretches=tuple(stretches),
+        doubles=doubles,
     )
 
 
@@ -124,19 +131,23 @@ async def measure(url: str, duration_s: float) -> Report:
                 node = await _ask(host, port, request)
                 answers.append(Answer(at_ms=(time.monotonic() - begin) * 1000, node=node))
 
+    watch = ArpWatch(host) if host.count(".") == 3 else None
     sent = 0
     while not over.is_set() and time.monotonic() - begin < duration_s:
         task = asyncio.create_task(ask())
         running.add(task)
         task.add_done_callback(running.discard)
         sent += 1
+        if watch is not None:
+            watch.ask()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(over.wait(), max(0.0, begin + sent * INTERVAL_S - time.monotonic()))
     length_ms = (time.monotonic() - begin) * 1000
     for task in running:
         task.cancel()
     # A request that was cut off by the end has neither failed nor been answered.
-    return report_of(answers, sent=sent - len(running), length_ms=length_ms)
+    doubles = watch.doubles if watch is not None else 0
+    return report_of(answers, sent=sent - len(running), length_ms=length_ms, doubles=doubles)
 
 
 async def _ask(host: str, port: int, request: bytes) -> str:
