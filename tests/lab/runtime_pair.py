@@ -264,10 +264,12 @@ while True:
             [*enter, sys.executable, "-S", "-u", "-c", self.PROGRAM, str(interval_s), VIP],
             stdout=subprocess.PIPE,
         )
+        assert self._process.stdout is not None
+        self._first = self._process.stdout.readline()
 
     def stop(self) -> None:
         self._process.send_signal(signal.SIGKILL)
-        output = self._process.communicate()[0]
+        output = self._first + self._process.communicate()[0]
         self.samples = [tuple(json.loads(line)) for line in output.splitlines() if line.endswith(b"]")]
 
     def longest_gap_s(self) -> float:

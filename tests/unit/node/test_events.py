@@ -38,7 +38,9 @@ def test_a_follower_gets_every_record_once_in_order(tmp_path: Path) -> None:
     for number in range(50):
         writer.add(Severity.INFO, "tick", str(number))
     seen: list[int] = []
-    while batch := events.read(tmp_path, EventsQuery(cluster="plant", after=seen[-1] if seen else 0, limit=7)):
+    while batch := events.read(
+        tmp_path, EventsQuery(cluster="plant", after=seen[-1] if seen else 0, limit=7)
+    ):
         if not seen:
             batch = events.read(tmp_path, EventsQuery(cluster="plant", after=43, limit=7))
         seen += [record.id for record in batch]

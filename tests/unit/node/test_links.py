@@ -86,7 +86,9 @@ def test_a_port_in_use_keeps_the_link_down_and_is_told_once(spec: Spec, cluster_
     assert list(links.repair()) == ["lan"]
 
 
-def test_an_address_that_comes_later_is_waited_for(spec: Spec, cluster_id: str, key: bytes, beat: Beat) -> None:
+def test_an_address_that_comes_later_is_waited_for(
+    spec: Spec, cluster_id: str, key: bytes, beat: Beat
+) -> None:
     absent = Node(name="a", nics={"service": Nic(name="lo", address="192.0.2.1/24")})
     links = Links(msgspec.structs.replace(spec, nodes=(absent, spec.nodes[1])), "a", cluster_id, key)
     assert list(links.repair()) == []

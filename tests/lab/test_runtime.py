@@ -1,0 +1,297 @@
+"""Real agents and guards in namespaces: what a user sees when something breaks.
+
+Nothing here measures time against a bar (tests/bench does); what is asserted is who answers the client, in
+which order, and that never both nodes carry the virtual address.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from hsorch.errors import NodeError
+from hsorch.node import control
+from hsorch.spec import encode
+from tests.lab.runtime_pair import CLUSTER, ROOT, Machine, Pair, running_pair
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(scope="module")
+def root_needed() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("makes network namespaces by hand, which needs root; the lab's own tests do without")
+
+
+@pytest.fixture
+def pair(root_needed: None, tmp_path: Path) -> Iterator[Pair]:
+    """Healthy: a active, b standby, both protected."""
+    with running_pair(tmp_path) as pair:
+        pair.until("both nodes are protected", pair.healthy)
+        assert pair.active() == "a"
+        yield pair
+
+
+@pytest.fixture(scope="module")
+def lasting(root_needed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """One pair for the stories after which it is healthy again."""
+    with running_pair(tmp_path_factory.mktemp("lasting")) as pair:
+        yield pair
+
+
+@pytest.fixture
+def healthy(lasting: Pair) -> Pair:
+    lasting.until("both nodes are protected", lasting.healthy)
+    return lasting
+
+
+def hit(machine: Machine, process: str, number: signal.Signals) -> int:
+    pid = machine.process(process)
+    os.kill(pid, number)
+    return pid
+
+
+# ----------------------------------------------------------------- crashes and moves
+
+
+def test_a_crash_of_the_active_node_is_survived(pair: Pair) -> None:
+    with pair.client() as client:
+        pair.a.power_off()
+        pair.until("b answers", lambda: pair.answers() == "b")
+    assert client.who() == ["a", "b"]
+    assert pair.b.status().role == "active-solo"
+
+
+def test_a_stopped_node_hands_over_before_it_goes(pair: Pair) -> None:
+    with pair.client() as client:
+        hit(pair.a, "guard", signal.SIGTERM)
+        pair.until("b answers", lambda: pair.answers() == "b")
+    assert client.who() == ["a", "b"]
+    assert pair.a.guard is not None
+    assert pair.a.guard.wait(20) == 0
+    assert not pair.a.has_vip()
+    with pytest.raises(NodeError) as caught:
+        pair.a.status()
+    assert caught.value.code == "HS601"
+
+
+def test_a_switch_moves_the_group_and_is_audited(healthy: Pair) -> None:
+    active = healthy.active()
+    healthy.machine(active).order("switch")
+    assert healthy.peer(active).name == healthy.active()
+    lines = healthy.machine(active).paths.audit.read_bytes().splitlines()
+    records = [msgspec.json.decode(line) for line in lines]
+    assert [(r["verb"], r["actor"], r.get("outcome", "")) for r in records[-2:]] == [
+        ("switch", "test", ""),
+        ("switch", "test", "done"),
+    ]
+
+
+def test_a_link_of_two_that_fails_is_an_alarm_and_moves_nothing(healthy: Pair) -> None:
+    active = healthy.machine(healthy.active())
+    with healthy.client() as client:
+        healthy.a.run("ip", "link", "set", "hb", "down")
+        healthy.until("the link is seen down", lambda: not _link(active, "direct"))
+        healthy.a.run("ip", "link", "set", "hb", "up")
+        healthy.until("the link is seen up", lambda: _link(active, "direct"))
+    assert client.who() == [active.name]
+
+
+def test_cut_off_from_the_peer_the_active_node_goes_on(healthy: Pair) -> None:
+    active = healthy.active()
+    with healthy.client() as client:
+        _cut(healthy)
+        healthy.until(
+            "alone by the witness's word", lambda: healthy.machine(active).status().role == "active-solo"
+        )
+        assert not healthy.peer(active).has_vip()
+        _heal(healthy)
+        healthy.until("both nodes are protected", healthy.healthy)
+    assert client.who() == [active]
+
+
+# ------------------------------------------------------------------ agent and guard
+
+
+def test_a_killed_agent_restarts_inside_its_lease(healthy: Pair) -> None:
+    machine = healthy.machine(healthy.active())
+    application = machine.run("pgrep", "-f", "http.server")
+    with healthy.client() as client:
+        before = hit(machine, "agent", signal.SIGKILL)
+        healthy.until("a new agent", lambda: machine.process("agent") != before and machine.status().up)
+        healthy.until("both nodes are protected", healthy.healthy)
+    assert client.who() == [machine.name]
+    assert machine.run("pgrep", "-f", "http.server") == application
+
+
+def test_a_killed_guard_is_replaced_by_the_agent(healthy: Pair) -> None:
+    machine = healthy.machine(healthy.active())
+    before, agent = hit(machine, "guard", signal.SIGKILL), machine.process("agent")
+    healthy.until("a new guard", lambda: machine.process("guard") != before)
+    healthy.until("it watches", lambda: machine.status().guard_alive)
+    assert machine.process("agent") == agent
+
+
+def test_a_frozen_guard_is_noticed_and_replaced(healthy: Pair) -> None:
+    machine = healthy.machine(healthy.active())
+    with healthy.client() as client:
+        before = hit(machine, "guard", signal.SIGSTOP)
+        healthy.until("a new guard", lambda: machine.process("guard") != before)
+        healthy.until("it watches", lambda: machine.status().guard_alive)
+    assert client.who() == [machine.name]
+    assert not Path(f"/proc/{before}").exists() or _is_zombie(before)
+
+
+def test_the_new_guard_watches_as_the_old_one_did(healthy: Pair) -> None:
+    machine = healthy.machine(healthy.active())
+    before = hit(machine, "guard", signal.SIGKILL)
+    healthy.until("a new guard", lambda: machine.process("guard") != before)
+    agent = hit(machine, "agent", signal.SIGKILL)
+    healthy.until("a new agent", lambda: machine.process("agent") != agent and machine.status().up)
+
+
+def test_a_frozen_agent_is_fenced_by_its_guard_before_the_standby_acts(healthy: Pair) -> None:
+    machine = healthy.machine(healthy.active())
+    with healthy.client() as client:
+        hit(machine, "agent", signal.SIGSTOP)
+        healthy.until("the peer answers", lambda: healthy.answers() == healthy.peer(machine.name).name)
+        assert not machine.has_vip()
+        healthy.until("both nodes are protected", healthy.healthy)
+    assert client.who() == [machine.name, healthy.peer(machine.name).name]
+    assert "fenced (the lease ran out" in machine.log.read_text()
+
+
+def test_a_wholly_frozen_node_loses_its_traffic_on_time(healthy: Pair) -> None:
+    machine = healthy.machine(healthy.active())
+    if machine.status().assurance != "kernel":
+        pytest.skip("this kernel has no dead-man switch (nftables): only the guard fences here")
+    frozen = [hit(machine, which, signal.SIGSTOP) for which in ("agent", "guard")]
+    with healthy.client() as client:
+        healthy.until("the peer answers", lambda: healthy.answers() == healthy.peer(machine.name).name)
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
+        healthy.until("both nodes are protected", healthy.healthy)
+        assert healthy.active() == healthy.peer(machine.name).name
+    assert client.who() == [machine.name, healthy.peer(machine.name).name]
+
+
+def test_an_agent_that_dies_again_and_again_is_fenced_and_slowed_down(pair: Pair) -> None:
+    for _ in range(8):
+        if "died 6 times" in pair.a.log.read_text():
+            break
+        before = hit(pair.a, "agent", signal.SIGKILL)
+        pair.until(
+            "the agent is dead, or a new one there",
+            lambda: "died 6 times" in pair.a.log.read_text() or _agent_of(pair.a) not in (0, before),
+        )
+    pair.until("b answers", lambda: pair.answers() == "b")
+    assert pair.active() == "b"
+
+
+def test_a_second_agent_does_not_start(healthy: Pair) -> None:
+    done = subprocess.run(
+        healthy.a.command(sys.executable, "-m", "hsorch.node", "agent", CLUSTER),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=20,
+    )
+    assert done.returncode == 1
+    assert "HS604" in done.stderr
+
+
+# ------------------------------------------------------------------- hostile or broken
+
+
+def test_noise_on_the_heartbeat_port_is_counted_told_and_harmless(healthy: Pair) -> None:
+    shout = (
+        "import socket; s = socket.socket(type=socket.SOCK_DGRAM)\n"
+        "for i in range(200): s.sendto(b'HSOB' + bytes(100), ('10.99.0.11', 3000))"
+    )
+    active = healthy.active()
+    healthy.switch.run(sys.executable, "-S", "-c", shout)
+    healthy.until("it is counted", lambda: healthy.a.status().links[1].rejected >= 200)
+    assert healthy.active() == active
+    assert healthy.a.status().peer_seen
+
+
+def test_a_full_disk_is_an_alarm_and_the_node_recovers(healthy: Pair) -> None:
+    machine = healthy.machine(healthy.active())
+    machine.run("mount", "-o", "remount,size=4m", "/var/lib/hsorch")
+    machine.run("sh", "-c", "cat /dev/zero > /var/lib/hsorch/fill; true", check=False)
+    _cut(healthy)
+    time.sleep(3)
+    assert machine.process("agent")
+    _heal(healthy)
+    machine.run("rm", "/var/lib/hsorch/fill")
+    healthy.until("both nodes are protected", healthy.healthy, 60)
+
+
+def test_a_new_spec_is_in_force_without_a_break(healthy: Pair) -> None:
+    spec = msgspec.structs.replace(
+        healthy.spec,
+        revision=healthy.a.status().revision + 1,
+        policy=msgspec.structs.replace(healthy.spec.policy, max_failovers=9),
+    )
+    active = healthy.active()
+    with healthy.client() as client:
+        for machine in (healthy.a, healthy.b):
+            machine.paths.spec.write_bytes(encode(spec))
+            answer = control.ask(machine.paths, "reload", b"null", dict[str, int])
+            assert answer == {"revision": spec.revision}
+        healthy.until("both nodes are protected", healthy.healthy)
+    assert client.who() == [active]
+    a, b = healthy.a, healthy.b
+    healthy.until("each knows the other's spec", lambda: a.status().digest == b.status().peer_digest)
+    assert a.status().digest == b.status().digest
+
+
+def test_a_broken_spec_is_refused_and_the_old_one_stays(healthy: Pair) -> None:
+    good = healthy.a.paths.spec.read_bytes()
+    healthy.a.paths.spec.write_bytes(b"{")
+    with pytest.raises(NodeError) as caught:
+        control.ask(healthy.a.paths, "reload", b"null", dict[str, int])
+    healthy.a.paths.spec.write_bytes(good)
+    assert caught.value.code == "HS605"
+    assert healthy.healthy()
+
+
+def _link(machine: Machine, name: str) -> bool:
+    return next(link.up for link in machine.status().links if link.name == name)
+
+
+def _cut(pair: Pair) -> None:
+    """No frame passes between the nodes; client and witness are reached by both."""
+    pair.a.run("ip", "link", "set", "hb", "down")
+    for one, other in ((11, 12), (12, 11)):
+        rule = f"ip saddr 10.99.0.{one} ip daddr 10.99.0.{other} drop"
+        pair.switch.run(
+            "nft",
+            f"add table bridge cut; add chain bridge cut c {{ type filter hook forward priority 0; }};"
+            f"add rule bridge cut c {rule}",
+        )
+
+
+def _heal(pair: Pair) -> None:
+    pair.a.run("ip", "link", "set", "hb", "up")
+    pair.switch.run("nft", "delete table bridge cut")
+
+
+def _agent_of(machine: Machine) -> int:
+    """0: none runs just now."""
+    try:
+        return machine.process("agent")
+    except AssertionError:
+        return 0
+
+
+def _is_zombie(pid: int) -> bool:
+    return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
