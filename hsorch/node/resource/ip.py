@@ -11,7 +11,7 @@ import threading
 import time
 
 from hsorch.errors import NodeError
-from hsorch.node.resource.call import Call, Note
+from hsorch.node.resource.call import Call, Note, OvertakenError
 from hsorch.node.resource.records import Record
 from hsorch.spec import Ip
 
@@ -38,20 +38,15 @@ class IpKind:
         holder = call.system.neighbours.probe(nic, _plain(resource), PROBE_WINDOW_S)
         if holder:
             raise _conflict(call, resource, holder)
-        with call.effect():
-            call.records.put(
-                Record(
-                    name=call.name,
-                    kind="ip",
-                    nic=nic,
-                    address=resource.address,
-                    virtual_mac=resource.virtual_mac,
-                )
-            )
-            if resource.virtual_mac:
-                network.add_virtual(nic, resource.virtual_mac)
-            network.add_address(_carrier(call, resource), resource.address)
-        self._announce(call, resource)
+        try:
+            with call.effect():
+                _take(call, resource, nic)
+            self._announce(call, resource)
+        except OvertakenError:
+            raise
+        except NodeError:
+            self.stop(call, resource)
+            raise
         return Note(f"{resource.address} on {nic} after {(time.monotonic() - began) * 1000:.0f} ms")
 
     def stop(self, call: Call, resource: Ip) -> Note:
@@ -91,6 +86,21 @@ class IpKind:
         announcer.begin()
 
 
+def _take(call: Call, resource: Ip, nic: str) -> None:
+    call.records.put(
+        Record(
+            name=call.name,
+            kind="ip",
+            nic=nic,
+            address=resource.address,
+            virtual_mac=resource.virtual_mac,
+        )
+    )
+    if resource.virtual_mac:
+        call.system.network.add_virtual(nic, resource.virtual_mac)
+    call.system.network.add_address(_carrier(call, resource), resource.address)
+
+
 class _Announcer:
     """Says "it is mine" now, and again in the background until all are said or the address goes."""
 
@@ -99,6 +109,7 @@ class _Announcer:
         self._resource = resource
         self._nic = _carrier(call, resource)
         self._stopped = threading.Event()
+        self._saying = threading.Lock()
         self.stranger = ""
         """MAC of a stranger who answered too late for the probe before the start."""
 
@@ -109,7 +120,10 @@ class _Announcer:
         threading.Thread(target=self._go_on, name=f"announce {self._nic}", daemon=True).start()
 
     def stop(self) -> None:
+        """None is said after this returns: a late one would draw clients back from the peer."""
         self._stopped.set()
+        with self._saying:
+            pass
 
     def _go_on(self) -> None:
         began = time.monotonic()
@@ -117,10 +131,9 @@ class _Announcer:
             if self._stopped.wait(max(0.0, began + at - time.monotonic())):
                 return
             try:
-                if not self._call.system.network.has_address(self._nic, self._resource.address):
+                if not self._say():
                     return
                 self._look_for_a_stranger()
-                self._say()
             except (NodeError, OSError):
                 # The NIC is down or gone: the next check reports it, the next announcement tries again.
                 continue
@@ -131,8 +144,14 @@ class _Announcer:
         # A peer that answers (thawed, not yet fenced) is the protocol's business, not a failed check's.
         self.stranger = holder if holder and not _is_peer(self._call, self._resource, holder) else ""
 
-    def _say(self) -> None:
-        self._call.system.neighbours.announce(self._nic, _plain(self._resource))
+    def _say(self) -> bool:
+        """False: the address is not ours any more, so nothing was said."""
+        with self._saying:
+            system, address = self._call.system, self._resource.address
+            if self._stopped.is_set() or not system.network.has_address(self._nic, address):
+                return False
+            system.neighbours.announce(self._nic, _plain(self._resource))
+            return True
 
 
 def announcement_times(count: int) -> list[float]:

@@ -107,8 +107,6 @@ class Network(Protocol):
 
     def has_address(self, nic: str, cidr: str) -> bool: ...
 
-    def mac(self, nic: str) -> str: ...
-
     def carrier(self, nic: str) -> bool:
         """False also when the NIC does not exist."""
 
@@ -140,7 +138,7 @@ class Neighbours(Protocol):
     def probe(self, nic: str, address: str, window_s: float) -> str:
         """MAC of whoever holds the address on this link, empty when none answered within the window."""
 
-    def announce(self, nic: str, address: str, mac: str = "") -> None:
+    def announce(self, nic: str, address: str) -> None:
         """One gratuitous ARP pair or one unsolicited neighbour advertisement."""
 
 

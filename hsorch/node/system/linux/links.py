@@ -1,4 +1,4 @@
-"""NICs by name and number: what the kernel calls them, their MAC and carrier."""
+"""NICs by name and number, and whether they have a carrier."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hsorch.errors import NodeError
 UP_RUNNING = 0x41
 HEADER = struct.Struct("=BxHiII")
 """ifinfomsg: family, type, number, flags, change mask."""
-_SIOCGIFFLAGS, _SIOCGIFHWADDR = 0x8913, 0x8927
+_SIOCGIFFLAGS = 0x8913
 
 
 def find(nic: str) -> int | None:
@@ -33,16 +33,15 @@ def number(nic: str) -> int:
     return found
 
 
-def mac(nic: str) -> str:
-    """Raises NodeError HS651, HS652."""
-    return _ask(_SIOCGIFHWADDR, nic)[18:24].hex(":")
-
-
 def carrier(nic: str) -> bool:
+    """False also when the NIC does not exist."""
+    # By ioctl: /sys/class/net shows the namespace that mounted it, which need not be ours.
     try:
-        (flags,) = struct.unpack_from("=H", _ask(_SIOCGIFFLAGS, nic), 16)
-    except NodeError:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+            answer = fcntl.ioctl(channel, _SIOCGIFFLAGS, struct.pack("=16s24x", nic.encode()[:15]))
+    except OSError:
         return False
+    (flags,) = struct.unpack_from("=H", answer, 16)
     return bool(flags & UP_RUNNING == UP_RUNNING)
 
 
@@ -52,13 +51,3 @@ def refused(what: str, error: OSError) -> NodeError:
         hint="the agent needs CAP_NET_ADMIN in this network namespace and the NIC must be there",
         code="HS651",
     )
-
-
-def _ask(request: int, nic: str) -> bytes:
-    """By ioctl: /sys/class/net would show the namespace that mounted it, not ours."""
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-            return fcntl.ioctl(channel, request, struct.pack("=16s24x", nic.encode()[:15]))
-    except OSError as error:
-        number(nic)
-        raise refused(f"{nic} does not answer", error) from error

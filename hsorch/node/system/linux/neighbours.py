@@ -41,11 +41,10 @@ class LinuxNeighbours:
                     return holder
         return ""
 
-    def announce(self, nic: str, address: str, mac: str = "") -> None:
+    def announce(self, nic: str, address: str) -> None:
         mine = ipaddress.ip_address(address)
         with _channel(nic, 0) as channel:
-            own = bytes.fromhex(mac.replace(":", "")) if mac else channel.getsockname()[4]
-            for frame in announcements(own, mine):
+            for frame in announcements(channel.getsockname()[4], mine):
                 channel.send(frame)
 
 

@@ -55,9 +55,6 @@ class LinuxNetwork:
                 return True
         return False
 
-    def mac(self, nic: str) -> str:
-        return links.mac(nic)
-
     def carrier(self, nic: str) -> bool:
         return links.carrier(nic)
 
