@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -275,9 +276,7 @@ while True:
     def longest_gap_s(self) -> float:
         """Between two answers."""
         answered = [at for at, node in self.samples if node]
-        return max(
-            (after - before for before, after in zip(answered, answered[1:], strict=False)), default=0.0
-        )
+        return max((after - before for before, after in pairwise(answered)), default=0.0)
 
     def who(self) -> list[str]:
         """Nodes in the order in which they answered, repetitions left out."""
