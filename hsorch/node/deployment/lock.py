@@ -26,13 +26,16 @@ def take(paths: Paths, order: TakeLock) -> Lock:
     lock = Lock(
         id=order.id, owner=order.owner, operation=order.operation, since=now, expires=now + order.ttl_s
     )
-    held = read(paths)
-    if held is not None and held.id == order.id:
-        replace_file(paths.lock, msgspec.json.encode(lock), mode=0o600)
-        return lock
-    if held is not None and (held.expires <= now or held.id == order.steal):
-        _break(paths, held)
-    if not _link_into_place(paths.lock, msgspec.json.encode(lock)):
+    content = msgspec.json.encode(lock)
+    with contextlib.suppress(FileNotFoundError):
+        there = paths.lock.read_bytes()
+        held = _decode(there)
+        if held.id == order.id:
+            replace_file(paths.lock, content, mode=0o600)
+            return lock
+        if held.expires <= now or held.id == order.steal:
+            _break(paths, there, order.id)
+    if not _link_into_place(paths.lock, content, order.id):
         raise _held_by(read(paths) or lock)
     return lock
 
@@ -59,25 +62,36 @@ def require(paths: Paths, lock_id: str) -> None:
 
 
 def read(paths: Paths) -> Lock | None:
-    """A torn lock file counts as none: its writer died before anybody could rely on it."""
-    with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
-        return msgspec.json.decode(paths.lock.read_bytes(), type=Lock)
-    return None
+    """Who holds this node. An unreadable lock has ended long ago: it bars nobody's way."""
+    try:
+        return _decode(paths.lock.read_bytes())
+    except FileNotFoundError:
+        return None
 
 
-def _break(paths: Paths, held: Lock) -> None:
-    aside = paths.lock.with_suffix(f".{os.getpid()}.broken")
-    with contextlib.suppress(FileNotFoundError):
+def _decode(content: bytes) -> Lock:
+    try:
+        return msgspec.json.decode(content, type=Lock)
+    except msgspec.DecodeError:
+        return Lock(id="unreadable", owner="nobody", operation="unknown", since=0.0, expires=0.0)
+
+
+def _break(paths: Paths, held: bytes, breaker: str) -> None:
+    """Move it aside; of two racers one moves it, the other finds nothing, or the winner's own lock."""
+    aside = paths.lock.with_suffix(f".{breaker}.broken")
+    try:
         paths.lock.rename(aside)
-        taken = msgspec.json.decode(aside.read_bytes(), type=Lock)
-        if taken.id != held.id:
-            # A racer broke it first and holds its own by now: give that one back.
-            aside.rename(paths.lock)
-        aside.unlink(missing_ok=True)
+    except FileNotFoundError:
+        return
+    if aside.read_bytes() != held:
+        # It was the winner's: give it back, unless a third has come in between.
+        with contextlib.suppress(FileExistsError):
+            os.link(aside, paths.lock)
+    aside.unlink()
 
 
-def _link_into_place(target: Path, content: bytes) -> bool:
-    ready = target.with_suffix(f".{os.getpid()}.part")
+def _link_into_place(target: Path, content: bytes, operation: str) -> bool:
+    ready = target.with_suffix(f".{operation}.part")
     replace_file(ready, content, mode=0o600)
     try:
         os.link(ready, target)

@@ -79,7 +79,7 @@ def agent_report(paths: Paths) -> StatusReport | None:
 def guard_pid(paths: Paths) -> int | None:
     """The living guard's process id. The file alone proves nothing: ids are used again after a reboot."""
     with contextlib.suppress(OSError, ValueError):
-        pid = int(paths.guard_pid.read_text().split()[0])
+        pid = int(paths.guard_pid.read_text().partition("\n")[0])
         command = (Path("/proc") / str(pid) / "cmdline").read_bytes().split(b"\0")
         if b"guard" in command and paths.cluster.encode() in command:
             return pid
