@@ -102,6 +102,7 @@ def _believe(turn: Turn, beat: Beat) -> None:
             since=now if broken_off else peer.since,
             echo_seq=max(beat.echo_seq, 0 if restarted else peer.echo_seq),
             echoed=now if hears else peer.echoed,
+            asked=now if beat.renew or restarted else peer.asked,
         )
     )
     lease.exchange(turn, beat)

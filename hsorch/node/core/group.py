@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from hsorch.node.core import facts, lease, rules
-from hsorch.node.core.state import MS, NEVER, SECOND, Member, Phase, State
+from hsorch.node.core.state import MS, NEVER, SECOND, Group, Member, Phase, State
 from hsorch.node.core.turn import Turn
 from hsorch.node.core.types import (
     Desired,
@@ -55,6 +55,9 @@ def drive(turn: Turn) -> None:
         case Phase.ON:
             if reason := _should_stop(state):
                 stop(turn, reason)
+            elif facts.wanted(state) and _incomplete(group):
+                turn.group(phase=Phase.STARTING)
+                _start_next(turn)
         case Phase.CHECKING:
             _adopt_running(turn)
         case Phase.STARTING | Phase.STOPPING:
@@ -138,7 +141,9 @@ def lose_member(turn: Turn, name: str, why: str) -> None:
     state = turn.state
     wanted = resource(state, name)
     turn.emit(Severity.WARNING, "resource_failed", f"{name}: {why}", "HS713", resource=name)
-    if state.spec.policy.on_resource_error == "alarm" and state.group.phase is Phase.ON:
+    advisory = isinstance(wanted, Script) and not wanted.required
+    only_told = advisory or state.spec.policy.on_resource_error == "alarm"
+    if only_told and state.group.phase is Phase.ON:
         set_member(turn, name, status=ResourceStatus.FAILED, detail=why)
         return
     if state.group.restarts < wanted.restarts:
@@ -149,17 +154,14 @@ def lose_member(turn: Turn, name: str, why: str) -> None:
 
 
 def reconfigured(turn: Turn) -> None:
-    """The spec has changed: start what came in while the group is on, forget what went out."""
+    """The spec has changed: forget what went out; `drive` starts what came in."""
     group = turn.state.group
     members = members_of(turn.state.spec, group.members)
     turn.group(members=members)
     lost_call = group.call and group.current not in {m.name for m in members}
     if lost_call:
         turn.group(call=0, current="")
-    if group.phase is Phase.ON and any(m.status is ResourceStatus.STOPPED for m in members):
-        turn.group(phase=Phase.STARTING)
-        _start_next(turn)
-    elif lost_call and group.phase is Phase.STARTING:
+    if lost_call and group.phase is Phase.STARTING:
         _start_next(turn)
     elif lost_call and group.phase is Phase.STOPPING:
         _stop_next(turn)
@@ -252,6 +254,7 @@ def _is_on(turn: Turn) -> None:
     state, now = turn.state, turn.now
     turn.group(phase=Phase.ON, since=now)
     turn.emit(Severity.INFO, "group_online_end", f"{state.spec.group.name} is online on {state.me}")
+    turn.emit(Severity.INFO, "group_started", f"{state.spec.group.name} is started")
     if state.group.reason:
         turn.emit(
             Severity.INFO,
@@ -268,13 +271,18 @@ def _adopt_running(turn: Turn) -> None:
     state, now = turn.state, turn.now
     if any(m.call for m in state.group.members) or not rules.may_act(state, now):
         return
-    if state.durable.intent.desired is Desired.OUT:
-        stop(turn, "bring-out")
-        return
     lease.arm(turn)
-    turn.group(phase=Phase.STARTING, since=now)
     turn.emit(Severity.INFO, "group_adopted", f"{state.me} goes on with what runs")
-    _start_next(turn)
+    if state.durable.intent.maintenance:
+        turn.group(phase=Phase.ON, since=now)
+    else:
+        turn.group(phase=Phase.STARTING, since=now)
+        _start_next(turn)
+
+
+def _incomplete(group: Group) -> bool:
+    """Something came in with a new spec, or was found stopped in maintenance."""
+    return any(m.status is ResourceStatus.STOPPED for m in group.members)
 
 
 # --------------------------------------------------------------------------------------------- stopping

@@ -309,9 +309,12 @@ def prefers_peer(state: State) -> bool:
 
 
 def holder_gone(state: State, now: Instant) -> bool:
-    """[4] Silent, or deaf, or unable to ask for the lease."""
+    """[4] Silent, or deaf, or for the suspect time unable to ask for the lease. A holder that has just
+    rebooted gets that time to hand over in order."""
     beat = facts.peer_beat(state, now)
-    return beat is None or not facts.heard_by_peer(state, now) or not beat.renew
+    if beat is None or not facts.heard_by_peer(state, now):
+        return True
+    return not beat.renew and now - state.peer.asked >= state.timing.suspect
 
 
 def start_wait_over(state: State, now: Instant) -> bool:
@@ -383,11 +386,13 @@ def lost_to_peer(state: State) -> bool:
 
 def may_trust_new_register(state: State, now: Instant) -> bool:
     """[fault 17] A replaced witness is trusted only while no takeover can be under way: the holder is
-    exclusive or has its lease, the standby is granting."""
+    exclusive or has its lease, the standby has just granted and been heard, or has no vote."""
     config = state.durable.config
     if facts.is_holder(state):
         return exclusive(config, state.me) or now < state.lease.until
-    return facts.in_step(state, now) is not None and (config.solo or state.lease.grants > 0)
+    recent = now - state.timing.suspect // 2
+    granting = state.lease.grants > 0 and min(state.lease.waits_from, state.peer.echoed) > recent
+    return facts.in_step(state, now) is not None and (config.solo or granting)
 
 
 def may_force(state: State, now: Instant) -> bool:

@@ -64,6 +64,8 @@ class Peer(Value, frozen=True):
     echo_seq: int = 0
     echoed: Instant = NEVER
     """When the peer last showed that it hears us."""
+    asked: Instant = NEVER
+    """When the peer last asked for the lease, or began a new run."""
 
 
 class LinkMemory(Value, frozen=True):
