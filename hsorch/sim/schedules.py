@@ -156,5 +156,5 @@ def _allowed(faults: list[Fault], fault: Fault) -> bool:
     """Leaves out what no protocol in user mode survives: docs/simulator.md says why for each."""
     if fault.kind in _PER_NODE_LIMIT and any(f.kind in _PER_NODE_LIMIT for f in faults):
         return False
-    blind = {"guard-kill", "agent-freeze", "node-freeze", "fence-fails"}
+    blind = {"guard-kill", "agent-freeze", "agent-loop", "node-freeze", "fence-fails"}
     return not (fault.kind in blind and any(f.kind in blind and f.kind != fault.kind for f in faults))
