@@ -43,6 +43,8 @@ SUSPEND_NS = 5 * clock.MILLISECOND
 PRIORITY = 10
 GC_THRESHOLD = 50_000
 SHUTDOWN_ORDER = "shutdown"
+BY_HAND = "by hand"
+ORDINARY_STARTS = ("start", BY_HAND)
 
 
 class Agent:
@@ -57,7 +59,10 @@ class Agent:
         self._repair_due = 0
         self._suspended = clock.boottime() - clock.now()
         self._carrier = self.world.system.network.watch()
-        self.world.log.add(Severity.INFO, "agent_process", f"agent process started: {why}")
+        calm = Severity.INFO if why in ORDINARY_STARTS else Severity.WARNING
+        self.world.log.add(calm, "agent_process", f"agent process started: {why}")
+        # Before the core's first beat: a restarted agent must be heard within its lease.
+        self.repair_links()
         loaded = setup.loaded
         if loaded.forgotten:
             self.world.log.add(Severity.ALARM, "state_lost", loaded.detail, code="HS732")
@@ -154,10 +159,10 @@ class Agent:
             )
 
     def _on_carrier(self) -> None:
-        roles = {nic.name: role for role, nic in self.world.spec.node(self.world.me).nics.items()}
+        nics = self.world.spec.node(self.world.me).nics
         for name, up in self._carrier.read():
-            if name in roles:
-                self.feed(NicChanged(nic=roles[name], up=up))
+            for role in [role for role, nic in nics.items() if nic.name == name]:
+                self.feed(NicChanged(nic=role, up=up))
 
     def _look_after_guard(self, now: int) -> None:
         alive = now - self.world.watch.guard_alive < GUARD_SILENT_NS
@@ -187,11 +192,12 @@ def main(argv: list[str]) -> int:
         sys.stderr.write("usage: hsorch.node agent CLUSTER [WHY]\n")
         return 64
     try:
-        agent = Agent(set_up(Paths(argv[0])), argv[1] if len(argv) == 2 else "by hand")
+        agent = Agent(set_up(Paths(argv[0])), argv[1] if len(argv) == 2 else BY_HAND)
     except HsorchError as error:
         sys.stderr.write(f"{error.code}: {error.message}\nhint: {error.hint}\n")
         return int(error.exit_code)
-    host().favour(PRIORITY)
+    if refused := host().favour(PRIORITY):
+        agent.world.log.add(Severity.INFO, "not_favoured", f"not granted to the agent: {'; '.join(refused)}")
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)

@@ -146,7 +146,7 @@ class Guard:
         assert self._agent is not None
         self._agent.kill()
         self._agent.wait(KILLED_WITHIN_S)
-        self._say(f"agent {self._agent.pid} killed: {why}")
+        self.say(f"agent {self._agent.pid} killed: {why}")
 
     # ------------------------------------------------------------------- fencing
 
@@ -166,7 +166,7 @@ class Guard:
                 limit_s=(spec.policy.fence_ms if spec else 1000) / 1000,
                 reason=reason,
             )
-            self._say(f"fenced ({reason}): {detail}")
+            self.say(f"fenced ({reason}): {detail}")
             if verified:
                 break
             self._because = f"the guard could not verify its fencing: {detail}"
@@ -178,7 +178,7 @@ class Guard:
         try:
             return enrolment.spec(self._paths)
         except NodeError as error:
-            self._say(error.message)
+            self.say(error.message)
             return None
 
     # ------------------------------------------------------------------ the rest
@@ -188,7 +188,7 @@ class Guard:
         if self._agent is not None:
             self._agent.terminate()
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
         """To standard error: journal or runtime.log. The agent's next start puts it in the event log."""
         sys.stderr.write(f"{clock.utc_text(clock.wall())} guard[{os.getpid()}] {text}\n")
         sys.stderr.flush()
@@ -203,7 +203,8 @@ def main(argv: list[str]) -> int:
         paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = _take_over(paths, replace=len(argv) == 2)
         guard = Guard(paths, lock)
-        host().favour(PRIORITY)
+        if refused := host().favour(PRIORITY):
+            guard.say(f"not granted to the guard: {'; '.join(refused)}")
         return guard.run()
     except HsorchError as error:
         sys.stderr.write(f"{error.code}: {error.message}\nhint: {error.hint}\n")

@@ -63,8 +63,14 @@ class IsolationRegister:
         return bool(self._system.ping(self._spec.policy.isolation.addresses, nic, seconds))
 
     def _carries_address(self) -> bool:
-        nics = self._spec.node(self._me).nics
-        return any(self._system.network.has_address(nics[r.nic].name, r.address) for r in self._addresses())
+        network, nics = self._system.network, self._spec.node(self._me).nics
+        for resource in self._addresses():
+            nic = nics[resource.nic].name
+            if resource.virtual_mac:
+                nic = network.virtual_name(nic, resource.virtual_mac)
+            if network.has_address(nic, resource.address):
+                return True
+        return False
 
     def _addresses(self) -> list[Ip]:
         return [r for r in self._spec.group.resources if isinstance(r, Ip)]
