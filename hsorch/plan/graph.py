@@ -131,7 +131,7 @@ def _bring_to_life(steps: _Steps, work: Work) -> None:
         need = work.needs[node]
         if need.start:
             steps.add(StepKind.SERVICE, f"install and start the service on {node}", node, ready)
-        elif need.commit and not need.restart:
+        elif need.reload:
             steps.add(StepKind.RELOAD, f"tell the agent of {node}", node, ready)
     for node in sorted(work.nodes, key=lambda n: n == work.active):
         if work.needs[node].restart:

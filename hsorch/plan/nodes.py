@@ -23,34 +23,44 @@ class NodeNeeds:
     commit: bool = False
     start: bool = False
     """Install the service, start it, or both."""
+    reload: bool = False
+    """The agent runs, on another spec than the one that is, or is to be, committed."""
     restart: bool = False
     """It runs, but on another runtime, or its agent gives no answer."""
 
     @property
     def any(self) -> bool:
-        return self.install or self.enroll or self.commit or self.start or self.restart
+        return any((self.install, self.enroll, self.commit, self.start, self.reload, self.restart))
 
 
-def needs(seen: Mapping[str, Observation], runtime: str, digest: str) -> dict[str, NodeNeeds]:
-    """By node. digest: of the desired spec; both nodes commit when either lacks it (one revision on both)."""
+def target_revision(seen: Mapping[str, Observation], digest: str) -> int:
+    """Of the desired spec. A commit that reached one node only is completed under its own number."""
+    committed = [(f.spec.revision, f.digest) for o in seen.values() if (f := o.facts) and f.spec]
+    newest = max((revision for revision, _ in committed), default=0)
+    done = {found for revision, found in committed if revision == newest} == {digest}
+    return newest if done else newest + 1
+
+
+def needs(seen: Mapping[str, Observation], runtime: str, revision: int, digest: str) -> dict[str, NodeNeeds]:
+    """By node. revision, digest: of the desired spec, which both nodes must hold."""
     facts = {name: observation.facts for name, observation in seen.items()}
     odd_keys = len({f.key for f in facts.values() if f and f.key}) > 1
-    revisions = {(f.spec.revision, f.digest) if f and f.spec else (0, "") for f in facts.values()}
-    commit = len(revisions) > 1 or {d for _, d in revisions} != {digest}
-    return {name: _needs_of(f, runtime, odd_keys, commit) for name, f in facts.items()}
+    return {name: _needs_of(f, runtime, odd_keys, (revision, digest)) for name, f in facts.items()}
 
 
-def _needs_of(facts: Facts | None, runtime: str, odd_keys: bool, commit: bool) -> NodeNeeds:
+def _needs_of(facts: Facts | None, runtime: str, odd_keys: bool, wanted: tuple[int, str]) -> NodeNeeds:
     if facts is None:
         return NodeNeeds(install=True, enroll=True, commit=True, start=True)
-    install = facts.runtime != runtime
     enroll = facts.identity is None or not facts.key or odd_keys
+    agent, running = facts.agent, facts.service == "running"
+    restart = running and (enroll or agent is None or facts.running != runtime)
     return NodeNeeds(
-        install=install,
+        install=facts.runtime != runtime,
         enroll=enroll,
-        commit=commit,
-        start=facts.service != "running",
-        restart=facts.service == "running" and (enroll or facts.agent is None or facts.running != runtime),
+        commit=facts.spec is None or (facts.spec.revision, facts.digest) != wanted,
+        start=not running,
+        reload=agent is not None and not restart and (agent.revision, agent.digest) != wanted,
+        restart=restart,
     )
 
 
@@ -100,6 +110,9 @@ def drift(seen: Mapping[str, Observation], spec: Spec) -> tuple[Item, ...]:
             items.append(_changed(name, "service", "stopped", "running"))
         elif facts.service == "running" and facts.agent is None:
             items.append(_changed(name, "agent", "gives no answer", "answers"))
+        elif facts.agent and facts.spec and facts.agent.revision != facts.spec.revision:
+            before = f"runs revision {facts.agent.revision}"
+            items.append(_changed(name, "agent", before, f"revision {facts.spec.revision} as committed"))
         items += _stray_addresses(name, facts, spec)
     return tuple(items)
 

@@ -28,7 +28,8 @@ def make(
 ) -> Plan:
     """Pure. lab: it is to be created first. pending: an apply that stopped half way, to be completed."""
     states = {name: nodes.node_state(observation) for name, observation in seen.items()}
-    wanted = nodes.needs(seen, runtime.name, digest(spec))
+    revision = nodes.target_revision(seen, digest(spec))
+    wanted = nodes.needs(seen, runtime.name, revision, digest(spec))
     base = _newest(seen)
     group_in = any(state.group_in for state in states.values())
     made = [Item(address="lab", action=Action.ADD, after="two nodes, a client, a witness")] if lab else []
@@ -52,7 +53,6 @@ def make(
             unfinished=_left_locked(seen, pending),
         )
     )
-    revision = _revision(states, wanted)
     return Plan(
         cluster=spec.cluster,
         manifest=manifest,
@@ -133,8 +133,3 @@ def _newest(seen: Mapping[str, Observation]) -> Spec | None:
 def _active(seen: Mapping[str, Observation]) -> str:
     reports = [o.facts.agent for o in seen.values() if o.facts is not None and o.facts.agent is not None]
     return next((report.active for report in reports if report.active), "")
-
-
-def _revision(states: Mapping[str, NodeState], wanted: Mapping[str, nodes.NodeNeeds]) -> int:
-    newest = max(state.revision for state in states.values())
-    return newest + 1 if any(need.commit for need in wanted.values()) else newest

@@ -52,10 +52,10 @@ def end_state(pair: Pair) -> dict[str, Any]:
     return state
 
 
-def killed_apply(manifest: Path, step: str) -> list[str]:
+def killed_apply(manifest: Path, step: str, *options: str) -> list[str]:
     """Run an apply and kill -9 it when this step begins. Returns the ids of the steps that had begun."""
     begun = []
-    argv = [*HSORCH, "apply", str(manifest), "--yes", "--format", "json"]
+    argv = [*HSORCH, "apply", str(manifest), "--yes", "--format", "json", *options]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:

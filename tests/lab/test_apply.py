@@ -179,6 +179,23 @@ def test_an_apply_killed_at_this_step_and_run_again_ends_the_same(
     assert "No changes." in hsorch("plan", str(absent_pair.manifest)).stdout
 
 
+@pytest.mark.parametrize("step", ["bring-out", "commit node-b", "verify", "bring-in", "unlock node-a"])
+def test_a_group_that_was_taken_out_for_a_change_comes_in_again_though_apply_was_killed(
+    step: str, pair_once: Pair
+) -> None:
+    before = next(r.revision for node in pair_once.nodes if (r := pair_once.status(node)))
+    address = f"10.77.0.{30 + before}/24"
+    old = next(line for line in pair_once.manifest.read_text().splitlines() if "  vip:" in line)
+    change(pair_once, old, f"  vip: {{address: {address}, nic: service}}")
+    killed_apply(pair_once.manifest, step, "--allow-outage")
+    hsorch("apply", str(pair_once.manifest), "--yes", "--allow-outage")
+    pair_once.wait_protected()
+    assert (
+        pair_once.exec("client", "arping", "-c", "1", "-w", "3", "-I", "eth0", address[:-3]).returncode == 0
+    )
+    assert "No changes." in hsorch("plan", str(pair_once.manifest)).stdout
+
+
 def test_specs_are_equal_byte_for_byte(pair_once: Pair) -> None:
     loaded = load(pair_once.manifest)
     assert loaded.cluster is not None

@@ -29,6 +29,7 @@ needs = st.builds(
     enroll=st.booleans(),
     commit=st.booleans(),
     start=st.booleans(),
+    reload=st.booleans(),
     restart=st.booleans(),
 )
 works = st.builds(

@@ -99,7 +99,7 @@ def report(name: str, spec: Spec, words: dict[str, Any]) -> StatusReport:
         peer="",
         version="1.0.0",
         wire=WIRE,
-        revision=spec.revision,
+        revision=words.get("agent_revision", spec.revision),
         digest=digest(spec),
         role="active" if active == name else "standby",
         epoch_major=0,
