@@ -88,7 +88,7 @@ def _replace(path: Path, content: str) -> None:
         descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             file.write(content)
-            os.fchmod(file.fileno(), path.stat().st_mode & 0o7777)
+        Path(part).chmod(path.stat().st_mode & 0o7777)
         Path(part).replace(path.resolve())
     except OSError as error:
         raise UsageError(
