@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +15,7 @@ from hsorch.node.core.types import Operation, ResourceOutcome
 from hsorch.node.paths import Paths
 from hsorch.node.resource.runner import Result, Runner
 from hsorch.node.system import system
+from hsorch.node.system.linux.neighbours import holder_of
 from hsorch.spec import Ip
 from tests.lab.resource_net import Host, Switch, why_not
 from tests.unit.resource.world import eventually, pair
@@ -142,6 +146,19 @@ def test_the_nodes_own_ipv6_connections_keep_their_own_address(net: Pair) -> Non
     assert "src fd00:9::1" in net.alpha.sh("ip route get fd00:9::100")
 
 
+@pytest.mark.parametrize("end", ["stop", "fence"])
+def test_nothing_is_announced_any_more_once_the_address_is_given_up(net: Pair, end: str) -> None:
+    """A late announcement would draw the clients back to a node that has nothing to say."""
+    net.run(net.alpha, Operation.START)
+    if end == "stop":
+        net.run(net.alpha, Operation.STOP)
+    else:
+        net.fence(net.alpha)
+    vip, own = ipaddress.ip_address("10.9.0.9"), b"\0" * 6
+    heard = net.client.do(_frames, "cli", 1.2)
+    assert not [frame for frame in heard if holder_of(frame, vip, own)]
+
+
 def test_an_address_taken_off_behind_our_back_fails_the_check(net: Pair) -> None:
     net.run(net.alpha, Operation.START)
     net.alpha.sh("ip address del 10.9.0.9/24 dev svc")
@@ -187,3 +204,16 @@ def test_a_fence_takes_the_address_off_and_stops_its_announcements(net: Pair, vi
     assert not net.reaches("10.9.0.9")
     assert net.run(net.beta, Operation.START, vip).outcome is ResourceOutcome.OK
     assert net.reaches("10.9.0.9")
+
+
+def _frames(nic: str, seconds: float) -> list[bytes]:
+    """ARP frames that arrive within this time."""
+    found = []
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806)) as channel:
+        channel.bind((nic, 0x0806))
+        channel.settimeout(0.1)
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            with contextlib.suppress(TimeoutError):
+                found.append(channel.recv(2048))
+    return found

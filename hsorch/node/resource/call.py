@@ -2,7 +2,7 @@
 
 A kind raises NodeError when the operation failed, TimeLimitError when its limit was reached, and returns a
 Note otherwise. It changes the world only inside `with call.effect():`, so that a start which was overtaken
-by a kill or a fence can never land its effect afterwards.
+by a kill or a fence can never land its effect afterwards, nor undo what came after it.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import threading
 import time
 
 from hsorch.errors import NodeError
-from hsorch.node.resource.call import Call, Note, OvertakenError
+from hsorch.node.resource.call import Call, Note
 from hsorch.node.resource.records import Record
 from hsorch.spec import Ip
 
@@ -42,10 +42,9 @@ class IpKind:
             with call.effect():
                 _take(call, resource, nic)
             self._announce(call, resource)
-        except OvertakenError:
-            raise
         except NodeError:
-            self.stop(call, resource)
+            with call.effect():
+                self.stop(call, resource)
             raise
         return Note(f"{resource.address} on {nic} after {(time.monotonic() - began) * 1000:.0f} ms")
 

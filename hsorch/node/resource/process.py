@@ -26,8 +26,9 @@ class ProcessKind:
         if running is not None:
             detail = f"runs already as process {running.pid}"
         else:
-            self.kill(call, resource)
-            running = _spawn(call, resource)
+            with call.effect():
+                self.kill(call, resource)
+                running = _spawn(call, resource)
             if resource.probe is None:
                 time.sleep(min(_SETTLE_S, call.deadline.left()))
             detail = f"process {running.pid}"
@@ -37,7 +38,8 @@ class ProcessKind:
                 detail += f", {wait_until_it_answers(call, resource.probe, resource.check_limit_ms)}"
                 _must_live(call, running)
         except NodeError:
-            self.kill(call, resource)
+            with call.effect():
+                self.kill(call, resource)
             raise
         return Note(detail)
 
@@ -80,9 +82,8 @@ def _spawn(call: Call, resource: Process) -> Running:
         environment={**asked.environment, **resource.environment},
         log=asked.log,
     )
-    with call.effect():
-        running = call.system.processes.start(launch)
-        call.records.put(Record(name=call.name, kind="process", running=running))
+    running = call.system.processes.start(launch)
+    call.records.put(Record(name=call.name, kind="process", running=running))
     return running
 
 

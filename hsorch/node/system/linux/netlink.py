@@ -26,6 +26,7 @@ _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
 _BUFFER = 1 << 16
 _TIMEOUT_S = 2
+_PROTOCOL_FAULT = struct.pack("=i", -errno.EPROTO)
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,15 @@ class Channel:
                     _verdict(body)
                     awaited -= 1
 
+    def ask(self, request: Message) -> tuple[int, bytes]:
+        """The one answer to a question that is no dump. Raises OSError."""
+        self._forget()
+        self._socket.send(_pack(request, 1))
+        kind, body = next(messages(self._socket.recv(_BUFFER)), (_ERROR, _PROTOCOL_FAULT))
+        if kind == _ERROR:
+            _verdict(body)
+        return kind, body
+
     def dump(self, request: Message) -> list[tuple[int, bytes]]:
         """All (type, body) answers to a dump. Raises OSError."""
         found: list[tuple[int, bytes]] = []
@@ -113,6 +123,12 @@ def change(protocol: int, *requests: Message) -> None:
     """One change on a channel of its own. Raises OSError."""
     with Channel(protocol) as channel:
         channel.change(requests)
+
+
+def ask(protocol: int, request: Message) -> tuple[int, bytes]:
+    """The one (type, body) that answers a question. Raises OSError."""
+    with Channel(protocol) as channel:
+        return channel.ask(request)
 
 
 def dump(protocol: int, request: Message) -> list[tuple[int, bytes]]:

@@ -6,6 +6,7 @@ import errno
 import ipaddress
 import socket
 import struct
+import time
 
 from hsorch.node.system.linux import links, macvlan, netlink
 from hsorch.node.system.linux.carrier import LinuxCarrierWatch
@@ -15,7 +16,10 @@ _NEWADDR, _DELADDR, _GETADDR = 20, 21, 22
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_CACHEINFO, _IFA_FLAGS = 1, 2, 4, 6, 8
 _FOREVER = 0xFFFFFFFF
 _NODAD, _NOPREFIXROUTE = 0x02, 0x200
+_DELIVERY_LIMIT_S = 0.2
+_GETROUTE, _RTA_DST, _LOCAL = 26, 1, 2
 _HEADER = struct.Struct("=BBBBI")
+_ROUTE = struct.Struct("=BBBBBBBBI")
 
 
 class LinuxNetwork:
@@ -30,6 +34,7 @@ class LinuxNetwork:
         except OSError as error:
             if error.errno != errno.EEXIST:
                 raise links.refused(f"{cidr} cannot be put on {nic}", error) from error
+        _await_delivery(ipaddress.ip_interface(cidr).ip)
 
     def remove_address(self, nic: str, cidr: str) -> bool:
         index = links.find(nic)
@@ -69,6 +74,23 @@ class LinuxNetwork:
 
     def watch(self) -> LinuxCarrierWatch:
         return LinuxCarrierWatch()
+
+
+def _await_delivery(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
+    """The kernel adds the local route of an IPv6 address a moment later; what arrives until then is lost."""
+    ends = time.monotonic() + _DELIVERY_LIMIT_S
+    while ip.version == 6 and not _is_local(ip) and time.monotonic() < ends:
+        time.sleep(0.0005)
+
+
+def _is_local(ip: ipaddress.IPv6Address) -> bool:
+    """Whether the kernel would deliver to itself."""
+    body = _ROUTE.pack(socket.AF_INET6, 128, 0, 0, 0, 0, 0, 0, 0) + attribute(_RTA_DST, ip.packed)
+    try:
+        _kind, answer = netlink.ask(netlink.ROUTE, Message(_GETROUTE, 0, body))
+    except OSError:
+        return False
+    return bool(_ROUTE.unpack_from(answer)[7] == _LOCAL)
 
 
 def _address(cidr: str, index: int, flags: int) -> bytes:
