@@ -76,6 +76,24 @@ def test_a_fence_ends_a_start_that_still_waits_for_its_probe(node: NodeWorld) ->
     assert node.processes() == {}
 
 
+def test_a_start_that_was_killed_does_not_end_the_next_start(node: NodeWorld, tmp_path: Path) -> None:
+    """The first start wakes from its wait only after the second has succeeded."""
+    ready = tmp_path / "ready"
+    probe = CommandCheck(argv=("test", "-e", str(ready)))
+    runner = node.runner(Process(name="web", argv=python(WAIT), probe=probe))
+    results: list[Result] = []
+    first = threading.Thread(target=lambda: results.append(start(runner, limit_s=600)))
+    first.start()
+    eventually(lambda: (node.paths.resources / "web.json").exists())
+    assert runner.run("web", Operation.KILL, 5).outcome is ResourceOutcome.OK
+    ready.touch()
+    second = start(runner)
+    first.join(30)
+    assert second.outcome is ResourceOutcome.OK
+    assert results[0].outcome is ResourceOutcome.FAILED
+    assert len(node.processes()) == 1
+
+
 def test_a_hung_stop_ends_when_the_resource_is_killed(node: NodeWorld) -> None:
     runner = node.runner(Script(name="web", stop=("/bin/sh", "-c", "trap '' TERM; sleep 600")))
     results: list[Result] = []
