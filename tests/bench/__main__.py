@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 
-from tests.bench import command_line, failover, idle
+from tests.bench import command_line, failover, idle, node_ports
 from tests.bench.table import Table
 
 BENCHES: dict[str, Callable[[], Iterable[Table]]] = {
@@ -13,6 +13,7 @@ BENCHES: dict[str, Callable[[], Iterable[Table]]] = {
     "switch": lambda: [failover.switch()],
     "loss": lambda: [failover.frame_loss(10), failover.frame_loss(30)],
     "idle": idle.idle,
+    "ports": node_ports.ports,
     "start-up": lambda: [command_line.start_up()],
     "validate": lambda: [command_line.validate_many()],
 }
