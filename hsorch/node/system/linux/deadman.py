@@ -1,9 +1,10 @@
 """The kernel's dead-man switch: virtual addresses' traffic passes while an nftables set element lives.
 
 `nft` makes the tables once; afterwards one netlink transaction per call replaces the element, which costs
-about 0.05 ms where running `nft` costs 4 to 16 (`make bench ARGS=ports`). The element's key says nothing about an
-address: it is the protocol (IPv4, IPv6), so one element rules all addresses of the cluster. Flush and add
-stand in one transaction because kernels before 6.12 do not change the timeout of an element that is there.
+about 0.05 ms where running `nft` costs 4 to 16 (measured by tests/bench/node_ports.py). The element's key
+says nothing about an address: it is the protocol (IPv4, IPv6), so one element rules all addresses of the
+cluster. Flush and add stand in one transaction because kernels before 6.12 do not change the timeout of an
+element that is there.
 """
 
 from __future__ import annotations

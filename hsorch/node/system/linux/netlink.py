@@ -1,7 +1,7 @@
 """Netlink messages over a raw socket: build, send, await the kernel's verdict. No knowledge of any family.
 
-Own code rather than a library: five kinds of message are needed, taking an address costs below 0.1 ms, and
-nothing is imported beyond the standard library.
+Own code rather than a library: a handful of messages is needed, taking an address and giving it back costs
+about 0.1 ms (tests/bench/node_ports.py), and nothing is imported beyond the standard library.
 """
 
 from __future__ import annotations
