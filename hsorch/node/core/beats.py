@@ -57,7 +57,7 @@ def send_if_due(turn: Turn) -> None:
     """Send when the interval is over, or at once when something changed that the peer must know."""
     state, now = turn.state, turn.now
     shown = _told_at_once(state, now)
-    if now < state.due and shown == state.shown:
+    if state.left or (now < state.due and shown == state.shown):
         return
     seq = state.seq + 1
     lease.note_request(turn, seq)

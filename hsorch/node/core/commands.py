@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from hsorch.node.core import epoch, facts, group, report, rules, witness
-from hsorch.node.core.state import MS, NEVER, SECOND, Pending, Phase, State
+from hsorch.node.core import epoch, facts, leave, report, rules, witness
+from hsorch.node.core.state import MS, SECOND, Pending, Phase, State
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import Command, Desired, Exit, Instant, Role, Severity, Verb
+from hsorch.node.core.types import Command, Desired, Instant, Role, Severity, Verb
 
 _MOVES = (Verb.BRING_IN, Verb.BRING_OUT, Verb.SWITCH, Verb.SET_ACTIVE, Verb.TAKEOVER)
 
@@ -55,7 +55,7 @@ def progress(turn: Turn) -> None:
     state, now = turn.state, turn.now
     pending = state.pending
     if state.leaving:
-        _leave_when_safe(turn)
+        leave.when_safe(turn)
     elif pending is not None:
         if pending.verb is Verb.TAKEOVER and _force_is_due(state, now):
             witness.force(turn)
@@ -226,7 +226,7 @@ def _wish(turn: Turn, **changes: object) -> None:
 def _pending(state: State, event: Command, now: Instant) -> Pending:
     limits = sum(r.start_limit_ms + r.stop_limit_ms for r in state.spec.group.resources)
     deadline = Instant(now + limits * MS + 30 * SECOND)
-    return Pending(id=event.id, verb=event.verb, target=event.target, deadline=deadline)
+    return Pending(id=event.id, verb=event.verb, target=event.target, since=now, deadline=deadline)
 
 
 def _pend(turn: Turn, event: Command) -> None:
@@ -259,24 +259,6 @@ def _force_is_due(state: State, now: Instant) -> bool:
         and state.witness.forced < 0
         and rules.may_force(state, now)
     )
-
-
-def _leave_when_safe(turn: Turn) -> None:
-    """Go once nothing runs here and the peer has what it needs, or cannot be told."""
-    state, now = turn.state, turn.now
-    group_ = state.group
-    if group_.phase is not Phase.OFF or (group_.release and group.can_release(state, now)):
-        return
-    beat = facts.in_step(state, now)
-    config = state.durable.config
-    told = beat is not None and config.solo and config.holder == state.peer_name
-    waited = group_.since != NEVER and now - group_.since >= 2 * state.timing.suspect
-    begun = state.pending is None or now >= state.pending.deadline
-    if told or waited or begun or facts.peer_beat(state, now) is None:
-        if state.pending is not None:
-            turn.answer(state.pending.id, True, f"{state.me} has left")
-        turn.set(left=True, pending=None)
-        turn.do(Exit())
 
 
 def _refuse(turn: Turn, event: Command, code: str, message: str, hint: str) -> None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from msgspec.structs import replace
-
 from hsorch import spec as contract
 from hsorch.node.core import (
     alarms,
@@ -19,37 +17,30 @@ from hsorch.node.core import (
     epoch,
     facts,
     group,
-    lease,
     monitor,
+    outcome,
     rules,
     witness,
 )
+from hsorch.node.core.begin import STORE_CHECK, begin, links_of
 from hsorch.node.core.limits import limits
 from hsorch.node.core.state import (
     MS,
     NEVER,
     SECOND,
     ClockMemory,
-    LinkMemory,
     Phase,
     State,
-    WitnessMemory,
 )
 from hsorch.node.core.turn import Turn
 from hsorch.node.core.types import (
     Action,
     Command,
-    Config,
-    Desired,
     Disarm,
-    Durable,
-    Epoch,
     Event,
-    Fence,
     Fenced,
     GuardState,
     Instant,
-    Intent,
     IsolationResult,
     NicChanged,
     Persisted,
@@ -62,64 +53,10 @@ from hsorch.node.core.types import (
     Tick,
     WitnessAnswer,
 )
-from hsorch.spec import Spec
 
 __all__ = ["begin", "decide", "limits", "wake_at"]
 
 STORE_RETRY = Span(5 * SECOND)
-STORE_CHECK = Span(60 * SECOND)
-
-
-def begin(
-    spec: Spec,
-    me: str,
-    durable: Durable | None,
-    boot: str,
-    incarnation: int,
-    now: Instant,
-    wall: int,
-    forgotten: bool = False,
-) -> tuple[State, tuple[Action, ...]]:
-    """First state of a run of the agent.
-
-    durable None: the first start of a fresh pair; with `forgotten`: the stored state is lost, so the node
-    has no right until its peer tells more. incarnation: greater than that of any earlier run.
-    now: ns, > 0; wall: ns since 1970.
-    """
-    peer = spec.peer_of(me).name
-    timing = facts.timing_of(spec)
-    before = _forgotten(peer) if forgotten else durable or _fresh(spec)
-    same_boot = durable is not None and not forgotten and durable.boot == boot
-    state = State(
-        spec=spec,
-        me=me,
-        peer_name=peer,
-        timing=timing,
-        previous=timing,
-        digest=contract.digest(spec),
-        durable=before,
-        stored=before,
-        started=now,
-        clock=ClockMemory(mono=now, wall=wall),
-        now=now,
-        store_due=Instant(now + STORE_CHECK),
-        links=_links(spec),
-        witness=WitnessMemory(due=now),
-    )
-    turn = Turn(state, now)
-    turn.save(boot=boot, incarnation=incarnation)
-    turn.group(members=group.members_of(spec))
-    lease.restart(turn)
-    turn.emit(Severity.INFO, "agent_started", f"{me} starts in epoch {epoch.show(before.config)}")
-    if forgotten:
-        turn.emit(Severity.ALARM, "state_lost", f"{me} has lost its stored state", "HS732")
-    if same_boot and before.unclean and before.config.holder == me:
-        _go_on(turn)
-    else:
-        turn.group(phase=Phase.FENCING, reason="start", since=now)
-        turn.do(Fence(reason="start"))
-    beats.send_if_due(turn)
-    return turn.done()
 
 
 def decide(state: State, event: Event, now: Instant) -> tuple[State, tuple[Action, ...]]:
@@ -225,7 +162,7 @@ def _reconfigured(turn: Turn, event: Reconfigured) -> None:
         timing=facts.timing_of(event.spec),
         previous=old.timing,
         digest=contract.digest(event.spec),
-        links=_links(event.spec, old.links),
+        links=links_of(event.spec, old.links),
     )
     group.reconfigured(turn)
     turn.emit(Severity.INFO, "reconfigured", f"spec revision {event.spec.revision} is in force")
@@ -236,7 +173,7 @@ _HANDLERS: dict[type, Callable[[Turn, Any], None]] = {
     Received: beats.received,
     Rejected: beats.rejected,
     WitnessAnswer: witness.answered,
-    ResourceResult: monitor.finished,
+    ResourceResult: outcome.finished,
     Fenced: group.fenced,
     Persisted: _persisted,
     NicChanged: monitor.nic_changed,
@@ -245,41 +182,6 @@ _HANDLERS: dict[type, Callable[[Turn, Any], None]] = {
     Command: commands.command,
     Reconfigured: _reconfigured,
 }
-
-
-# --------------------------------------------------------------------------------------------- beginnings
-
-
-def _fresh(spec: Spec) -> Durable:
-    """A pair that never ran: PAIR of the preferred node, wishes as the manifest says."""
-    desired = Desired.IN if spec.group.desired_state == "in" else Desired.OUT
-    config = Config(epoch=Epoch(0, 0), holder=spec.preferred, solo=False)
-    return Durable(config=config, intent=Intent(desired=desired))
-
-
-def _forgotten(peer: str) -> Durable:
-    """Below everything real, the wish as well: whatever the peer holds is newer."""
-    return Durable(config=epoch.nothing(peer), stale=True, intent=Intent(version=-1))
-
-
-def _go_on(turn: Turn) -> None:
-    """Only the agent restarted: its effects may run on while it proves its right (rule 10)."""
-    state = turn.state
-    turn.group(phase=Phase.CHECKING, since=turn.now)
-    turn.lease(until=rules.adoption_limit(turn.now, state.timing))
-    for member in turn.state.group.members:
-        monitor.call_check(turn, member)
-
-
-def _links(spec: Spec, old: tuple[LinkMemory, ...] = ()) -> tuple[LinkMemory, ...]:
-    known = {link.name: link for link in old}
-    return tuple(
-        replace(
-            known.get(link.name, LinkMemory(name=link.name, timeout=Span(0))),
-            timeout=Span(link.interval_ms * link.max_missed * MS),
-        )
-        for link in spec.links
-    )
 
 
 def _keep_store(turn: Turn) -> None:

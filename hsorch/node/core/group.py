@@ -18,13 +18,11 @@ from hsorch.node.core.types import (
     Fenced,
     Instant,
     Operation,
-    ResourceOutcome,
-    ResourceResult,
     ResourceStatus,
     Severity,
     Span,
 )
-from hsorch.spec import AnyResource, Ip, Script, Service, Spec
+from hsorch.spec import AnyResource, Script, Spec
 
 RETRY = Span(10 * SECOND)
 """A holder that gave up on the group tries again after this, when nobody else can."""
@@ -53,11 +51,11 @@ def drive(turn: Turn) -> None:
             if _should_run(state, now) and rules.may_act(state, now):
                 _begin_start(turn)
         case Phase.ON:
-            if reason := _should_stop(state):
+            if reason := should_stop(state):
                 stop(turn, reason)
             elif facts.wanted(state) and _incomplete(group):
                 turn.group(phase=Phase.STARTING)
-                _start_next(turn)
+                start_next(turn)
         case Phase.CHECKING:
             _adopt_running(turn)
         case Phase.STARTING | Phase.STOPPING:
@@ -77,7 +75,7 @@ def stop(turn: Turn, reason: str, *, only: tuple[str, ...] = (), again: bool = F
         phase=Phase.STOPPING, members=members, reason=reason, again=again, since=turn.now, current="", call=0
     )
     turn.emit(Severity.INFO, "group_stop_begin", f"stopping {turn.state.spec.group.name}: {reason}")
-    _stop_next(turn)
+    stop_next(turn)
 
 
 def fence(turn: Turn, reason: str) -> None:
@@ -116,41 +114,7 @@ def fenced(turn: Turn, event: Fenced) -> None:
             f"ended without their stop: {', '.join(state.durable.unclean)}",
             "HS714",
         )
-    _stop_next(turn)
-
-
-def finished(turn: Turn, event: ResourceResult) -> None:
-    """The operation in flight has ended."""
-    group = turn.state.group
-    if event.call != group.call or not group.call:
-        return
-    turn.group(call=0, current="")
-    if event.operation is Operation.START:
-        _started(turn, event)
-    elif event.operation is Operation.STOP:
-        _stopped(turn, event)
-    elif event.operation is Operation.KILL:
-        if event.outcome is ResourceOutcome.OK:
-            _is_stopped(turn, event.resource)
-        else:
-            fence(turn, f"{event.resource} could be neither stopped nor killed: {event.detail}")
-
-
-def lose_member(turn: Turn, name: str, why: str) -> None:
-    """A member failed: restart it and what depends on it, or follow the policy when that was tried."""
-    state = turn.state
-    wanted = resource(state, name)
-    turn.emit(Severity.WARNING, "resource_failed", f"{name}: {why}", "HS713", resource=name)
-    advisory = isinstance(wanted, Script) and not wanted.required
-    only_told = advisory or state.spec.policy.on_resource_error == "alarm"
-    if only_told and state.group.phase is Phase.ON:
-        set_member(turn, name, status=ResourceStatus.FAILED, detail=why)
-        return
-    if state.group.restarts < wanted.restarts:
-        turn.group(restarts=state.group.restarts + 1)
-        stop(turn, f"restart of {name}", only=_dependents(state, name), again=True)
-        return
-    _give_up(turn, name, why)
+    stop_next(turn)
 
 
 def reconfigured(turn: Turn) -> None:
@@ -162,9 +126,9 @@ def reconfigured(turn: Turn) -> None:
     if lost_call:
         turn.group(call=0, current="")
     if lost_call and group.phase is Phase.STARTING:
-        _start_next(turn)
+        start_next(turn)
     elif lost_call and group.phase is Phase.STOPPING:
-        _stop_next(turn)
+        stop_next(turn)
 
 
 def set_member(turn: Turn, name: str, **changes: object) -> None:
@@ -185,7 +149,7 @@ def _should_run(state: State, now: Instant) -> bool:
     return rules.may_start_alone(state, now)
 
 
-def _should_stop(state: State) -> str:
+def should_stop(state: State) -> str:
     """Why the group must not go on here; maintenance leaves it alone, but an agent leaves nothing behind."""
     if state.leaving:
         return state.group.release or "shutdown"
@@ -201,12 +165,12 @@ def _begin_start(turn: Turn) -> None:
     turn.group(phase=Phase.STARTING, since=turn.now, failed=NEVER)
     lease.arm(turn)
     turn.emit(Severity.INFO, "group_begin", f"starting {turn.state.spec.group.name} on {turn.state.me}")
-    _start_next(turn)
+    start_next(turn)
 
 
-def _start_next(turn: Turn) -> None:
+def start_next(turn: Turn) -> None:
     state = turn.state
-    if reason := _should_stop(state):
+    if reason := should_stop(state):
         stop(turn, reason)
         return
     name = next((m.name for m in state.group.members if m.status is not ResourceStatus.RUNNING), "")
@@ -224,30 +188,6 @@ def _start_next(turn: Turn) -> None:
     )
     call = turn.run(name, Operation.START, limit)
     turn.group(current=name, call=call)
-
-
-def _started(turn: Turn, event: ResourceResult) -> None:
-    state, name = turn.state, event.resource
-    wanted = resource(state, name)
-    if event.outcome is not ResourceOutcome.OK:
-        if isinstance(wanted, Script) and not wanted.required:
-            turn.emit(Severity.WARNING, "script_failed", f"{name} (advisory): {event.detail}", resource=name)
-        else:
-            lose_member(turn, name, event.detail or event.outcome.value)
-            return
-    due = Instant(turn.now + wanted.check_interval_ms * MS)
-    set_member(turn, name, status=ResourceStatus.RUNNING, due=due, misses=0, detail="")
-    if isinstance(wanted, Ip):
-        turn.emit(Severity.INFO, "ip_started", f"{wanted.address} is up on {state.me}", resource=name)
-    elif isinstance(wanted, Service):
-        turn.emit(Severity.INFO, "service_started", f"{wanted.unit} runs on {state.me}", resource=name)
-    turn.emit(
-        Severity.INFO,
-        "resource_started",
-        f"started the resource ({name}) in resource group ({state.spec.group.name})",
-        resource=name,
-    )
-    _start_next(turn)
 
 
 def _is_on(turn: Turn) -> None:
@@ -277,7 +217,7 @@ def _adopt_running(turn: Turn) -> None:
         turn.group(phase=Phase.ON, since=now)
     else:
         turn.group(phase=Phase.STARTING, since=now)
-        _start_next(turn)
+        start_next(turn)
 
 
 def _incomplete(group: Group) -> bool:
@@ -288,42 +228,26 @@ def _incomplete(group: Group) -> bool:
 # --------------------------------------------------------------------------------------------- stopping
 
 
-def _stop_next(turn: Turn) -> None:
+def stop_next(turn: Turn) -> None:
     state = turn.state
     name = next((m.name for m in reversed(state.group.members) if m.status is ResourceStatus.STOPPING), "")
     if name:
         limit = Span(resource(state, name).stop_limit_ms * MS)
         call = turn.run(name, Operation.STOP, limit)
         turn.group(current=name, call=call)
-    elif state.group.again and facts.wanted(state) and not _should_stop(state):
+    elif state.group.again and facts.wanted(state) and not should_stop(state):
         turn.group(phase=Phase.STARTING, again=False)
-        _start_next(turn)
+        start_next(turn)
     elif any(m.status is not ResourceStatus.STOPPED for m in state.group.members):
-        stop(turn, _should_stop(state) or state.group.reason)
+        stop(turn, should_stop(state) or state.group.reason)
     else:
         _is_off(turn)
 
 
-def _stopped(turn: Turn, event: ResourceResult) -> None:
-    wanted = resource(turn.state, event.resource)
-    if event.outcome is ResourceOutcome.OK:
-        _is_stopped(turn, event.resource)
-        return
-    turn.emit(
-        Severity.WARNING,
-        "resource_stop_failed",
-        f"{event.resource}: {event.detail or event.outcome.value}",
-        "HS713",
-        resource=event.resource,
-    )
-    call = turn.run(event.resource, Operation.KILL, Span(wanted.stop_limit_ms * MS))
-    turn.group(current=event.resource, call=call)
-
-
-def _is_stopped(turn: Turn, name: str) -> None:
+def is_stopped(turn: Turn, name: str) -> None:
     set_member(turn, name, status=ResourceStatus.STOPPED)
     turn.emit(Severity.INFO, "resource_stopped", f"stopped the resource ({name})", resource=name)
-    _stop_next(turn)
+    stop_next(turn)
 
 
 def _is_off(turn: Turn) -> None:
@@ -331,23 +255,6 @@ def _is_off(turn: Turn) -> None:
     turn.group(phase=Phase.OFF, since=turn.now, again=False, fenced=False, reason="")
     turn.do(Disarm())
     turn.emit(Severity.INFO, "group_offline_end", f"{turn.state.spec.group.name} is off on {turn.state.me}")
-
-
-def _give_up(turn: Turn, name: str, why: str) -> None:
-    """Restarts are used up: roll back; the group goes to the peer if that can take it (REQ-F11, L02)."""
-    state, now = turn.state, turn.now
-    turn.group(failed=now, restarts=0)
-    if state.spec.policy.on_resource_error == "failover" and can_release(turn.state, now):
-        turn.group(release=f"{name} failed")
-    else:
-        turn.emit(
-            Severity.ALARM,
-            "group_failed",
-            f"{name} keeps failing and nobody else can take the group: {why}",
-            "HS713",
-            resource=name,
-        )
-    stop(turn, f"{name} failed")
 
 
 def can_release(state: State, now: Instant) -> bool:
@@ -362,15 +269,6 @@ def can_release(state: State, now: Instant) -> bool:
         and not beat.leaving
         and beat.config.epoch.major == state.durable.config.epoch.major
     )
-
-
-def _dependents(state: State, name: str) -> tuple[str, ...]:
-    """The member and all that depends on it, directly or not."""
-    found = [name]
-    for r in state.spec.group.resources:
-        if r.name != name and any(d in found for d in r.depends_on):
-            found.append(r.name)
-    return tuple(found)
 
 
 def _stops_after_unclean(state: State) -> tuple[str, ...]:

@@ -17,9 +17,6 @@ from hsorch.node.core.types import (
     NicChanged,
     Operation,
     ProbeIsolation,
-    ResourceOutcome,
-    ResourceResult,
-    ResourceStatus,
     Severity,
     Span,
 )
@@ -50,29 +47,6 @@ def forget_checks(turn: Turn) -> None:
     """What was asked for together with a write that failed was never asked: ask again."""
     members = tuple(replace(m, call=0) if m.call else m for m in turn.state.group.members)
     turn.group(members=members)
-
-
-def finished(turn: Turn, event: ResourceResult) -> None:
-    """Result of an operation: a check is looked at here, the rest in group.py."""
-    if event.operation is not Operation.CHECK:
-        group.finished(turn, event)
-        return
-    member = next((m for m in turn.state.group.members if m.call == event.call), None)
-    if member is None or not event.call:
-        return
-    wanted = group.resource(turn.state, member.name)
-    healthy = event.outcome is ResourceOutcome.OK
-    misses = 0 if healthy else member.misses + 1
-    due = Instant(turn.now + wanted.check_interval_ms * MS)
-    group.set_member(turn, member.name, call=0, due=due, misses=misses, detail=event.detail)
-    if turn.state.group.phase is Phase.CHECKING:
-        status = ResourceStatus.RUNNING if healthy else ResourceStatus.STOPPED
-        group.set_member(turn, member.name, status=status, misses=0)
-    elif turn.state.group.phase is Phase.ON and not turn.state.durable.intent.maintenance:
-        if misses >= wanted.max_check_failures and member.status is ResourceStatus.RUNNING:
-            group.lose_member(turn, member.name, event.detail or event.outcome.value)
-        elif healthy and member.status is ResourceStatus.FAILED:
-            group.set_member(turn, member.name, status=ResourceStatus.RUNNING)
 
 
 def probe_isolation(turn: Turn) -> None:

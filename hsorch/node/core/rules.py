@@ -47,9 +47,8 @@ def lease_length(state: State) -> Span:
 
 def standby_wait(timing: Timing) -> Span:
     """[2] W_b = (L+F)(1+ρ)/(1−ρ)+ε, rounded up. Proof in docs/protocol.md."""
-    million = 1_000_000
-    held = (timing.lease + timing.fence) * (million + timing.drift_ppm)
-    return Span(-(-held // (million - timing.drift_ppm)) + timing.slack)
+    slow, fast = 1_000_000 - timing.drift_ppm, 1_000_000 + timing.drift_ppm
+    return Span(-(-(timing.lease + timing.fence) * fast // slow) + timing.slack)
 
 
 def wait_for(state: State, revision: int) -> Span:
@@ -94,9 +93,9 @@ def exclusive(config: Config, me: NodeName) -> bool:
 
 def may_act(state: State, now: Instant) -> bool:
     """[1, 6] Effects may begin: exclusive, or under a running lease of the present config."""
-    config = state.durable.config
     lease = state.lease
-    return exclusive(config, state.me) or (config.holder == state.me and lease.proven and now < lease.until)
+    leased = facts.is_holder(state) and lease.proven and now < lease.until
+    return leased or exclusive(state.durable.config, state.me)
 
 
 def lease_over(state: State, now: Instant) -> bool:
@@ -133,7 +132,7 @@ def fresh(beat: Beat, incarnation: int) -> bool:
 
 
 def from_our_future(beat: Beat, incarnation: int, seq: int) -> bool:
-    """[10] The peer has heard a later self of ours: this node was set back to an old image (fault 8)."""
+    """[10] The peer has heard a later self of ours: this node was set back to an old image."""
     return (beat.echo_incarnation, beat.echo_seq) > (incarnation, seq)
 
 
@@ -275,8 +274,7 @@ def may_retire_register(state: State, now: Instant) -> bool:
 
 def owns_next_register(state: State) -> bool:
     """The register of major+1 is known to name this node."""
-    witness = state.witness
-    return witness.owner == state.me and witness.major == state.durable.config.epoch.major + 1
+    return state.witness.owner == state.me and state.witness.major == state.durable.config.epoch.major + 1
 
 
 # ------------------------------------------------------------------------------- proposing and taking over
@@ -291,15 +289,13 @@ def may_propose(state: State, now: Instant) -> bool:
         return False
     if facts.is_holder(state):
         return unanswered(state, now) and not prefers_peer(state)
-    if not facts.wanted(state) or not wait_over(state, now):
-        return False
-    return holder_gone(state, now) and not why_not_take_over(state, now)
+    free = facts.wanted(state) and wait_over(state, now) and holder_gone(state, now)
+    return free and not why_not_take_over(state, now)
 
 
 def unanswered(state: State, now: Instant) -> bool:
     """[3] The holder's requests have not been granted for the suspect time (from their send time)."""
-    answered = state.lease.answered
-    return answered != NEVER and now - answered >= state.timing.suspect
+    return state.lease.answered != NEVER and now - state.lease.answered >= state.timing.suspect
 
 
 def prefers_peer(state: State) -> bool:
@@ -377,16 +373,13 @@ def may_adopt_win(state: State) -> bool:
 
 def lost_to_peer(state: State) -> bool:
     """[4] The register this node asked for names the peer: it holds no right in this epoch any more."""
-    return (
-        state.witness.proposed
-        and state.witness.owner == state.peer_name
-        and state.witness.major == state.durable.config.epoch.major + 1
-    )
+    told = state.witness.proposed and state.witness.owner == state.peer_name
+    return told and state.witness.major == state.durable.config.epoch.major + 1
 
 
 def may_trust_new_register(state: State, now: Instant) -> bool:
-    """[fault 17] A replaced witness is trusted only while no takeover can be under way: the holder is
-    exclusive or has its lease, the standby has just granted and been heard, or has no vote."""
+    """[5] A replaced witness is trusted only while no takeover can be under way: the holder is exclusive
+    or has its lease, the standby has just granted and been heard, or has no vote."""
     config = state.durable.config
     if facts.is_holder(state):
         return exclusive(config, state.me) or now < state.lease.until

@@ -182,6 +182,7 @@ class Pending(Value, frozen=True):
     id: str
     verb: Verb
     target: NodeName
+    since: Instant
     deadline: Instant
 
 
