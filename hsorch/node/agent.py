@@ -61,6 +61,8 @@ class Agent:
         self._carrier = self.world.system.network.watch()
         calm = Severity.INFO if why in ORDINARY_STARTS else Severity.WARNING
         self.world.log.add(calm, "agent_process", f"agent process started: {why}")
+        if missing := self.setup.no_dead_man:
+            self.world.log.add(Severity.WARNING, "no_dead_man", missing, code="HS662")
         # Before the core's first beat: a restarted agent must be heard within its lease.
         self.repair_links()
         loaded = setup.loaded

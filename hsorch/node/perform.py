@@ -218,7 +218,8 @@ class Performer:
 
         def work() -> Event:
             ok, detail = world.runner.fence(fence.reason)
-            world.log.add(Severity.INFO if ok else Severity.ALARM, "fence_result", detail)
+            severity, code = (Severity.INFO, "") if ok else (Severity.ALARM, "HS665")
+            world.log.add(severity, "fence_result", detail, code=code)
             return Fenced(ok=ok, detail=detail)
 
         world.loop.work("fence", work)
