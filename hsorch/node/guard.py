@@ -34,7 +34,9 @@ AGENT_SILENT_NS = 5 * clock.SECOND
 LOOP_WINDOW_NS = 60 * clock.SECOND
 LOOP_DEATHS = 5
 """More deaths than this within the window are a crash loop."""
-LONGEST_PAUSE_NS = 30 * clock.SECOND
+FIRST_PAUSE_NS = 10 * clock.SECOND
+"""Well beyond a lease: a fenced group is taken over by the peer before this agent asks for it again."""
+LONGEST_PAUSE_NS = 60 * clock.SECOND
 FENCE_TRIES = 5
 REPLACE_TRIES = 50
 KILLED_WITHIN_S = 0.1
@@ -134,9 +136,10 @@ class Guard:
         self._because = f"the agent ended with {code}"
         self._deaths.append(now)
         if len(self._deaths) > LOOP_DEATHS and now - self._deaths[0] < LOOP_WINDOW_NS:
-            self._pause = min(LONGEST_PAUSE_NS, max(clock.SECOND, 2 * self._pause))
+            self._pause = min(LONGEST_PAUSE_NS, max(FIRST_PAUSE_NS, 2 * self._pause))
             self._start_at = now + self._pause
             self._because = f"the agent died {LOOP_DEATHS + 1} times within a minute"
+            self.say(f"{self._because}: next start in {self._pause // clock.SECOND} s")
             if self._watch.until:
                 self._fire(self._because)
         else:

@@ -184,12 +184,14 @@ def test_a_wholly_frozen_node_loses_its_traffic_on_time(healthy: Pair) -> None:
 
 
 def test_an_agent_that_dies_again_and_again_is_fenced_and_slowed_down(pair: Pair) -> None:
-    while "died 6 times" not in pair.a.log.read_text():
-        if _agent_of(pair.a):
-            hit(pair.a, "agent", signal.SIGKILL)
-        time.sleep(0.3)
-    pair.until("b answers", lambda: pair.answers() == "b")
+    with pair.client() as client:
+        while "died 6 times" not in pair.a.log.read_text():
+            if _agent_of(pair.a):
+                hit(pair.a, "agent", signal.SIGKILL)
+            time.sleep(0.3)
+        pair.until("b answers", lambda: pair.answers() == "b")
     assert pair.active() == "b"
+    assert client.who() == ["a", "b"]
 
 
 def test_a_second_agent_does_not_start(healthy: Pair) -> None:
