@@ -58,16 +58,22 @@ class Site:
 @contextmanager
 def site(path: Path) -> Iterator[Site]:
     """Raises what loading the manifest and looking at the nodes raise."""
-    from hsorch.plan import runtime
+    from concurrent.futures import ThreadPoolExecutor
+
     from hsorch.plan.observe import Observation, observe
-    from hsorch.plan.spec import compile_spec
 
     cluster = load_cluster(path)
-    with open_transports(cluster) as transports:
+    with open_transports(cluster) as transports, ThreadPoolExecutor(1) as pool:
         lab = _lab_is_down(cluster)
+        look = None if lab else pool.submit(observe, transports, cluster.name)
+        # Nodes take their time to answer; what is to be done here anyway is done meanwhile.
+        from hsorch.plan import runtime
+        from hsorch.plan.spec import compile_spec
+
+        spec, bundle = compile_spec(cluster), runtime.build()
         names = [server.name for server in cluster.servers]
-        seen = {name: Observation(name, None) for name in names} if lab else observe(transports, cluster.name)
-        yield Site(path, compile_spec(cluster), transports, seen, runtime.build(), lab)
+        seen = look.result() if look else {name: Observation(name, None) for name in names}
+        yield Site(path, spec, transports, seen, bundle, lab)
 
 
 def first_apply(path: Path) -> Plan:

@@ -87,7 +87,7 @@ def _nics(node: str, facts: Facts, spec: Spec, runtime: Runtime) -> Iterator[Pro
 
 
 def _ports(node: str, facts: Facts, spec: Spec, runtime: Runtime) -> Iterator[Problem]:
-    if facts.service == "running":
+    if facts.service == "running" or facts.agent is not None:
         return
     for port in sorted({link.port for link in spec.links} & facts.machine.udp_ports.keys()):
         yield _error(

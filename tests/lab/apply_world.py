@@ -52,6 +52,29 @@ def end_state(pair: Pair) -> dict[str, Any]:
     return state
 
 
+def ask(pair: Pair, node: str, verb: str, order: dict[str, str]) -> None:
+    """One verb at the node's own door."""
+    script = f"printf %s '{json.dumps(order)}' | /var/lib/hsorch/runtime/current/hsorch-node {verb}"
+    done = pair.exec(node, "sh", "-c", script, timeout=100)
+    assert '"ok":true' in done.stdout, done
+
+
+def interrupted_apply(manifest: Path, step: str) -> subprocess.CompletedProcess[str]:
+    """Run an apply and press Ctrl-C when this step begins."""
+    argv = [*HSORCH, "apply", str(manifest), "--yes", "--format", "json"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            record = json.loads(line)
+            if (record["type"], record.get("step")) == ("step_start", step):
+                process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        errors = process.stderr.read()
+    return subprocess.CompletedProcess(argv, process.returncode, "".join(lines), errors)
+
+
 def killed_apply(manifest: Path, step: str, *options: str) -> list[str]:
     """Run an apply and kill -9 it when this step begins. Returns the ids of the steps that had begun."""
     begun = []

@@ -14,7 +14,7 @@ from hsorch.manifest.load import load
 from hsorch.plan import graph, journal
 from hsorch.plan.nodes import NodeNeeds
 from hsorch.plan.spec import compile_spec
-from tests.lab.apply_world import end_state, killed_apply, untouched
+from tests.lab.apply_world import ask, end_state, interrupted_apply, killed_apply, untouched
 from tests.lab.world import EXAMPLES, Pair, copy_example, fresh_name, hsorch
 
 pytestmark = pytest.mark.lab
@@ -94,10 +94,7 @@ def test_a_change_with_an_outage_needs_more_than_a_yes(pair: Pair) -> None:
 
 
 def test_a_stopped_agent_is_drift_and_apply_starts_it_again(pair: Pair) -> None:
-    order = json.dumps({"cluster": pair.cluster, "action": "stop"})
-    door = "/var/lib/hsorch/runtime/current/hsorch-node"
-    stopped = pair.exec("node-b", "sh", "-c", f"printf %s '{order}' | {door} service", timeout=100)
-    assert '"ok":true' in stopped.stdout, stopped
+    ask(pair, "node-b", "service", {"cluster": pair.cluster, "action": "stop"})
     drift = hsorch("drift", str(pair.manifest), check=False)
     assert (drift.returncode, "node-b.service  stopped -> running" in drift.stdout) == (2, True)
     hsorch("apply", str(pair.manifest), "--yes")
@@ -134,13 +131,44 @@ def test_a_node_that_is_off_is_named_and_nothing_is_done(pair: Pair) -> None:
     pair.wait_protected()
 
 
+def test_another_operations_lock_refuses_and_may_be_broken_by_its_id(pair: Pair) -> None:
+    order = {"cluster": pair.cluster, "id": "op-9", "owner": "ann@desk", "operation": "drill"}
+    ask(pair, "node-b", "lock", order)
+    change(pair, "6 per 1h", "4 per 1h")
+    refused = hsorch("apply", str(pair.manifest), "--yes", check=False)
+    assert (refused.returncode, "ann@desk is changing" in refused.stderr) == (8, True), refused
+    free = pair.exec("node-a", "test", "-e", f"/var/lib/hsorch/{pair.cluster}/lock.json")
+    assert free.returncode == 1, "the lock of the other node was given back"
+    hsorch("apply", str(pair.manifest), "--yes", "--break-lock", "op-9")
+
+
+def test_a_lost_key_is_drift_and_comes_back_from_the_peer(pair: Pair) -> None:
+    key = f"/var/lib/hsorch/{pair.cluster}/key"
+    pair.exec("node-b", "rm", key)
+    assert "node-b.key" in hsorch("drift", str(pair.manifest), check=False).stdout
+    hsorch("apply", str(pair.manifest), "--yes")
+    keys = [pair.exec(node, "sh", "-c", f"stat -c %a {key}; cat {key}").stdout for node in pair.nodes]
+    assert keys[0] == keys[1]
+    assert keys[0].startswith("600\n")
+    pair.wait_protected()
+
+
+def test_ctrl_c_stops_at_a_safe_point_and_apply_goes_on_later(absent_pair: Pair) -> None:
+    stopped = interrupted_apply(absent_pair.manifest, "enroll node-a")
+    assert stopped.returncode == 130
+    assert "run the same `hsorch apply` again" in stopped.stderr
+    outcome = json.loads(stopped.stdout.splitlines()[-1])
+    assert (outcome["type"], outcome["outcome"]) == ("apply_end", "interrupted")
+    for node in absent_pair.nodes:
+        listing = absent_pair.exec(node, "ls", f"/var/lib/hsorch/{absent_pair.cluster}").stdout.split()
+        assert not {"lock.json", "staged.json", "spec.json"} & set(listing)
+    absent_pair.apply()
+
+
 def test_a_pair_leaves_without_residue(absent_pair: Pair) -> None:
     absent_pair.apply()
-    order = json.dumps({"cluster": absent_pair.cluster})
     for node in absent_pair.nodes:
-        leave = f"printf %s '{order}' | /var/lib/hsorch/runtime/current/hsorch-node leave"
-        left = absent_pair.exec(node, "sh", "-c", leave, timeout=100)
-        assert '"ok":true' in left.stdout, left
+        ask(absent_pair, node, "leave", {"cluster": absent_pair.cluster})
         assert absent_pair.exec(node, "find", "/var/lib/hsorch", "/run/hsorch").stdout.split() == [
             "/var/lib/hsorch",
             "/var/lib/hsorch/witness.token",
