@@ -7,6 +7,7 @@ Nothing in here is secret: `Secret` says where a node finds one.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import Literal
 
@@ -225,5 +226,38 @@ def decode_spec(data: bytes) -> Spec:
 
 
 def digest(spec: Spec) -> str:
-    """SHA-256 (hex) over the spec without its revision: equal on both nodes or an alarm (REQ-M13)."""
-    return hashlib.sha256(encode(msgspec.structs.replace(spec, revision=0))).hexdigest()
+    """SHA-256 (hex) over the spec without its revision: equal on both nodes or an alarm (REQ-M13).
+
+    Of what the spec says, not of how it came about: a default that was written out changes nothing.
+    (msgspec leaves a default out by identity, so encode() may differ before and after a journey.)
+    """
+    return hashlib.sha256(_encoder.encode(_said(msgspec.structs.replace(spec, revision=0)))).hexdigest()
+
+
+def _said(value: object) -> object:
+    """Plain values, without what equals its default."""
+    if isinstance(value, msgspec.Struct):
+        tag = value.__struct_config__.tag
+        said: dict[str, object] = {} if tag is None else {"type": tag}
+        for name, default in _defaults(type(value)):
+            field = getattr(value, name)
+            if default is msgspec.NODEFAULT or field != default:
+                said[name] = _said(field)
+        return said
+    if isinstance(value, tuple):
+        return [_said(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _said(item) for name, item in value.items()}
+    return value
+
+
+@functools.cache
+def _defaults(kind: type[msgspec.Struct]) -> tuple[tuple[str, object], ...]:
+    """Each field with its default; NODEFAULT: it has none."""
+    return tuple(
+        (
+            field.name,
+            field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory(),
+        )
+        for field in msgspec.structs.fields(kind)
+    )
