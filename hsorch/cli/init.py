@@ -141,10 +141,7 @@ links:
   direct: {{nic: heartbeat, port: 3000}}
   lan: {{nic: service, port: 3000}}
 
-# The third vote. Without one, a takeover after a crash needs an operator.
-#   witness: {{share: /mnt/witness/{answers.cluster}}}   a folder of one file server, mounted on both
-#   witness: {{http: {{url: "http://192.0.2.9:7700", token: {{file: /etc/hsorch/witness-token}}}}}}
-witness: none
+{_witness(answers)}
 
 group:
   name: {answers.cluster}
@@ -162,6 +159,21 @@ def _connect(answers: Answers, address: str) -> str:
         return "{lab: {}}"
     host = address.partition("/")[0]
     return f"{{ssh: {{host: {host}, user: root, known_hosts: ./known_hosts}}}}"
+
+
+def _witness(answers: Answers) -> str:
+    if answers.connect == "lab":
+        return """\
+# The third vote: the lab makes this machine too, on a network of its own.
+witness:
+  http:
+    url: http://10.78.0.5:7350
+    token: {file: /var/lib/hsorch/witness.token}"""
+    return f"""\
+# The third vote. Without one, a takeover after a crash needs an operator. Better is one of:
+#   witness: {{share: /mnt/witness/{answers.cluster}}}   a folder of one file server, mounted on both
+#   witness: {{http: {{url: "http://192.0.2.9:7350", token: {{file: /etc/hsorch/witness-token}}}}}}
+witness: none"""
 
 
 def _workload(answers: Answers) -> str:
