@@ -1,4 +1,4 @@
-"""What the apply tests look at: all that hsorch keeps on the nodes; and applies that are killed or stopped."""
+"""What the apply tests look at: all that hsorch keeps on nodes; and applies that are killed or stopped."""
 
 from __future__ import annotations
 
