@@ -29,8 +29,6 @@ DEFAULTS = """\
   start_wait: 60s
   max_failovers: 3 per 1h
 """
-    "  on_resource_error: failover\n  takeover: logical\n  start_wait: 60s\n  max_failovers: 3 per 1h\n"
-)
 
 
 @pytest.mark.parametrize("more", ["", DEFAULTS])
