@@ -118,7 +118,10 @@ def _end_lease(turn: Turn) -> None:
 
 def _tick(turn: Turn, event: Tick) -> None:
     before, now = turn.state.clock, turn.now
-    turn.set(clock=ClockMemory(mono=now, wall=event.wall, boottime=event.boottime))
+    # The clocks are read one after the other: what was ahead once stays ahead, a late reading is no news.
+    ahead_before = before.boottime and before.boottime + (now - before.mono)
+    boottime = max(event.boottime, ahead_before)
+    turn.set(clock=ClockMemory(mono=now, wall=event.wall, boottime=boottime))
     slept = before.boottime != 0 and rules.suspended(before, event, now)
     if not slept and not rules.paused(before, event, now):
         return

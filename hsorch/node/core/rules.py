@@ -23,9 +23,8 @@ from hsorch.node.core.types import (
 )
 from hsorch.spec import Policy
 
-JUMP = Span(100 * MS)
-"""Clocks may drift apart by this much between two ticks before it counts as a jump."""
-
+STEP, SLEEP = Span(100 * MS), Span(20 * MS)
+"""Wall and boottime clock may run ahead of the monotonic one by this much before it counts."""
 FAILED_HOLD = Span(60 * SECOND)
 
 # ------------------------------------------------------------------------------------------- the lease
@@ -144,13 +143,13 @@ def releases(state: State, beat: Beat) -> bool:
 
 def suspended(before: ClockMemory, tick: Tick, now: Instant) -> bool:
     """[13] The machine slept while the monotonic clock stood still: leases are over."""
-    return (tick.boottime - before.boottime) - (now - before.mono) > JUMP
+    return (tick.boottime - before.boottime) - (now - before.mono) > SLEEP
 
 
 def paused(before: ClockMemory, tick: Tick, now: Instant) -> bool:
     """[13] The wall clock ran ahead: a pause of the whole machine, or just a clock step. Not enough to
     fence, enough to have the lease proven again at once."""
-    return (tick.wall - before.wall) - (now - before.mono) > JUMP
+    return (tick.wall - before.wall) - (now - before.mono) > STEP
 
 
 # ------------------------------------------------------------------------------------ epochs and configs

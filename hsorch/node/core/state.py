@@ -48,6 +48,7 @@ class ClockMemory(Value, frozen=True):
     mono: Instant
     wall: int
     boottime: int = 0
+    """As far ahead of `mono` as it was ever seen; 0: not yet read."""
 
 
 class Peer(Value, frozen=True):

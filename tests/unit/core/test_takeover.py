@@ -205,6 +205,13 @@ def test_a_suspended_machine_fences_before_anything_else(pair: Duo) -> None:
     assert pair.nodes["a"].told("clock_jump")
 
 
+def test_a_starved_agent_that_reads_its_clocks_late_is_not_taken_for_suspended(pair: Duo) -> None:
+    pair.feed("a", Tick(wall=pair.now, boottime=pair.now - 150 * MS))
+    pair.run(500)
+    assert pair.active == "a"
+    assert not pair.nodes["a"].told("clock_jump")
+
+
 def test_a_mere_clock_step_is_not_felt(pair: Duo) -> None:
     for step in (3_600_000 * MS, -3_600_000 * MS):
         pair.feed("a", Tick(wall=pair.now + step, boottime=pair.now))
