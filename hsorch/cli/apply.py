@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,19 +74,36 @@ def apply(
                 yes=yes and not grave,
                 confirm=confirm,
             )
-        # A service manager or CI system that ends us gets the same safe stop as Ctrl-C.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with receiver:
+        with receiver, safe_stop() as stop:
             applying.run(
                 plan,
                 here.transports,
                 here.runtime,
                 notes,
                 receiver.emit,
+                stop,
                 create_lab=here.create_lab,
                 pending=pending,
                 break_lock=break_lock,
             )
+
+
+@contextmanager
+def safe_stop() -> Iterator[threading.Event]:
+    """Set by the first Ctrl-C, or the SIGTERM of a service manager; the second is a plain KeyboardInterrupt."""
+    stop = threading.Event()
+
+    def ask(number: int, frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _require_fresh(saved: Path, here: Site, pending: Pending | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import secrets
 import socket
+import threading
 from collections.abc import Callable, Mapping
 
 from hsorch.errors import HsorchError
@@ -25,6 +26,7 @@ def run(
     runtime: Runtime,
     journal: Journal,
     emit: Emit,
+    stop: threading.Event,
     *,
     create_lab: Callable[[], None],
     pending: Pending | None = None,
@@ -47,7 +49,7 @@ def run(
         enrolment=Enrolment(plan.cluster, transports),
         break_lock=break_lock,
     )
-    execute(operation, plan.cluster, plan.steps, deeds(site), journal, emit)
+    execute(operation, plan.cluster, plan.steps, deeds(site), journal, emit, stop)
     journal.complete()
 
 

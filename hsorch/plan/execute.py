@@ -6,6 +6,7 @@ nothing new starts, running steps come to their end, and what was temporary (sta
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -27,6 +28,7 @@ from hsorch.plan.progress import (
 )
 
 WORKERS = 4
+STOP_POLL_S = 0.2
 
 
 class Deed(Protocol):
@@ -84,15 +86,18 @@ def execute(
     deeds: Deeds,
     journal: Journal,
     emit: Emit,
+    stop: threading.Event,
 ) -> None:
-    """Raises PartlyApplied when lasting steps were done before the failure, the failure itself when none was,
-    and Interrupted after Ctrl-C.
+    """stop: set by the user's Ctrl-C; looked at between steps, so that none is torn.
+
+    Raises PartlyApplied when lasting steps were done before the failure, the failure itself when none was,
+    and Interrupted after a stop.
     """
     began = time.monotonic()
     run = _Run(steps)
     emit(Begun(operation=operation, cluster=cluster, steps=len(steps)))
     with ThreadPoolExecutor(WORKERS) as pool:
-        _work_through(run, pool, deeds, journal, emit)
+        _work_through(run, pool, deeds, journal, emit, stop)
     complete = len(run.done) == len(steps)
     if not complete:
         _undo(run, deeds, journal, emit)
@@ -102,24 +107,23 @@ def execute(
         raise _story(run, cluster)
 
 
-def _work_through(run: _Run, pool: ThreadPoolExecutor, deeds: Deeds, journal: Journal, emit: Emit) -> None:
+def _work_through(
+    run: _Run, pool: ThreadPoolExecutor, deeds: Deeds, journal: Journal, emit: Emit, stop: threading.Event
+) -> None:
     while True:
-        try:
-            for step in run.ready() if run.going_on else ():
-                journal.mark(step.id, "started")
-                emit(StepStarted(step=step.id, node=step.node, text=step.text))
-                run.since[step.id] = time.monotonic()
-                run.jobs[pool.submit(_perform, deeds[step.kind], step)] = step
-            if not run.jobs:
-                return
-            finished, _ = wait(run.jobs, return_when=FIRST_COMPLETED)
-            for job in finished:
-                _collect(run, job, journal, emit)
-        except KeyboardInterrupt:
-            if run.interrupted:
-                raise
+        if stop.is_set() and not run.interrupted:
             run.interrupted = True
             emit(Stopping(running=tuple(step.id for step in run.jobs.values())))
+        for step in run.ready() if run.going_on else ():
+            journal.mark(step.id, "started")
+            emit(StepStarted(step=step.id, node=step.node, text=step.text))
+            run.since[step.id] = time.monotonic()
+            run.jobs[pool.submit(_perform, deeds[step.kind], step)] = step
+        if not run.jobs:
+            return
+        finished, _ = wait(run.jobs, STOP_POLL_S, FIRST_COMPLETED)
+        for job in finished:
+            _collect(run, job, journal, emit)
 
 
 def _perform(deed: Deed, step: Step) -> bool:

@@ -12,7 +12,10 @@ from hsorch.transport.posix import PosixFiles
 class LocalTransport(PosixFiles):
     def run(self, argv: list[str], stdin: bytes = b"", timeout: float = 30.0) -> Completed:
         try:
-            done = subprocess.run(argv, input=stdin, capture_output=True, timeout=timeout, check=False)
+            # Its own session: a Ctrl-C on this terminal is for hsorch, which stops between steps.
+            done = subprocess.run(
+                argv, input=stdin, capture_output=True, timeout=timeout, check=False, start_new_session=True
+            )
         except subprocess.TimeoutExpired as error:
             raise TransportError(
                 f"{argv[0]} on this machine did not end within {timeout:g} s",

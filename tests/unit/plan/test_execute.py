@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +30,7 @@ class Diary:
         self.done_before: set[str] = set()
         self.fails: dict[str, HsorchError] = {}
         self.interrupt_at = ""
+        self.stop = threading.Event()
 
     def check(self, step: Step) -> bool:
         return step.id in self.done_before
@@ -41,7 +40,7 @@ class Diary:
             raise self.fails[step.id]
         self.lines.append(f"do {step.id}")
         if step.id == self.interrupt_at:
-            os.kill(os.getpid(), signal.SIGINT)
+            self.stop.set()
 
     def verify(self, step: Step) -> None:
         self.lines.append(f"verify {step.id}")
@@ -68,7 +67,7 @@ class Story:
         self.journal = journal
 
     def apply(self) -> None:
-        execute("op-1", "demo", STEPS, self.deeds, self.journal, self.records.append)
+        execute("op-1", "demo", STEPS, self.deeds, self.journal, self.records.append, self.deed.stop)
 
     @property
     def undone(self) -> list[str]:
