@@ -90,7 +90,7 @@ def apply(
 
 @contextmanager
 def safe_stop() -> Iterator[threading.Event]:
-    """Set by the first Ctrl-C, or the SIGTERM of a service manager; the second is a plain KeyboardInterrupt."""
+    """Set by the first Ctrl-C or SIGTERM (of a service manager); the second is a plain KeyboardInterrupt."""
     stop = threading.Event()
 
     def ask(number: int, frame: object) -> None:
