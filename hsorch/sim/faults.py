@@ -76,14 +76,15 @@ def heal_all(world: World) -> None:
 
 
 def _want_again(world: World) -> None:
-    """Operators who took the group out, or held it, want it in again."""
+    """Operators who took the group out, held it, or let an agent leave, want it all back: they look again
+    and again, for an order from before may take its time."""
+    world.timeline.after(world.spec.policy.lease_ms * MS, _want_again, world)
     for machine in world.machines.values():
+        machine.agent.start_again()
         intent = machine.disk.durable.intent if machine.disk.durable else Intent()
         if intent.version and intent.maintenance:
             world.order(world.active(), Verb.MAINTENANCE_OFF)
-            world.timeline.after(world.spec.policy.lease_ms * MS, _want_again, world)
             return
         if intent.version and intent.desired is Desired.OUT:
             world.order(world.active(), Verb.BRING_IN)
-            world.timeline.after(world.spec.policy.lease_ms * MS, _want_again, world)
             return
