@@ -38,7 +38,7 @@ class EventRecord(Wire, frozen=True, kw_only=True):
     code: str = ""
     resource: str = ""
     operation_id: str = ""
-    fields: dict[str, Any] = {}
+    fields: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class LinkReport(Wire, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """Who is measured: hsorch pairs, and the peers on the same machines, network, application and client.
 
-The peers' application runs on both nodes all the time and only the address moves; hsorch starts it on takeover.
-So the peers have less to do, and none of them is safe against a split brain as configured here.
+The peers' application runs on both nodes all the time and only the address moves; hsorch starts it on
+takeover. So the peers have less to do, and none of them is safe against a split brain as configured here.
 """
 
 from __future__ import annotations
