@@ -47,8 +47,12 @@ _SINGLE = tuple(
     for k, w in _STORM
     if k not in ("disk-full", "start-fails", "stop-hangs", "order", "node-freeze", "lease-halved")
 )
-_PER_NODE_LIMIT = {"torn", "vm-pause", "node-freeze"}
-"""Kinds that may strike one node of a schedule only: two lost disks leave nobody who remembers."""
+_STILL = {"vm-pause", "node-freeze"}
+_AGENT = {"agent-kill", "agent-loop", "agent-freeze"}
+_GUARD = {"guard-kill", "fence-fails"}
+_ONCE = {"torn", *_STILL}
+"""At most one of these per schedule: two lost disks leave nobody who remembers."""
+_NOT_TOGETHER = ((_STILL, _AGENT), (_STILL, _GUARD), (_AGENT, _GUARD))
 _ORDERS = ("switch", "switch", "switch", "bring-out", "maintenance-on", "shutdown")
 
 
@@ -154,7 +158,10 @@ def _details(spec: Spec, rng: random.Random, kind: str) -> tuple[str, float]:
 
 def _allowed(faults: list[Fault], fault: Fault) -> bool:
     """Leaves out what no protocol in user mode survives: docs/simulator.md says why for each."""
-    if fault.kind in _PER_NODE_LIMIT and any(f.kind in _PER_NODE_LIMIT for f in faults):
+    kinds = {f.kind for f in faults}
+    if fault.kind in _ONCE and kinds & _ONCE:
         return False
-    blind = {"guard-kill", "agent-freeze", "agent-loop", "node-freeze", "fence-fails"}
-    return not (fault.kind in blind and any(f.kind in blind and f.kind != fault.kind for f in faults))
+    return not any(
+        (fault.kind in one and kinds & other) or (fault.kind in other and kinds & one)
+        for one, other in _NOT_TOGETHER
+    )
