@@ -5,6 +5,7 @@ Not the composer (source.py): values only, and the way to them.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -33,9 +34,14 @@ class Scalar(Node, frozen=True, kw_only=True, tag=True):
     """Empty: plain; else the quote or block indicator."""
 
 
-class Mapping(Node, frozen=True, kw_only=True, tag=True):
+class Mapping(Node, frozen=True, kw_only=True, tag=True, dict=True):
     entries: tuple[tuple[Scalar, Node], ...]
     flow: bool = False
+
+    @cached_property
+    def by_key(self) -> dict[str, tuple[Scalar, Node]]:
+        """The first entry of each key; a faulty manifest may ask for thousands."""
+        return {key.text: (key, value) for key, value in reversed(self.entries)}
 
 
 class Sequence(Node, frozen=True, kw_only=True, tag=True):
@@ -57,10 +63,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     def key_span(self, path: Path_) -> Span:
         """Place of the key at path; of the value where it is a list item."""
         parent = self._walk(path[:-1])
-        if isinstance(parent, Mapping) and path:
-            for key, _ in parent.entries:
-                if key.text == path[-1]:
-                    return key.span
+        if isinstance(parent, Mapping) and path and isinstance(path[-1], str) and path[-1] in parent.by_key:
+            return parent.by_key[path[-1]][0].span
         return self.value_span(path)
 
     def value_span(self, path: Path_) -> Span:
@@ -86,7 +90,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
         node: Node | None = self.root
         for part in path:
             if isinstance(node, Mapping):
-                node = next((value for key, value in node.entries if key.text == part), None)
+                node = node.by_key[part][1] if isinstance(part, str) and part in node.by_key else None
             elif isinstance(node, Sequence) and isinstance(part, int) and part < len(node.items):
                 node = node.items[part]
             else:
