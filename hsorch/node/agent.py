@@ -30,6 +30,7 @@ from hsorch.node.core.types import (
 from hsorch.node.operator import Operator
 from hsorch.node.paths import Paths
 from hsorch.node.perform import Performer, World
+from hsorch.node.run import command
 from hsorch.node.setup import Setup, set_up
 from hsorch.node.system.host import Watched, host
 
@@ -98,7 +99,19 @@ class Agent:
         return 0
 
     def feed(self, event: Event) -> None:
-        """One event through the core, and what follows from it."""
+        """One event through the core, and what follows from it.
+
+        First of all the time: after a pause nothing may be done on a lease that is over (rule 13).
+        """
+        self._catch_up()
+        self._decide(event)
+
+    def _catch_up(self) -> None:
+        now = clock.now()
+        if now >= wake_at(self.state) or self._was_suspended(now):
+            self._decide(Tick(wall=clock.wall(), boottime=clock.boottime()))
+
+    def _decide(self, event: Event) -> None:
         self.state, actions = decide(self.state, event, clock.now())
         self._carry_out(actions)
 
@@ -110,9 +123,7 @@ class Agent:
         posted = world.loop.wait((until - now) / clock.SECOND)
         now = clock.now()
         world.watch.agent_alive = now
-        # First of all the time: after a pause nothing may be done on a lease that is over (rule 13).
-        if now >= wake_at(self.state) or self._was_suspended(now):
-            self._tick()
+        self._catch_up()
         for event in posted:
             if not isinstance(event, WitnessAnswer) or self.performer.answered_in_time(event):
                 self.feed(event)
@@ -123,9 +134,6 @@ class Agent:
         if now >= self._repair_due:
             self._repair_due = now + REPAIR_NS
             self.repair_links()
-
-    def _tick(self) -> None:
-        self.feed(Tick(wall=clock.wall(), boottime=clock.boottime()))
 
     def _was_suspended(self, now: int) -> bool:
         apart = clock.boottime() - now
@@ -176,9 +184,7 @@ class Agent:
             self._new_guard = None
         if not alive and now >= self._guard_due:
             self._guard_due = now + REPLACE_GUARD_NS
-            self._new_guard = host().spawn(
-                [sys.executable, "-m", "hsorch.node", "guard", self.world.spec.cluster, "--replace"]
-            )
+            self._new_guard = host().spawn(command("guard", self.world.spec.cluster, "--replace"))
 
 
 def _wake() -> None:

@@ -22,6 +22,7 @@ from hsorch.node import clock, enrolment
 from hsorch.node.notify import ServiceManager
 from hsorch.node.paths import Paths
 from hsorch.node.resource.fence import fence
+from hsorch.node.run import command
 from hsorch.node.system import system
 from hsorch.node.system.host import Lock, Watched, host
 from hsorch.node.watch import Watch
@@ -116,9 +117,9 @@ class Guard:
             self._manager.ready()
 
     def _start(self, now: int) -> None:
-        command = [sys.executable, "-m", "hsorch.node", "agent", self._paths.cluster, self._because]
         self._watch.agent_alive = now
-        self._agent = self._host.spawn(command)
+        self._watch.left = False
+        self._agent = self._host.spawn(command("agent", self._paths.cluster, self._because))
         self._manager.ready()
 
     def _on_death(self, now: int) -> None:
@@ -126,14 +127,13 @@ class Guard:
         code = self._agent.exit_code()
         self._agent.close()
         self._agent = None
-        if self._stopping:
-            if code != 0:
-                self._fire(f"the agent ended with {code} while stopping")
-            return
-        if code == 0:
+        self._because = "the agent ended" if code is None else f"the agent ended with {code}"
+        if self._watch.left:
             self._stopping = True
             return
-        self._because = f"the agent ended with {code}"
+        if self._stopping:
+            self._fire(f"{self._because} while stopping")
+            return
         self._deaths.append(now)
         if len(self._deaths) > LOOP_DEATHS and now - self._deaths[0] < LOOP_WINDOW_NS:
             self._pause = min(LONGEST_PAUSE_NS, max(FIRST_PAUSE_NS, 2 * self._pause))
@@ -173,7 +173,6 @@ class Guard:
             if verified:
                 break
             self._because = f"the guard could not verify its fencing: {detail}"
-        self._watch.fences += 1
         self._watch.until = 0
 
     def _spec(self) -> Spec | None:

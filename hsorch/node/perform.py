@@ -286,4 +286,5 @@ class Performer:
 
     def _exit(self, _: Exit) -> None:
         self._world.dead_man.remove()
+        self._world.watch.left = True
         self.exiting = True

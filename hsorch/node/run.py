@@ -5,6 +5,7 @@ Imports each only when it is asked for: the guard must stay small.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 
@@ -22,3 +23,8 @@ def _agent(argv: list[str]) -> int:
 
 PROCESSES: dict[str, Callable[[list[str]], int]] = {"guard": _guard, "agent": _agent}
 """name → function(arguments after the name) -> exit code."""
+
+
+def command(process: str, cluster: str, *arguments: str) -> list[str]:
+    """How one starts the other: same interpreter, same runtime, nothing from the working directory."""
+    return [sys.executable, "-P", "-m", "hsorch.node", process, cluster, *arguments]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 _WORDS = 8
 _SIZE = _WORDS * 8
-_BOOT, _UNTIL, _AGENT, _GUARD, _FENCES = range(5)
+_BOOT, _UNTIL, _AGENT, _GUARD, _LEFT = range(5)
 
 
 class Watch:
@@ -61,13 +61,13 @@ class Watch:
         self._words[_GUARD] = instant
 
     @property
-    def fences(self) -> int:
-        """How often the guard had to fence in this boot."""
-        return self._words[_FENCES]
+    def left(self) -> bool:
+        """The agent ended because nothing of the group is left here, and need not be started again."""
+        return self._words[_LEFT] != 0
 
-    @fences.setter
-    def fences(self, count: int) -> None:
-        self._words[_FENCES] = count
+    @left.setter
+    def left(self, yes: bool) -> None:
+        self._words[_LEFT] = int(yes)
 
     def close(self) -> None:
         self._words.release()

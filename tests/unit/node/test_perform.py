@@ -53,8 +53,10 @@ class HangingShare:
     """A register whose file system hangs until it is let go."""
 
     go_on: threading.Event = field(default_factory=threading.Event)
+    entered: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
     def create(self, major: int, node: str, limit_s: float) -> Answer:
+        self.entered.release()
         self.go_on.wait(30)
         return Answer(WitnessOutcome.CREATED, owner=node, witness_id="w")
 
@@ -174,12 +176,13 @@ def test_an_answer_after_its_limit_is_not_told_a_second_time(stage: Stage) -> No
 
 
 def test_questions_that_hang_for_ever_do_not_pile_up(stage: Stage) -> None:
-    before = threading.active_count()
     for request in range(MOST_HANGING + 3):
         stage.perform(ask(request))
-    assert threading.active_count() - before == MOST_HANGING
     refused = stage.performer.overdue(clock.now())
     assert [answer.request for answer in refused] == list(range(MOST_HANGING, MOST_HANGING + 3))
+    for _ in range(MOST_HANGING):
+        assert stage.share.entered.acquire(timeout=5)
+    assert not stage.share.entered.acquire(blocking=False)
 
 
 def test_the_output_of_a_failed_call_is_in_the_event_log(stage: Stage) -> None:
