@@ -9,7 +9,15 @@ from collections.abc import Iterator
 
 from hsorch.node.core import facts, rules
 from hsorch.node.core.state import NEVER, State
-from hsorch.node.core.types import Desired, Instant, Limit
+from hsorch.node.core.types import Desired, Instant, Value
+
+
+class Limit(Value, frozen=True, kw_only=True):
+    """One reason, with its code and the way out."""
+
+    code: str
+    message: str
+    hint: str
 
 
 def limits(state: State, now: Instant) -> tuple[Limit, ...]:

@@ -14,9 +14,8 @@ import msgspec
 from hsorch.spec import Spec
 
 Instant = NewType("Instant", int)
-"""Nanoseconds on the local monotonic clock."""
 Span = NewType("Span", int)
-"""Nanoseconds."""
+"""Nanoseconds, as all instants, of the local monotonic clock."""
 NodeName = str
 
 
@@ -132,9 +131,8 @@ class ResourceStatus(StrEnum):
 class Beat(Value, frozen=True, kw_only=True):
     """The one message: a node's whole public state, sent on every link each interval and on change.
 
-    seq rises with each beat of one incarnation, so an older beat can never overwrite a newer one.
-    echo names the receiver's own incarnation as last heard; a beat without the right echo proves no
-    freshness and serves discovery only (rule 10). grants names exactly one beat of the receiver.
+    seq rises with each beat of one incarnation, so an older beat can never overwrite a newer one. A beat
+    whose echo is not the receiver's own run serves discovery only. grants names one beat of the receiver.
     """
 
     wire: int
@@ -151,8 +149,7 @@ class Beat(Value, frozen=True, kw_only=True):
     acting: bool
     """Effects may be present (starting, active, releasing or fencing)."""
     proposed: bool = False
-    """An unresolved proposal of the sender may be at the witness. Not durable: a node adopts its own
-    win only in the run that proposed it."""
+    """An unresolved proposal of this run of the sender may be at the witness."""
     stale: bool = False
     renew: bool = False
     """Asks for the lease, counted from this beat's send time."""
@@ -171,7 +168,7 @@ class Beat(Value, frozen=True, kw_only=True):
     witness_ok: bool = False
     """The sender's last question to the witness was answered."""
     can_take: bool = True
-    """This node could start the group now (data gate, flap limit, service link, no maintenance)."""
+    """This node could start the group now (data gate, flap limit, isolation, service link, disk)."""
     resources: tuple[tuple[str, ResourceStatus], ...] = ()
     links: tuple[LinkStat, ...] = ()
     isolated: bool = False
@@ -310,19 +307,9 @@ class Reconfigured(Value, frozen=True, kw_only=True, tag=True):
 
 
 Event = (
-    Tick
-    | Received
-    | Rejected
-    | WitnessAnswer
-    | ResourceResult
-    | Fenced
-    | Persisted
-    | NicChanged
-    | IsolationResult
-    | GuardState
-    | Command
-    | Reconfigured
-)
+    Tick | Received | Rejected | WitnessAnswer | ResourceResult | Fenced | Persisted | NicChanged
+    | IsolationResult | GuardState | Command | Reconfigured
+)  # fmt: skip
 
 # ------------------------------------------ actions: what the core asks of the world, carried out in order
 
@@ -408,14 +395,4 @@ class Exit(Value, frozen=True, kw_only=True, tag=True):
     """The agent may stop: nothing of the group is left here."""
 
 
-Action = (
-    Persist | Send | AskWitness | Run | Fence | Arm | Disarm | ProbeIsolation | Emit | Answer | Exit
-)
-
-
-class Limit(Value, frozen=True, kw_only=True):
-    """One reason why this node cannot, or would not, take over; `explain` lists all of them."""
-
-    code: str
-    message: str
-    hint: str
+Action = Persist | Send | AskWitness | Run | Fence | Arm | Disarm | ProbeIsolation | Emit | Answer | Exit
