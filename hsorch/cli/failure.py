@@ -14,21 +14,20 @@ from pathlib import Path
 import click
 
 from hsorch import __version__
-from hsorch.cli.console import stream_has_color
+from hsorch.cli.console import Terminal
 from hsorch.errors import HsorchError
 
 log = logging.getLogger("hsorch")
 log.addHandler(logging.NullHandler())
 
 
-def show(error: HsorchError) -> None:
+def show(error: HsorchError, terminal: Terminal) -> None:
     """Print an error on stderr: code and message, detail, the way out."""
-    color = stream_has_color("auto", err=True)
     head = click.style(f"error[{error.code}]:", fg="red", bold=True) + f" {error.message}"
     lines = [head, *(f"  {line}" for line in error.detail.splitlines())]
     if error.hint:
         lines.append(click.style("help:", fg="cyan", bold=True) + f" {error.hint}")
-    click.echo("\n".join(lines), err=True, color=color)
+    click.echo("\n".join(lines), err=True, color=terminal.ui_color)
     log.error("%s %s", error.code, error.message)
 
 

@@ -71,6 +71,16 @@ class LazyGroup(click.Group):
             ctx.fail(f"no such command '{args[0]}'.{advice}")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """An error that hsorch can explain ends here, where it is known how the user wants to see it."""
+        try:
+            return super().invoke(ctx)
+        except HsorchError as error:
+            from hsorch.cli.failure import show
+
+            show(error, ctx.obj)
+            return error.exit_code
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
@@ -137,11 +147,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (head, less) has left. Python would complain once more at exit without this.
         sys.stdout = None
         return ExitCode.OK
-    except HsorchError as error:
-        from hsorch.cli.failure import show
-
-        show(error)
-        return error.exit_code
     except Exception as error:
         from hsorch.cli.failure import report_bug
 

@@ -101,6 +101,13 @@ def test_an_error_shows_code_cause_detail_and_way_out(hsorch, monkeypatch: pytes
     assert hsorch("status").err == ("error[HS500]: node a is silent\n  tried 10.0.0.1:22\nhelp: plug it in\n")
 
 
+def test_an_error_has_the_colour_that_was_asked_for(hsorch, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(monkeypatch, TransportError("node a is silent", hint="plug it in"))
+    assert "\x1b[" in hsorch("--color", "always", "status").err
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[" not in hsorch("--color", "never", "status").err
+
+
 def test_a_bug_is_one_line_and_a_report_file(hsorch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     failing(monkeypatch, ZeroDivisionError("division by zero"))
     ran = hsorch("status")
