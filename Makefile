@@ -37,8 +37,8 @@ lint: setup  ## ruff and the layers
 types: setup  ## mypy, strict
 	@$(BIN)/mypy
 
-bench: setup  ## side-by-side figures against real peers (docs/benchmarks.md)
-	@$(BIN)/python -m tests.bench
+bench: setup  ## figures beside real peers on this machine; ARGS="crash idle" picks some
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 docs: setup  ## write the generated pages of docs/reference
 	@$(BIN)/python docs/generate.py
