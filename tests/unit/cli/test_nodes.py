@@ -14,22 +14,27 @@ from hsorch.transport.ssh import SshTransport
 from tests.unit.cli.pair import MANIFEST
 
 
-def manifest(folder: Path, connect: str) -> Path:
+BY_SSH = "{ssh: {host: 192.0.2.2, user: ops, known_hosts: ./known_hosts}}"
+
+
+def manifest(folder: Path, connect: str, other: str = BY_SSH) -> Path:
+    """plant-7 with these two connects."""
+    first, second, third = MANIFEST.split("connect: {lab: {}}")
     path = folder / "cluster.yaml"
-    path.write_text(MANIFEST.replace("connect: {lab: {}}", f"connect: {connect}", 1))
+    path.write_text(f"{first}connect: {connect}{second}connect: {other}{third}")
     return path
 
 
 @pytest.mark.parametrize(
-    ("connect", "door"),
+    ("connect", "other", "door"),
     [
-        ("{lab: {}}", LabTransport),
-        ("{local: {}}", LocalTransport),
-        ("{ssh: {host: 192.0.2.1, user: ops, known_hosts: ./known_hosts}}", SshTransport),
+        ("{lab: {}}", "{lab: {}}", LabTransport),
+        ("{local: {}}", BY_SSH, LocalTransport),
+        (BY_SSH.replace(".2,", ".1,"), BY_SSH, SshTransport),
     ],
 )
-def test_each_connect_opens_its_own_door(connect: str, door: type, tmp_path: Path) -> None:
-    with open_transports(load_cluster(manifest(tmp_path, connect))) as doors:
+def test_each_connect_opens_its_own_door(connect: str, other: str, door: type, tmp_path: Path) -> None:
+    with open_transports(load_cluster(manifest(tmp_path, connect, other))) as doors:
         assert type(doors["a"]) is door
         assert list(doors) == ["a", "b"]
 
