@@ -13,7 +13,6 @@ from hsorch.transport.local import LocalTransport
 from hsorch.transport.ssh import SshTransport
 from tests.unit.cli.pair import MANIFEST
 
-
 BY_SSH = "{ssh: {host: 192.0.2.2, user: ops, known_hosts: ./known_hosts}}"
 
 
