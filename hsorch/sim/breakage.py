@@ -171,19 +171,27 @@ def config_differs(world: World, machine: Machine, fault: Fault) -> None:
     machine.reconfigure(msgspec.structs.replace(machine.spec, policy=policy))
 
 
-def lease_halved(world: World, machine: Machine, fault: Fault) -> None:
-    """A newer spec with half the lease comes into force on this node alone."""
-    policy = machine.spec.policy
-    shorter = msgspec.structs.replace(
-        policy, lease_ms=policy.lease_ms // 2, suspect_ms=policy.suspect_ms // 2
-    )
+def retimed(world: World, machine: Machine, fault: Fault) -> Heal:
+    """A newer spec comes into force on this node alone, with `value` percent of lease and suspect time."""
+    policy = world.spec.policy
+    lease, suspect = (int(t * fault.value / 100) for t in (policy.lease_ms, policy.suspect_ms))
+    other = msgspec.structs.replace(policy, lease_ms=lease, suspect_ms=suspect)
     revision = machine.spec.revision + 1
-    machine.reconfigure(msgspec.structs.replace(machine.spec, policy=shorter, revision=revision))
+    machine.reconfigure(msgspec.structs.replace(world.spec, policy=other, revision=revision))
+    return lambda: same_spec(world)
 
 
 def order(world: World, machine: Machine, fault: Fault) -> None:
     """An operator's verb (`what`) on this node."""
     world.order(machine, Verb(fault.what))
+
+
+def same_spec(world: World) -> None:
+    """The spec of the world comes into force on both nodes, if one of them runs another."""
+    newest = max(m.spec.revision for m in world.machines.values())
+    if any(m.spec.policy != world.spec.policy for m in world.machines.values()):
+        for machine in world.machines.values():
+            machine.reconfigure(msgspec.structs.replace(world.spec, revision=newest + 1))
 
 
 def _stand_still(machine: Machine, *, paused: bool = False, frozen: bool = False) -> Heal:

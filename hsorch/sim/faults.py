@@ -7,6 +7,7 @@ said elsewhere (table.py, schedules.py).
 from __future__ import annotations
 
 from hsorch.node.core.types import Desired, Intent, Verb
+from hsorch.sim.breakage import same_spec
 from hsorch.sim.clock import MS
 from hsorch.sim.fault import Fault
 from hsorch.sim.kinds import KINDS
@@ -72,6 +73,7 @@ def heal_all(world: World) -> None:
         set_service_link(world, machine, True)
         machine.boot()
         machine.agent.start_again()
+    same_spec(world)
     world.timeline.after(world.spec.policy.lease_ms * MS, _want_again, world)
 
 

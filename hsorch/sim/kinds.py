@@ -33,7 +33,7 @@ KINDS: dict[str, Kind] = {
     "fence-fails": breakage.fence_fails,
     "address-taken": breakage.address_taken,
     "config-differs": breakage.config_differs,
-    "lease-halved": breakage.lease_halved,
+    "retimed": breakage.retimed,
     "order": breakage.order,
     "link-cut": wires.link_cut,
     "partition": wires.partition,

@@ -40,12 +40,12 @@ _STORM = (
     ("duplicate", 2), ("service-link-down", 2), ("replay", 1), ("witness-down", 4), ("witness-slow", 2),
     ("witness-read-only", 1), ("witness-cut", 3), ("clock-step", 1), ("disk-full", 2), ("disk-slow", 1),
     ("service-kill", 2), ("service-hang", 1), ("start-fails", 1), ("stop-hangs", 1), ("order", 4),
-    ("fence-fails", 1), ("witness-replaced", 1), ("lease-halved", 1),
+    ("fence-fails", 1), ("witness-replaced", 1), ("retimed", 1),
 )  # fmt: skip
 _SINGLE = tuple(
     (k, w)
     for k, w in _STORM
-    if k not in ("disk-full", "start-fails", "stop-hangs", "order", "node-freeze", "lease-halved")
+    if k not in ("disk-full", "start-fails", "stop-hangs", "order", "node-freeze", "retimed")
 )
 _STILL = {"vm-pause", "node-freeze"}
 _AGENT = {"agent-kill", "agent-loop", "agent-freeze"}
@@ -147,6 +147,7 @@ def _details(spec: Spec, rng: random.Random, kind: str) -> tuple[str, float]:
     value: dict[str, Callable[[], float]] = {
         "lossy": lambda: rng.choice((10, 30, 60, 90)),
         "vm-pause": lambda: rng.randrange(2),
+        "retimed": lambda: rng.choice((70, 150)),
         "slow": lambda: rng.randrange(1, 2 * lease),
         "reorder": lambda: rng.randrange(1, 2 * lease),
         "duplicate": lambda: rng.choice((10, 50)),

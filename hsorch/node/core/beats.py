@@ -200,6 +200,7 @@ def _compose(state: State, seq: int, now: Instant) -> Beat:
         proposed=state.witness.proposed,
         stale=durable.stale,
         renew=lease.asks(state),
+        hold=state.timing.lease + state.timing.fence,
         grants=state.lease.grants,
         intent=durable.intent,
         data=state.data,

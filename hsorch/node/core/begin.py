@@ -53,7 +53,6 @@ def begin(
         me=me,
         peer_name=peer,
         timing=timing,
-        previous=timing,
         digest=contract.digest(spec),
         durable=before,
         stored=before,

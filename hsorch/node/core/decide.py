@@ -17,6 +17,7 @@ from hsorch.node.core import (
     epoch,
     facts,
     group,
+    lease,
     monitor,
     outcome,
     rules,
@@ -158,15 +159,15 @@ def _persisted(turn: Turn, event: Persisted) -> None:
 
 
 def _reconfigured(turn: Turn, event: Reconfigured) -> None:
-    """A new spec without a break: the lease goes on, with the more careful timing until both run it."""
+    """A new spec without a break: the lease goes on, for the new length at most."""
     old = turn.state
     turn.set(
         spec=event.spec,
         timing=facts.timing_of(event.spec),
-        previous=old.timing,
         digest=contract.digest(event.spec),
         links=links_of(event.spec, old.links),
     )
+    lease.retime(turn)
     group.reconfigured(turn)
     turn.emit(Severity.INFO, "reconfigured", f"spec revision {event.spec.revision} is in force")
 

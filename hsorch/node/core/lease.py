@@ -44,6 +44,7 @@ def exchange(turn: Turn, beat: Beat) -> None:
         if beat.grants and beat.config == turn.state.durable.config and not beat.config.solo:
             _granted(turn, beat)
     else:
+        heed(turn, beat)
         _grant(turn, beat)
 
 
@@ -52,7 +53,7 @@ def _granted(turn: Turn, beat: Beat) -> None:
     sent = next((at for seq, at in state.lease.asked if seq == beat.grants), None)
     if sent is None or (state.lease.proven and sent <= state.lease.answered):
         return
-    length = rules.lease_length(state)
+    length = state.timing.lease
     until = rules.lease_end(sent, turn.now, length)
     turn.lease(until=until, proven=True, answered=sent)
     if facts.acting(state) and state.group.phase is not Phase.FENCING and turn.now < until:
@@ -65,11 +66,31 @@ def _grant(turn: Turn, beat: Beat) -> None:
         turn.lease(
             grants=beat.seq,
             waits_from=turn.now,
-            waits=rules.wait_for(state, beat.revision),
+            waits=rules.standby_wait(state.timing, beat.hold),
             released=False,
         )
     elif state.lease.grants:
         turn.lease(grants=0)
+
+
+def heed(turn: Turn, beat: Beat) -> None:
+    """A run that may have forgotten its grants learns how long the holder may act on them."""
+    waits = rules.standby_wait(turn.state.timing, beat.hold)
+    if waits > turn.state.lease.waits:
+        turn.lease(waits=waits)
+
+
+def retime(turn: Turn) -> None:
+    """A new spec: no lease is longer than the new one from now on, and older requests are not granted."""
+    state = turn.state
+    limit = Instant(turn.now + state.timing.lease)
+    turn.lease(asked=(), until=min(state.lease.until, limit))
+    if facts.acting(state) and state.group.phase is not Phase.FENCING:
+        arm(turn)
+
+
+def _known_hold(state: State) -> int:
+    return state.peer.beat.hold if state.peer.beat is not None else 0
 
 
 def release(turn: Turn) -> None:
@@ -81,7 +102,7 @@ def arm(turn: Turn) -> None:
     """Arm the watchdog for the running lease, before the first effect."""
     state = turn.state
     if not rules.exclusive(state.durable.config, state.me):
-        length = rules.lease_length(state)
+        length = state.timing.lease
         sent = Instant(state.lease.until - length)
         turn.do(Arm(until=rules.watchdog_until(sent, length, state.timing)))
 
@@ -90,7 +111,8 @@ def restart(turn: Turn, keep: bool = False) -> None:
     """A new config: as standby the whole wait begins; as acting holder (keep) the lease runs on."""
     state, now = turn.state, turn.now
     old = state.lease
-    fresh = Lease(waits_from=rules.wait_starts(now), waits=rules.wait_for(state, -1))
+    waits = rules.standby_wait(state.timing, _known_hold(state))
+    fresh = Lease(waits_from=rules.wait_starts(now), waits=waits)
     if keep:
         fresh = Lease(
             until=old.until,
@@ -105,7 +127,7 @@ def restart(turn: Turn, keep: bool = False) -> None:
 def begin_implicit(turn: Turn) -> None:
     """Rejoin: the first lease of an opened PAIR counts from the moment before it was made durable."""
     state, now = turn.state, turn.now
-    length = rules.lease_length(state)
+    length = state.timing.lease
     restart(turn)
     turn.lease(until=rules.lease_end(now, now, length), proven=True, answered=now)
     if facts.acting(state):

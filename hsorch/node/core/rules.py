@@ -36,24 +36,14 @@ def lease_end(sent: Instant, received: Instant, length: Span) -> Instant:
     return Instant(sent + length)
 
 
-def lease_length(state: State) -> Span:
-    """[1] While the peer runs another spec, the shorter of the two leases is safe for its wait."""
-    beat = state.peer.beat
-    if beat is None or beat.revision == state.spec.revision:
-        return state.timing.lease
-    return min(state.timing.lease, state.previous.lease)
+def standby_wait(timing: Timing, hold: int = 0) -> Span:
+    """[2] W_b = (L+F)(1+ρ)/(1−ρ)+ε, rounded up. Proof in docs/protocol.md.
 
-
-def standby_wait(timing: Timing) -> Span:
-    """[2] W_b = (L+F)(1+ρ)/(1−ρ)+ε, rounded up. Proof in docs/protocol.md."""
-    slow, fast = 1_000_000 - timing.drift_ppm, 1_000_000 + timing.drift_ppm
-    return Span(-(-(timing.lease + timing.fence) * fast // slow) + timing.slack)
-
-
-def wait_for(state: State, revision: int) -> Span:
-    """[2] The wait after a grant to a holder that runs `revision`: the longer one if the specs differ."""
-    wait = standby_wait(state.timing)
-    return wait if revision == state.spec.revision else max(wait, standby_wait(state.previous))
+    hold: L+F of the holder, by its own word; it counts if it is longer (another spec runs there).
+    """
+    million = 1_000_000
+    held = max(timing.lease + timing.fence, hold) * (million + timing.drift_ppm)
+    return Span(-(-held // (million - timing.drift_ppm)) + timing.slack)
 
 
 def wait_starts(now: Instant) -> Instant:

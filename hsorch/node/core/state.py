@@ -194,8 +194,6 @@ class State(Value, frozen=True):
     me: NodeName
     peer_name: NodeName
     timing: Timing
-    previous: Timing
-    """Timing before the last new spec: promises of either may be in force until both nodes run it."""
     digest: str
     durable: Durable
     stored: Durable

@@ -153,6 +153,8 @@ class Beat(Value, frozen=True, kw_only=True):
     stale: bool = False
     renew: bool = False
     """Asks for the lease, counted from this beat's send time."""
+    hold: int = 0
+    """Longest time in ns that the sender's effects may outlast a request (L+F): what a grant waits for."""
     grants: int = 0
     """seq of the receiver's beat (of echo_incarnation) whose lease request is granted; 0: none."""
     intent: Intent = Intent()

@@ -140,16 +140,12 @@ def test_the_standby_grants_only_the_config_it_holds_and_never_with_an_open_prop
     assert not rules.may_grant(state, beat, Instant(now + 2 * SECOND)), "the holder does not hear us"
 
 
-def test_while_the_specs_differ_the_shorter_lease_and_the_longer_wait_hold(pair: Duo) -> None:
-    longer = replace(facts.timing_of(make_spec(lease_ms=9_000)))
-    state = replace(pair.state("a"), timing=longer, spec=make_spec())
-    state = replace(state, spec=replace(state.spec, revision=7))
-    assert rules.lease_length(state) == 1_500 * MS
-    assert rules.wait_for(state, 0) == rules.standby_wait(longer)
-    shrunk = replace(state, timing=state.previous, previous=longer)
-    assert rules.lease_length(shrunk) == 1_500 * MS
-    assert rules.wait_for(shrunk, 0) == rules.standby_wait(longer)
-    assert rules.wait_for(shrunk, 7) == rules.standby_wait(shrunk.timing)
+def test_a_grant_waits_for_the_holders_own_times_when_they_are_longer(pair: Duo) -> None:
+    state = pair.state("b")
+    own = state.timing.lease + state.timing.fence
+    longer = facts.timing_of(make_spec(lease_ms=9_000))
+    assert rules.standby_wait(state.timing, longer.lease + longer.fence) == rules.standby_wait(longer)
+    assert rules.standby_wait(state.timing, own // 2) == rules.standby_wait(state.timing)
 
 
 def test_a_suspend_ends_leases_a_step_of_the_wall_clock_does_not() -> None:
