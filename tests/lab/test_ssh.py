@@ -17,6 +17,7 @@ from tests.lab.world import Pair, copy_example, fresh_name, until
 
 pytestmark = pytest.mark.lab
 
+ROOT = Path(__file__).parents[2]
 SSHD = "/usr/sbin/sshd"
 ADDRESSES = {"node-a": "10.77.0.11", "node-b": "10.77.0.12"}
 CONFIG = """
@@ -41,7 +42,7 @@ class Site:
     def hsorch(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """The command line on the client machine, for this pair's manifest."""
         command = shlex.join([sys.executable, "-m", "hsorch.cli.main", *arguments, "/lab/cluster.yaml"])
-        script = f"export XDG_STATE_HOME=/tmp/state && exec {command}"
+        script = f"export PYTHONPATH={ROOT} XDG_STATE_HOME=/tmp/state && exec {command}"
         return self.pair.exec("client", "sh", "-c", script, timeout=120)
 
     def sessions(self, node: str) -> int:
