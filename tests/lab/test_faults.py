@@ -19,7 +19,7 @@ from tests.lab.world import Pair, copy_example, fresh_name, hsorch, until
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
 
-HOLD_S = 3.0
+HOLD_S = 2.5
 """Longer than lease, fencing and the standby's wait together: what was to move has moved."""
 POLICY = "  max_failovers: 1000 per 1h\n  start_wait: 10s\n"
 """Many failovers are wanted here; two nodes that start apart need not wait a minute for each other."""
@@ -102,6 +102,10 @@ def pair(lab_allowed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def roles(pair: Pair) -> tuple[str, str]:
     """(active, standby) of the repaired and protected pair."""
     pair.heal()
+    if any("HS713" in limits(pair, node) for node in pair.nodes):
+        # A node whose service failed is no target for a while, unless an operator clears the mark.
+        hsorch("bring-out", str(pair.manifest), "--yes", "--confirm", pair.cluster)
+        hsorch("bring-in", str(pair.manifest), "--yes")
     pair.wait_protected()
     active = pair.active
     return active, pair.other(active)
@@ -176,10 +180,11 @@ def test_5_an_agent_that_dies_again_and_again_never_makes_two_actives(
 def test_14_after_the_witness_the_links_active_keeps_and_standby_waits_for_an_operator(
     pair: Pair, roles: tuple[str, str]
 ) -> None:
-    active, standby = roles
+    active, _ = roles
     with pair.probe() as probe:
         pair.fault("witness-down")
-        until("the standby gave up its vote", lambda: gave_up(pair, standby), 40.0)
+        # The standby gives up its vote first, then the active needs no lease any more.
+        until("the active goes on alone", lambda: role(pair, active) == "active-solo", 40.0)
         pair.fault("partition")
         time.sleep(HOLD_S)
         settle(pair, "same", active)
@@ -312,5 +317,6 @@ def protected(pair: Pair, node: str) -> bool:
     return report is not None and report.protected
 
 
-def gave_up(pair: Pair, node: str) -> bool:
-    return role(pair, node) == "observer" or not protected(pair, node)
+def limits(pair: Pair, node: str) -> set[str]:
+    report = pair.status(node)
+    return {limit.code for limit in report.limits} if report is not None else set()

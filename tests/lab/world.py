@@ -140,12 +140,17 @@ class Pair(Lab):
             raise AssertionError(f"{error}\n{self.describe()}") from None
 
     def describe(self) -> str:
-        """For a failing test: what both nodes say, and what they wrote."""
-        texts = []
+        """For a failing test: how both nodes see it, and what they did last."""
+        lines = []
         for node in self.nodes:
-            done = self.exec(node, "tail", "-n", "20", f"/var/lib/hsorch/{self.cluster}/runtime.log")
-            texts.append(f"--- {node}: {self.status(node)}\n{done.stdout}{done.stderr}")
-        return "\n".join(texts)
+            report = self.status(node)
+            if report is None:
+                lines.append(f"{node}: no answer")
+                continue
+            lines.append(f"{node}: {report.role} {report.epoch_major}.{report.epoch_minor}")
+            lines += [f"  {limit.code} {limit.message}" for limit in report.limits]
+            lines += [f"  {event.time} {event.kind}: {event.message}" for event in report.events]
+        return "\n".join(lines)
 
     def apply(self) -> None:
         hsorch("apply", str(self.manifest), "--yes")
