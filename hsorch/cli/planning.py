@@ -83,9 +83,10 @@ def first_apply(path: Path) -> Plan:
     from hsorch.plan.observe import Observation
     from hsorch.plan.spec import compile_spec
 
-    spec = compile_spec(load_cluster(path))
+    cluster = load_cluster(path)
+    spec = compile_spec(cluster)
     seen = {node.name: Observation(node.name, None) for node in spec.nodes}
-    return planning.make(spec, seen, runtime.build(), manifest=str(path))
+    return planning.make(spec, seen, runtime.build(), manifest=str(path), lab=_in_lab(cluster))
 
 
 def limit_impact(plan: Plan, max_impact: str | None) -> None:
@@ -106,8 +107,12 @@ def limit_impact(plan: Plan, max_impact: str | None) -> None:
 
 
 def _lab_is_down(cluster: Cluster) -> bool:
-    from hsorch.manifest.model import LabConnect
     from hsorch.transport.lab import read_state
 
-    in_lab = any(isinstance(server.connect, LabConnect) for server in cluster.servers)
-    return in_lab and read_state(cluster.name) is None
+    return _in_lab(cluster) and read_state(cluster.name) is None
+
+
+def _in_lab(cluster: Cluster) -> bool:
+    from hsorch.manifest.model import LabConnect
+
+    return any(isinstance(server.connect, LabConnect) for server in cluster.servers)

@@ -26,6 +26,7 @@ NotifyAccess=all
 ExecStart={launcher} guard {cluster}
 Restart=always
 RestartSec=200ms
+WatchdogSec=10s
 KillMode=process
 TimeoutStopSec=120
 OOMScoreAdjust=-900
