@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -59,7 +60,7 @@ class Site:
             )
 
 
-class Plain:
+class Plain(ABC):
     """A deed without check, verification and undo; the others override what they have."""
 
     temporary = False
@@ -70,8 +71,8 @@ class Plain:
     def check(self, step: Step) -> bool:
         return False
 
-    def do(self, step: Step) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def do(self, step: Step) -> None: ...
 
     def verify(self, step: Step) -> None:
         """The answer of the node's verb is proof enough."""
