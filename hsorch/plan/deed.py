@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -60,8 +59,8 @@ class Site:
             )
 
 
-class Plain(ABC):
-    """A deed without check, verification and undo; the others override what they have."""
+class Plain:
+    """What a deed has by default: no check, no verification, no undo. What it does is its own."""
 
     temporary = False
 
@@ -70,9 +69,6 @@ class Plain(ABC):
 
     def check(self, step: Step) -> bool:
         return False
-
-    @abstractmethod
-    def do(self, step: Step) -> None: ...
 
     def verify(self, step: Step) -> None:
         """The answer of the node's verb is proof enough."""
