@@ -122,18 +122,22 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def serve(data: Path, listen: tuple[str, int], token_file: Path, certificate: Path | None = None) -> None:
-    """Until interrupted. certificate: PEM with key, turns TLS on. Raises NodeError HS620, HS621."""
+    """Until interrupted. Raises NodeError HS620, HS621."""
     token = signing.read_token(token_file)
-    tls = None
-    if certificate is not None:
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        try:
-            tls.load_cert_chain(certificate)
-        except (OSError, ssl.SSLError) as error:
-            raise NodeError(
-                f"the certificate {certificate} cannot be used: {error}",
-                hint="give one PEM file that holds the certificate and its key",
-                code="HS621",
-            ) from error
+    tls = server_tls(certificate) if certificate is not None else None
     with WitnessServer(data, listen, token, tls) as server, contextlib.suppress(KeyboardInterrupt):
         server.serve_forever()
+
+
+def server_tls(certificate: Path) -> ssl.SSLContext:
+    """certificate: one PEM file with the key. Raises NodeError HS621."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        tls.load_cert_chain(certificate)
+    except (OSError, ssl.SSLError) as error:
+        raise NodeError(
+            f"the certificate {certificate} cannot be used: {error}",
+            hint="give one PEM file that holds the certificate and its key",
+            code="HS621",
+        ) from error
+    return tls

@@ -14,7 +14,7 @@ from hsorch.errors import NodeError
 from hsorch.node.core.types import WitnessOutcome
 from hsorch.node.witness.base import Register
 from hsorch.node.witness.client import HttpRegister
-from hsorch.node.witness.server import WitnessServer
+from hsorch.node.witness.server import WitnessServer, server_tls
 from hsorch.node.witness.share import ShareRegister
 from hsorch.spec import HttpWitness, Secret
 
@@ -163,4 +163,63 @@ def test_a_missing_token_says_where_it_should_be(tmp_path: Path) -> None:
 def test_a_busy_port_is_named(server: WitnessServer, tmp_path: Path) -> None:
     with pytest.raises(NodeError) as caught:
         WitnessServer(tmp_path / "more", ("127.0.0.1", server.server_address[1]), b"0" * 32)
+    assert caught.value.code == "HS621"
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Self-signed for 127.0.0.1: one file with certificate and key."""
+    import datetime
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "witness")])
+    now = datetime.datetime.now(datetime.UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path / "witness.pem"
+    path.write_bytes(
+        made.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return path
+
+
+def test_over_tls_only_the_known_certificate_is_trusted(
+    tmp_path: Path, token: Path, certificate: Path
+) -> None:
+    tls = server_tls(certificate)
+    with WitnessServer(tmp_path / "data", ("127.0.0.1", 0), token.read_bytes().strip(), tls) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        secure = f"https://127.0.0.1:{server.server_address[1]}"
+        known = HttpWitness(url=secure, token=Secret(file=str(token)), ca_file=str(certificate))
+        unknown = HttpWitness(url=secure, token=Secret(file=str(token)))
+        answers = [HttpRegister(witness, CLUSTER).create(1, "a", LIMIT_S) for witness in (unknown, known)]
+        server.shutdown()
+        thread.join()
+    assert [answer.outcome for answer in answers] == [WitnessOutcome.FAILED, WitnessOutcome.CREATED]
+    assert "certificate" in answers[0].detail
+
+
+def test_a_certificate_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "no.pem").write_text("nothing")
+    with pytest.raises(NodeError) as caught:
+        server_tls(tmp_path / "no.pem")
     assert caught.value.code == "HS621"
