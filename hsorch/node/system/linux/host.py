@@ -12,7 +12,7 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-_MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
+_MCL_CURRENT, _MCL_ONFAULT = 1, 4
 _LAST_TO_KILL = -999
 _ELEVATED_NICE = -15
 _CREDENTIALS = struct.Struct("3i")
@@ -138,11 +138,12 @@ def _real_time(priority: int) -> str:
 
 
 def _keep_in_memory() -> str:
-    """MCL_ONFAULT: what was touched stays, stacks of threads are not filled in advance (mlock(2))."""
+    """What is mapped now stays once touched (mlock(2)). Not MCL_FUTURE: under a limit of locked memory the
+    stacks of later threads would count against it, and a worker could not be started."""
     import ctypes
 
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) != 0:
+    if libc.mlockall(_MCL_CURRENT | _MCL_ONFAULT) != 0:
         return f"memory lock: {os.strerror(ctypes.get_errno())}"
     return ""
 
