@@ -61,7 +61,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("wait_over", "the standby waits at all", lambda real, state, now: True, rows=("6", "11")),
     Mutant("wait_starts", "a new run waits as if it had just granted",
            lambda real, now: now - 3600 * SECOND,
-           faults=(Fault(0, "agent-kill", "standby"), Fault(600, "isolate", "active"))),
+           faults=(Fault(0, "slow", value=60), Fault(10, "partition", "", 2000),
+                   Fault(3300, "isolate", "active"))),
     Mutant("no_open_proposal", "nothing is granted while a proposal is open", lambda real, state: True,
            faults=(Fault(0, "witness-slow", "", 15_000), Fault(0, "witness-cut", "active", 20_000),
                    Fault(10, "partition", "", 6000)), watch=30_000),
@@ -75,8 +76,10 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("effects_gone", "only a verified fence counts", lambda real, ok: True,
            faults=(Fault(0, "fence-fails", "active"), Fault(10, "isolate", "active"))),
     Mutant("newer", "an older beat is dropped", lambda real, beat, peer: True, rows=("46b",)),
-    Mutant("suspended", "a pause ends the lease", lambda real, before, tick, now: False,
-           faults=(Fault(0, "vm-pause", "a", 5000), Fault(100, "isolate", "a"))),
+    Mutant("suspended", "a suspend ends the lease, whatever the wall clock says",
+           lambda real, before, tick, now: False,
+           faults=(Fault(0, "vm-pause", "preferred", 5000), Fault(100, "isolate", "preferred"),
+                   Fault(2500, "clock-step", "preferred", value=-5000))),
     Mutant("supersedes", "a higher epoch wins", lambda real, theirs, mine, stays: False, rows=("48",)),
     Mutant("pair_change", "majors are the witness's alone",
            lambda real, config, me: Epoch(config.epoch.major + 1, 0),
@@ -110,7 +113,7 @@ MUTANTS: tuple[Mutant, ...] = (
            lambda real, state, now: False, rows=("51",)),
     Mutant("paused", "a pause is noticed by the wall clock as well",
            lambda real, before, tick, now: False,
-           faults=(Fault(0, "vm-pause", "a", 5000, value=1), Fault(100, "isolate", "a"))),
+           faults=(Fault(0, "vm-pause", "preferred", 5000, value=1), Fault(100, "isolate", "preferred"))),
 )  # fmt: skip
 
 
