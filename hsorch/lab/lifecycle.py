@@ -160,6 +160,7 @@ def _start(order: Order) -> None:
             stdout=subprocess.PIPE,
             stderr=errors,
             start_new_session=True,
+            env={**os.environ, "PATH": _search_path()},
         )
     try:
         answer, _ = process.communicate(msgspec.json.encode(order), timeout=UP_LIMIT_S)
@@ -218,7 +219,8 @@ def _require_tools() -> None:
 
 
 def _search_path() -> str:
-    return f"{os.environ.get('PATH', '')}:{_PATH}"
+    """A user's PATH often lacks the sbin folders (Debian), where nft lives."""
+    return ":".join(filter(None, (os.environ.get("PATH"), _PATH)))
 
 
 def _compile_clock(state: Path) -> str:

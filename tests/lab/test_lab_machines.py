@@ -168,6 +168,14 @@ def test_what_a_killed_lab_left_is_noticed_and_removed(tmp_path: Path, lab: Lab)
         lifecycle.down(made.cluster)
 
 
+def test_a_user_whose_path_lacks_the_sbin_folders_gets_a_lab(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lab: Lab
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    made = start_lab(tmp_path)
+    lifecycle.down(made.cluster)
+
+
 def test_a_fault_heals_itself_after_its_time(lab: Lab) -> None:
     hsorch("lab", "fault", "--cluster", lab.cluster, "crash", "node-b", "--for", "300ms")
     assert _power(lab, "node-b") == "off"
