@@ -62,6 +62,15 @@ def progress(turn: Turn) -> None:
         elif _reached(state, pending, now):
             turn.set(pending=None, want="")
             turn.answer(pending.id, True, f"{pending.verb.value}: done")
+        elif _came_back(state, pending, now):
+            turn.set(pending=None, want="")
+            turn.answer(
+                pending.id,
+                False,
+                f"the group is on {state.durable.config.holder}: {pending.target} did not keep it",
+                "HS715",
+                "hsorch explain and hsorch events tell why.",
+            )
         elif now >= pending.deadline:
             turn.set(pending=None, want="")
             turn.answer(
@@ -199,6 +208,8 @@ def _why_no_move(state: State, target: str, now: Instant) -> tuple[str, str, str
         return "HS706", f"'{target}' is no node of this pair", f"Name {state.me} or {state.peer_name}."
     if beat is None:
         return "HS703", *_unseen(state)
+    if state.group.phase is Phase.STARTING or beat.role is Role.STARTING:
+        return "HS701", "the group is just being started", "Wait until hsorch status shows it active."
     if beat.digest != state.digest:
         return "HS744", "the two nodes run different specs", "hsorch apply, to finish the change."
     here = rules.why_not_take_over(state, now)
@@ -226,7 +237,10 @@ def _wish(turn: Turn, **changes: object) -> None:
 def _pending(state: State, event: Command, now: Instant) -> Pending:
     limits = sum(r.start_limit_ms + r.stop_limit_ms for r in state.spec.group.resources)
     deadline = Instant(now + limits * MS + 30 * SECOND)
-    return Pending(id=event.id, verb=event.verb, target=event.target, since=now, deadline=deadline)
+    epoch_now = state.durable.config.epoch
+    return Pending(
+        id=event.id, verb=event.verb, target=event.target, epoch=epoch_now, since=now, deadline=deadline
+    )
 
 
 def _pend(turn: Turn, event: Command) -> None:
@@ -251,6 +265,16 @@ def _reached(state: State, pending: Pending, now: Instant) -> bool:
             return state.durable.config.holder == pending.target
         case _:
             return state.group.phase is Phase.ON
+
+
+def _came_back(state: State, pending: Pending, now: Instant) -> bool:
+    """A switch is over, too, when a later epoch has the group at work on the other node than the target."""
+    config, beat = state.durable.config, facts.peer_beat(state, now)
+    if pending.verb is not Verb.SWITCH or config.epoch <= pending.epoch or config.holder == pending.target:
+        return False
+    if config.holder == state.me:
+        return state.group.phase is Phase.ON
+    return beat is not None and beat.role in (Role.ACTIVE, Role.ACTIVE_SOLO)
 
 
 def _force_is_due(state: State, now: Instant) -> bool:

@@ -12,6 +12,7 @@ from hsorch.node.core.types import (
     Beat,
     DataState,
     Durable,
+    Epoch,
     Instant,
     NodeName,
     ResourceStatus,
@@ -183,6 +184,8 @@ class Pending(Value, frozen=True):
     id: str
     verb: Verb
     target: NodeName
+    epoch: Epoch
+    """In which the verb began: a later one tells that the group has moved since."""
     since: Instant
     deadline: Instant
 

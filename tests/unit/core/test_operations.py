@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
 from hsorch.node.core.decide import limits
@@ -86,6 +87,20 @@ def test_a_switch_ordered_on_both_nodes_moves_the_group_once(pair: Duo) -> None:
     done(pair, "a", orders[0])
     done(pair, "b", orders[1])
     assert operations(pair.nodes["b"]) == ["start vip", "start app"]
+
+
+@pytest.mark.parametrize("late", [0, 1, 2, 5, 8, 11, 12, 13, 14, 15, 20, 21, 22, 23, 30])
+@pytest.mark.parametrize(("first", "second"), [("a", "b"), ("b", "a")])
+def test_of_two_switches_in_a_row_both_are_answered_soon(
+    first: str, second: str, late: float, pair: Duo
+) -> None:
+    orders = [(first, pair.order(first, Verb.SWITCH))]
+    pair.run(late)
+    orders.append((second, pair.order(second, Verb.SWITCH)))
+    pair.run(2_000)
+    answers = [pair.answer(node, order) for node, order in orders]
+    assert all(answer is not None for answer in answers), answers
+    assert pair.active in ("a", "b")
 
 
 def test_a_switch_with_the_peer_out_of_sight_is_refused(pair: Duo) -> None:
