@@ -15,7 +15,7 @@ from typing import Literal
 import pytest
 
 from hsorch.lab import lifecycle
-from tests.lab.world import Pair, copy_example, fresh_name, hsorch, until
+from tests.lab.world import HSORCH, Pair, copy_example, fresh_name, hsorch, until
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
 
@@ -231,7 +231,7 @@ def test_27_a_service_that_hangs_does_not_stop_a_switch(pair: Pair, roles: tuple
 def test_31_two_switches_at_once_end_with_one_active(pair: Pair, roles: tuple[str, str]) -> None:
     with pair.probe() as probe, ThreadPoolExecutor(2) as pool:
         orders = [
-            pool.submit(hsorch, "set-active", node, str(pair.manifest), "--yes", check=False)
+            pool.submit(pair.exec, node, *HSORCH, "switch", "--here", "--yes", timeout=60)
             for node in pair.nodes
         ]
         codes = [order.result().returncode for order in orders]

@@ -161,7 +161,7 @@ class Pair(Lab):
         self.heal()
         self.wait_protected()
         if self.active != active:
-            hsorch("set-active", active, str(self.manifest), "--yes")
+            hsorch("switch", str(self.manifest), "--yes")
             self.wait_active(active)
             self.wait_protected()
 
