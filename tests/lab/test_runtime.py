@@ -20,6 +20,7 @@ import pytest
 from hsorch.errors import NodeError
 from hsorch.node import control
 from hsorch.spec import encode
+from hsorch.verbs import EventRecord, Reply, StatusReport
 from tests.lab.runtime_pair import CLUSTER, ROOT, Machine, Pair, running_pair
 
 pytestmark = pytest.mark.lab
@@ -204,6 +205,29 @@ def test_a_second_agent_does_not_start(healthy: Pair) -> None:
     )
     assert done.returncode == 1
     assert "HS604" in done.stderr
+
+
+def test_the_narrow_door_answers_on_the_node_itself(healthy: Pair) -> None:
+    def door(verb: str, body: str) -> Reply:
+        done = subprocess.run(
+            healthy.a.command(sys.executable, "-m", "hsorch.node", verb),
+            input=body.encode(),
+            capture_output=True,
+            cwd=ROOT,
+            timeout=20,
+        )
+        return msgspec.json.decode(done.stdout, type=Reply)
+
+    cluster = f'{{"cluster": "{CLUSTER}"}}'
+    status = msgspec.json.decode(door("status", cluster).data, type=StatusReport)
+    assert (status.node, status.protected) == ("a", True)
+    records = msgspec.json.decode(door("events", cluster).data, type=list[EventRecord])
+    assert records[-1].node == "a"
+    assert bytes(door("explain", cluster).data) == b"[]"
+    waiting = f'{{"cluster": "{CLUSTER}", "after": {records[-1].id + 1000}, "wait_ms": 50}}'
+    assert bytes(door("tail", waiting).data) == b"[]"
+    assert door("status", "{}").code == "HS606"
+    assert door("status", '{"cluster": "nowhere"}').code == "HS601"
 
 
 # ------------------------------------------------------------------- hostile or broken
