@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from hsorch.errors import NodeError
+from hsorch.errors import NodeError, RefusedError
 from hsorch.node.deploy import Reload
 from hsorch.node.deployment.wire import Done
 from hsorch.plan.deed import Plain, Site
@@ -13,7 +14,8 @@ from hsorch.plan.model import Step
 from hsorch.verbs import Operate
 
 PAIR_LIMIT_S = 30.0
-GROUP_LIMIT_S = 180.0
+GROUP_SLACK_S = 30.0
+LAST_EVENTS = 6
 POLL_S = 0.2
 
 
@@ -55,12 +57,33 @@ class MoveGroup(Plain):
             verb=self._verb,
             actor=self.site.owner,
             id=f"{self.site.operation}-{self._verb}",
-            timeout_ms=int(GROUP_LIMIT_S * 1000),
+            timeout_ms=int(self._limit_s * 1000),
         )
-        self.site.ask(node, "operate", order, dict[str, str], timeout=GROUP_LIMIT_S + 5)
+        with self._explained():
+            self.site.ask(node, "operate", order, dict[str, str], timeout=self._limit_s + 5)
 
     def verify(self, step: Step) -> None:
-        until_ready(self._missing, "the group", GROUP_LIMIT_S)
+        with self._explained():
+            until_ready(self._missing, "the group", self._limit_s)
+
+    @property
+    def _limit_s(self) -> float:
+        """All resources may need their whole time, one after the other."""
+        resources = self.site.plan.spec.group.resources
+        limits = (r.start_limit_ms if self._wanted else r.stop_limit_ms for r in resources)
+        return GROUP_SLACK_S + sum(limits) / 1000
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """A failure tells what went wrong on the nodes: their last warnings and alarms."""
+        try:
+            yield
+        except (NodeError, RefusedError) as error:
+            events = [e for node in self.site.transports for e in self.site.status(node).events]
+            grave = sorted((e for e in events if e.severity != "info"), key=lambda e: e.time)
+            lines = [f"{e.node}: {e.message}" for e in grave[-LAST_EVENTS:]]
+            error.detail = "\n".join([*filter(None, [error.detail]), *lines])
+            raise
 
     def _missing(self) -> str:
         """What is not as wanted yet; empty when all is."""

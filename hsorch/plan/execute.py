@@ -189,6 +189,6 @@ def _story(run: _Run, cluster: str) -> HsorchError:
         return error
     return PartlyApplied(
         f"{step.text} failed: {error.message}",
-        hint=f"{error.hint}; then {again}",
+        hint=f"{error.hint.rstrip('.')}; then {again}",
         detail="\n".join(filter(None, [f"{error.code}", error.detail, detail])),
     )

@@ -15,6 +15,7 @@ from hsorch.plan.model import FORMAT, Action, Item, NodeState, Plan
 from hsorch.plan.observe import Observation
 from hsorch.plan.runtime import Runtime
 from hsorch.spec import Spec, digest
+from hsorch.verbs import StatusReport
 
 
 def make(
@@ -41,7 +42,7 @@ def make(
     outage = group_in and any(Impact[item.impact.upper()] >= Impact.OUTAGE for item in items)
     first = base is None and spec.group.desired_state == "in"
     owed = pending is not None and pending.owes_bring_in
-    bring_in = (first or owed) and not group_in
+    bring_in = (first or owed) and not any(report.up for report in _reports(seen))
     steps = graph.build(
         graph.Work(
             nodes=tuple(node.name for node in spec.nodes),
@@ -131,5 +132,8 @@ def _newest(seen: Mapping[str, Observation]) -> Spec | None:
 
 
 def _active(seen: Mapping[str, Observation]) -> str:
-    reports = [o.facts.agent for o in seen.values() if o.facts is not None and o.facts.agent is not None]
-    return next((report.active for report in reports if report.active), "")
+    return next((report.active for report in _reports(seen) if report.active), "")
+
+
+def _reports(seen: Mapping[str, Observation]) -> list[StatusReport]:
+    return [o.facts.agent for o in seen.values() if o.facts is not None and o.facts.agent is not None]

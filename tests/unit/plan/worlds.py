@@ -109,7 +109,7 @@ def report(name: str, spec: Spec, words: dict[str, Any]) -> StatusReport:
         active=active,
         up=bool(active),
         protected=bool(active),
-        desired="in" if active else "out",
+        desired=words.get("desired", "in" if active else "out"),
         maintenance=False,
         stale=False,
         peer_seen=True,
