@@ -44,13 +44,12 @@ def _changed(old: Part, new: Part) -> Iterator[Item]:
         before, after = old.settings.get(name, ""), new.settings.get(name, "")
         if before == after:
             continue
-        pointer = f"{new.pointer}/{name.replace('.', '/')}" if name else new.pointer
         yield Item(
             address=f"{new.address}.{name}" if name else new.address,
             action=Action.CHANGE if before and after else Action.ADD if after else Action.REMOVE,
             before=before,
             after=after,
-            impact=_impact(pointer),
+            impact=_impact(new.pointer_of(name)),
         )
 
 

@@ -17,6 +17,25 @@ KINDS: dict[type[Resource], str] = {
     Script: "scripts",
     Probe: "probes",
 }
+_HEALTH = {"check_interval": "interval", "check_limit": "timeout", "max_check_failures": "max_failures"}
+_PROBED = {name: f"probe.{key}" for name, key in _HEALTH.items()}
+_KEYS: dict[str, dict[str, str]] = {
+    "vip": {},
+    "services": _PROBED,
+    "processes": {"argv": "command", **_PROBED},
+    "scripts": _HEALTH,
+    "probes": _HEALTH,
+    "share": {"path": "share"},
+    "http": {"url": "http.url", "token": "http.token", "ca_file": "http.ca"},
+}
+"""By kind: the manifest's key of a setting that a spec calls otherwise."""
+_DERIVED = {
+    "policy": {"slack": "timing", "drift_ppm": "timing", "failover_window": "max_failovers"},
+    "services": {"unit": ""},
+    "probes": {"check": ""},
+    "vip": dict.fromkeys(("start_limit", "stop_limit", "restarts", *_HEALTH), ""),
+}
+"""By kind: the key that decides on a setting which has none of its own; empty: the part as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +50,11 @@ class Part:
     kind: str
     title: str
     settings: dict[str, str]
+
+    def pointer_of(self, setting: str) -> str:
+        """JSON pointer of the manifest key that decides on a setting."""
+        key = _DERIVED.get(self.kind, {}).get(setting, setting)
+        return f"{self.pointer}/{key.replace('.', '/')}" if key else self.pointer
 
 
 def parts(spec: Spec) -> dict[str, Part]:
@@ -49,8 +73,8 @@ def _parts(spec: Spec) -> Iterator[Part]:
         settings = _settings(link, leave={"name"})
         title = f"{link.nic} port {link.port} every {link.interval_ms}ms"
         yield Part(f"links.{link.name}", f"/links/{link.name}", "link", title, settings)
-    witness = _settings(spec.witness)
     kind = str(spec.witness.__struct_config__.tag)
+    witness = _named(kind, _settings(spec.witness))
     yield Part("witness", "/witness", kind, " ".join([kind, *witness.values()]), witness)
     for resource in spec.group.resources:
         yield _resource(spec.group.name, resource)
@@ -64,10 +88,10 @@ def _parts(spec: Spec) -> Iterator[Part]:
 
 def _resource(group: str, resource: AnyResource) -> Part:
     kind = KINDS[type(resource)]
-    settings = _settings(resource, leave={"name"})
+    settings = _named(kind, _settings(resource, leave={"name"}))
     pointer = f"/group/{kind}" if kind == "vip" else f"/group/{kind}/{_manifest_name(resource)}"
     title = next(
-        (settings[key] for key in ("address", "unit", "argv", "start", "check") if key in settings), kind
+        (settings[key] for key in ("address", "unit", "command", "start", "check") if key in settings), kind
     )
     return Part(f"group.{resource.name}", pointer, kind, title, settings)
 
@@ -75,6 +99,11 @@ def _resource(group: str, resource: AnyResource) -> Part:
 def _manifest_name(resource: AnyResource) -> str:
     """A service is NT-NAME in a spec; the manifest knows it by its unit, all else by its name."""
     return resource.unit if isinstance(resource, Service) else resource.name
+
+
+def _named(kind: str, settings: dict[str, str]) -> dict[str, str]:
+    keys = _KEYS.get(kind, {})
+    return {keys.get(name, name): text for name, text in settings.items()}
 
 
 def _settings(value: msgspec.Struct, leave: Set[str] = frozenset()) -> dict[str, str]:
