@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -77,6 +78,8 @@ def down(cluster: str) -> bool:
         while start_time(state.chassis) and time.monotonic() < deadline:
             time.sleep(0.005)
     shutil.rmtree(state_dir(cluster), ignore_errors=True)
+    with contextlib.suppress(OSError):  # another lab lives there
+        labs_dir().rmdir()
     return state is not None
 
 
@@ -182,9 +185,8 @@ def _checked(answer: bytes, detail: str = "") -> Reply:
 def _claim(cluster: str) -> Path:
     """Make the lab's folder; two that do so at once: one of them is told. What a dead lab left is removed."""
     state = state_dir(cluster)
-    state.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
     try:
-        state.mkdir(mode=0o700)
+        state.mkdir(mode=0o700, parents=True)
     except FileExistsError:
         if time.time() - state.stat().st_mtime < UP_LIMIT_S and not (state / "lab.json").exists():
             raise LabError(

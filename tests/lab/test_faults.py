@@ -101,12 +101,7 @@ def pair(lab_allowed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture
 def roles(pair: Pair) -> tuple[str, str]:
     """(active, standby) of the repaired and protected pair."""
-    pair.heal()
-    if any("HS713" in limits(pair, node) for node in pair.nodes):
-        # A node whose service failed is no target for a while, unless an operator clears the mark.
-        hsorch("bring-out", str(pair.manifest), "--yes", "--confirm", pair.cluster)
-        hsorch("bring-in", str(pair.manifest), "--yes")
-    pair.wait_protected()
+    repair(pair)
     active = pair.active
     return active, pair.other(active)
 
@@ -124,8 +119,7 @@ def test_row(pair: Pair, roles: tuple[str, str], row: Row) -> None:
     if not row.interrupted:
         assert seen.nodes == (active,), seen.summary()
     with pair.probe() as probe:
-        pair.heal()
-        pair.wait_protected()
+        repair(pair)
         healed = probe.stop()
     assert healed.doubles == 0, healed.summary()
 
@@ -136,6 +130,15 @@ def inject(pair: Pair, words: str) -> None:
     else:
         kind, *arguments = words.split()
         pair.fault(kind, *arguments)
+
+
+def repair(pair: Pair) -> None:
+    """Undo the faults; a node whose service failed would be no target for a minute, an operator clears that."""
+    pair.heal()
+    if any("HS713" in limits(pair, node) for node in pair.nodes):
+        hsorch("bring-out", str(pair.manifest), "--yes", "--confirm", pair.cluster)
+        hsorch("bring-in", str(pair.manifest), "--yes")
+    pair.wait_protected()
 
 
 def settle(pair: Pair, outcome: Outcome, active: str) -> None:
@@ -212,6 +215,8 @@ def test_26_a_service_that_cannot_start_at_the_other_node_comes_back(
     active, standby = roles
     listen = "import socket, time; s = socket.socket(); s.bind(('', 8080)); s.listen(); time.sleep(600)"
     pair.exec(standby, "sh", "-c", f'python3 -c "{listen}" >/dev/null 2>&1 & echo $! >/run/squatter')
+    knock = "import socket; socket.create_connection(('127.0.0.1', 8080), 1)"
+    until("the port is taken", lambda: pair.exec(standby, "python3", "-c", knock).returncode == 0)
     with pair.probe() as probe:
         hsorch("switch", str(pair.manifest), "--yes", check=False)
         settle(pair, "same", active)
@@ -234,10 +239,10 @@ def test_31_two_switches_at_once_end_with_one_active(pair: Pair, roles: tuple[st
             pool.submit(pair.exec, node, *HSORCH, "switch", "--here", "--yes", timeout=60)
             for node in pair.nodes
         ]
-        codes = [order.result().returncode for order in orders]
+        ends = [order.result() for order in orders]
         settle(pair, "either", roles[0])
         assert probe.stop().doubles == 0
-    assert 0 in codes
+    assert 0 in [end.returncode for end in ends], ends
 
 
 def test_32_active_dies_in_the_middle_of_a_switch(pair: Pair, roles: tuple[str, str]) -> None:
