@@ -133,7 +133,7 @@ def inject(pair: Pair, words: str) -> None:
 
 
 def repair(pair: Pair) -> None:
-    """Undo the faults; a node whose service failed would be no target for a minute, an operator clears that."""
+    """Undo the faults; a node whose service failed is no target for a minute, an operator clears that."""
     pair.heal()
     if any("HS713" in limits(pair, node) for node in pair.nodes):
         hsorch("bring-out", str(pair.manifest), "--yes", "--confirm", pair.cluster)
@@ -271,10 +271,11 @@ def test_34_the_node_that_was_left_behind_does_not_start_alone(pair: Pair, roles
 def test_40_a_stranger_with_the_address_blocks_the_start(pair: Pair, roles: tuple[str, str]) -> None:
     hsorch("bring-out", str(pair.manifest), "--yes", "--confirm", pair.cluster)
     pair.exec("client", "ip", "addr", "add", VIP, "dev", "eth0")
-    done = hsorch("bring-in", str(pair.manifest), "--yes", check=False)
+    done = hsorch("bring-in", str(pair.manifest), "--yes", "--timeout", "8", check=False)
     assert done.returncode != 0
     assert pair.vip_holders() == []
     pair.exec("client", "ip", "addr", "del", VIP, "dev", "eth0")
+    hsorch("bring-out", str(pair.manifest), "--yes", "--confirm", pair.cluster)
     hsorch("bring-in", str(pair.manifest), "--yes")
     settle(pair, "either", roles[0])
 
