@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from hsorch.node.core import rules
 from hsorch.node.core.state import State
@@ -24,6 +25,7 @@ from hsorch.sim.schedules import draw, run
 from hsorch.sim.table import select
 from hsorch.spec import Spec, decode_spec, encode
 
+_LEASE = 1500
 SEARCH = 2000
 """Random seeds that a mutant must survive to count as not noticed."""
 
@@ -31,7 +33,7 @@ SEARCH = 2000
 @dataclass(frozen=True, slots=True)
 class Mutant:
     """replacement gets the real rule, then its arguments. rows: rows of the fault table to try first;
-    faults: a schedule to try next; then come random seeds."""
+    faults: a schedule to try next, written for a lease of 1.5 s; then come random seeds."""
 
     rule: str
     breaks: str
@@ -40,7 +42,6 @@ class Mutant:
     rows: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
     watch: int = 20_000
-    single: bool = False
 
 
 class Kill(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +87,7 @@ MUTANTS: tuple[Mutant, ...] = (
            faults=(Fault(0, "order", "active", what="switch"), Fault(10, "partition"))),
     Mutant("pair_change", "no epoch has two authors",
            lambda real, config, me: Epoch(config.epoch.major, config.epoch.minor + 1),
-           faults=(Fault(0, "slow", value=300), Fault(1000, "order", "active", what="switch"),
+           faults=(Fault(0, "slow", value=200), Fault(1000, "order", "active", what="switch"),
                    Fault(1010, "order", "standby", what="maintenance-on"))),
     Mutant("has_vote", "SOLO leaves the standby no vote", lambda real, config: True, rows=("14",)),
     Mutant("flap_allowed", "automatic moves are limited", lambda real, failovers, wall, policy: True,
@@ -96,7 +97,7 @@ MUTANTS: tuple[Mutant, ...] = (
            faults=(Fault(0, "partition"), Fault(1500, "witness-replaced"))),
     Mutant("may_adopt_win", "a win is adopted by the run that proposed only",
            lambda real, state: _won(state),
-           faults=(Fault(0, "witness-slow", "", 4000), Fault(0, "witness-cut", "active", 25_000),
+           faults=(Fault(0, "witness-slow", "", 4000), Fault(0, "witness-cut", "active"),
                    Fault(10, "partition", "", 6000), Fault(4000, "agent-kill", "standby")), watch=30_000),
     Mutant("may_trust_new_register", "a new register is not trusted in the middle of a takeover",
            lambda real, state, now: True,
@@ -140,8 +141,7 @@ def hunt(mutant: Mutant, spec: Spec, first: int, seeds: int) -> Kill:
             if verdict.verdict == "violated":
                 return kill(f"row {row.row}", verdict.complaints[-1])
         if mutant.faults:
-            schedule = Schedule(seed=0, faults=mutant.faults, watch=mutant.watch, single=mutant.single)
-            outcome = run(spec, schedule)
+            outcome = run(spec, _own_schedule(mutant, spec))
             if outcome.invariant:
                 return kill("its own schedule", outcome.message)
         for seed in range(first, first + seeds):
@@ -160,6 +160,21 @@ def hunt_all(spec: Spec, first: int, seeds: int, jobs: int) -> list[Kill]:
     with ProcessPoolExecutor(max_workers=jobs) as pool:
         tasks = [pool.submit(_hunt_numbered, n, data, first, seeds) for n in numbers]
         return [t.result() for t in tasks]
+
+
+def _own_schedule(mutant: Mutant, spec: Spec) -> Schedule:
+    """The mutant's schedule, in the proportions of the pair's lease."""
+    scale = spec.policy.lease_ms / _LEASE
+    faults = tuple(
+        replace(
+            f,
+            at=int(f.at * scale),
+            lasts=int(f.lasts * scale),
+            value=f.value * scale if f.kind in ("slow", "clock-step") else f.value,
+        )
+        for f in mutant.faults
+    )
+    return Schedule(seed=0, faults=faults, watch=mutant.watch)
 
 
 def _hunt_numbered(number: int, data: bytes, first: int, seeds: int) -> Kill:

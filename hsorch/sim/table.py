@@ -89,8 +89,8 @@ class Bounds:
                 return -1
 
 
-MOVE_MS = 150
-"""Stop and start of the virtual world's services (20 ms each, addresses 2 ms) with room to spare."""
+MOVE_MS = 48
+"""Stop and start of the virtual services (20 ms each, addresses 2 ms), and an answer of the witness."""
 
 
 def bounds(spec: Spec) -> Bounds:
@@ -105,7 +105,7 @@ def bounds(spec: Spec) -> Bounds:
     return Bounds(
         release=release,
         restart=detect + 2 * release,
-        crash=int(wait) + policy.witness_timeout_ms + beat + MOVE_MS,
+        crash=int(wait) + beat + MOVE_MS,
     )
 
 
@@ -210,7 +210,7 @@ def _network(spec: Spec) -> tuple[Row, ...]:
         Row("40", "Virtual address is answered by a third host",
             (Fault(0, "address-taken", "standby"), Fault(10, "crash", "active")), NOBODY),
         Row("41", "Clients ignore the first announcements",
-            (Fault(0, "deaf-to-arp", value=100), Fault(10, "crash", "active")), CRASHED, unwitnessed=NOBODY),
+            (Fault(0, "deaf-to-arp", value=hop), Fault(10, "crash", "active")), CRASHED, unwitnessed=NOBODY),
         Row("42", "Service NIC of the standby is down", (Fault(0, "service-link-down", "standby"),), ALARMED),
         Row("51", "Witness dies in the middle of a takeover, links come back",
             (Fault(0, "partition", "", 4 * spec.policy.lease_ms), Fault(0, "witness-cut", "active"),

@@ -84,14 +84,15 @@ def forged(world: World, machine: Machine, fault: Fault) -> None:
 
 
 def replay(world: World, machine: Machine, fault: Fault) -> None:
-    """The peer's beat of this moment arrives again and again for some seconds, on every link."""
+    """The peer's beat of this moment arrives again and again, twice as often as beats do, on every link."""
     beat = world.beats.get(world.peer[machine.name].name)
     if beat is None:
         return
-    for number in range(40):
+    spacing = world.spec.links[0].interval_ms * MS // 2
+    for number in range(80):
         for link in world.spec.links:
             event = Received(link=link.name, beat=beat)
-            world.timeline.after((1 + number) * 100 * MS, machine.agent.deliver, event)
+            world.timeline.after((1 + number) * spacing, machine.agent.deliver, event)
 
 
 def stranger_version(world: World, machine: Machine, fault: Fault) -> None:

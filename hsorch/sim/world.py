@@ -29,7 +29,7 @@ from hsorch.node.core.types import (
     WitnessOutcome,
 )
 from hsorch.sim.client import Client
-from hsorch.sim.clock import MS, SECOND, Timeline
+from hsorch.sim.clock import MS, Timeline
 from hsorch.sim.invariants import Actor, Monitor
 from hsorch.sim.machine import Machine
 from hsorch.sim.network import Path
@@ -241,7 +241,8 @@ class World:
         self.timeline.after(action.limit, self._no_reply, ask)
         if self._reaches_witness(machine):
             trip = MS // 2 + self.rng.randrange(MS)
-            late = 10 * SECOND if self.register.mode is WitnessMode.SLOW else 0
+            slow = self.register.mode is WitnessMode.SLOW
+            late = 7 * self.spec.policy.lease_ms * MS if slow else 0
             self.timeline.after(trip + late, self._at_witness, ask, trip)
 
     def _reaches_witness(self, machine: Machine) -> bool:
