@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from hsorch.errors import NodeError, RefusedError
@@ -11,7 +11,7 @@ from hsorch.node.deploy import Reload
 from hsorch.node.deployment.wire import Done
 from hsorch.plan.deed import Plain, Site
 from hsorch.plan.model import Step
-from hsorch.verbs import Operate
+from hsorch.verbs import Operate, StatusReport
 
 PAIR_LIMIT_S = 30.0
 GROUP_SLACK_S = 30.0
@@ -45,12 +45,18 @@ class MoveGroup(Plain):
         super().__init__(site)
         self._verb = verb
         self._wanted = verb == "bring-in"
+        self._desired = "in" if self._wanted else "out"
 
     def check(self, step: Step) -> bool:
-        return not self._missing()
+        reports = self._reports()
+        running = any(r.up for r in reports)
+        return running == self._wanted and all(r.desired == self._desired for r in reports)
 
     def do(self, step: Step) -> None:
-        reports = [self.site.status(node) for node in self.site.transports]
+        reports = self._reports()
+        if all(r.desired == self._desired for r in reports):
+            # The wish stands already (a first spec carries it): the agents are at it, see verify.
+            return
         node = next((r.node for r in reports if r.active == r.node), self.site.plan.spec.preferred)
         order = Operate(
             cluster=self.site.plan.cluster,
@@ -63,8 +69,9 @@ class MoveGroup(Plain):
             self.site.ask(node, "operate", order, dict[str, str], timeout=self._limit_s + 5)
 
     def verify(self, step: Step) -> None:
+        failed = {r.node: _failures(r) for r in self._reports()}
         with self._explained():
-            until_ready(self._missing, "the group", self._limit_s)
+            until_ready(lambda: self._missing(failed), "the group", self._limit_s)
 
     @property
     def _limit_s(self) -> float:
@@ -85,16 +92,33 @@ class MoveGroup(Plain):
             error.detail = "\n".join([*filter(None, [error.detail]), *lines])
             raise
 
-    def _missing(self) -> str:
-        """What is not as wanted yet; empty when all is."""
-        reports = [self.site.status(node) for node in self.site.transports]
-        desired = "in" if self._wanted else "out"
-        waiting = [r.node for r in reports if r.desired != desired]
+    def _reports(self) -> list[StatusReport]:
+        return [self.site.status(node) for node in self.site.transports]
+
+    def _missing(self, failed: Mapping[str, int]) -> str:
+        """What is not as wanted yet; empty when all is.
+
+        failed: event id of each node's last failed start before; when both nodes failed since then, waiting
+        longer is idle. Raises NodeError HS454.
+        """
+        reports = self._reports()
+        waiting = [r.node for r in reports if r.desired != self._desired]
         if waiting:
-            return f"is not yet desired {desired} on {' and '.join(waiting)}"
+            return f"is not yet desired {self._desired} on {' and '.join(waiting)}"
+        if self._wanted and all(_failures(r) > failed[r.node] for r in reports):
+            raise NodeError(
+                "the group does not start on either node",
+                hint="repair what the detail names; the pair goes on trying by itself",
+                code="HS454",
+            )
         if any(r.up for r in reports) != self._wanted:
             return "does not run" if self._wanted else "still runs"
         return ""
+
+
+def _failures(report: StatusReport) -> int:
+    """Event id of the last start of the group that failed on this node; 0: none of late."""
+    return max((e.id for e in report.events if e.kind == "group_failed"), default=0)
 
 
 def _current(site: Site, node: str) -> str:

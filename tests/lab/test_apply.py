@@ -165,6 +165,19 @@ def test_ctrl_c_stops_at_a_safe_point_and_apply_goes_on_later(absent_pair: Pair)
     absent_pair.apply()
 
 
+def test_an_address_that_a_stranger_holds_is_told_with_his_mac_and_apply_goes_on_later(
+    absent_pair: Pair,
+) -> None:
+    hsorch("lab", "up", str(absent_pair.manifest))
+    absent_pair.exec("client", "ip", "addr", "add", "10.77.0.10/32", "dev", "eth0")
+    mac = absent_pair.exec("client", "cat", "/sys/class/net/eth0/address").stdout.strip()
+    stopped = hsorch("apply", str(absent_pair.manifest), "--yes", check=False, timeout=200)
+    assert (stopped.returncode, "HS454" in stopped.stderr, mac in stopped.stderr) == (6, True, True), stopped
+    absent_pair.exec("client", "ip", "addr", "del", "10.77.0.10/32", "dev", "eth0")
+    hsorch("apply", str(absent_pair.manifest), "--yes", timeout=200)
+    absent_pair.wait_protected()
+
+
 def test_a_pair_leaves_without_residue(absent_pair: Pair) -> None:
     absent_pair.apply()
     for node in absent_pair.nodes:
