@@ -292,11 +292,11 @@ def running_pair(
     share = directory / "share"
     share.mkdir()
     spec = make(share)
-    machines = [_machine(name) for name in ("a", "b", "switch")]
+    machines = [bare_machine(name) for name in ("a", "b", "switch")]
     a, b, switch = machines
     pair = Pair(a, b, switch, spec)
     try:
-        _wire(pair)
+        wire(pair)
         cluster_id, key = secrets.token_hex(16), secrets.token_hex(32)
         for machine in (a, b):
             machine.log = directory / f"{machine.name}.log"
@@ -311,7 +311,7 @@ def running_pair(
                 machine.power_off()
 
 
-def _machine(name: str) -> Machine:
+def bare_machine(name: str) -> Machine:
     script = textwrap.dedent(f"""
         mkdir -p /var/lib/hsorch /run/hsorch
         mount -t tmpfs -o mode=755 tmpfs /var/lib/hsorch && mount -t tmpfs -o mode=755 tmpfs /run/hsorch
@@ -327,7 +327,7 @@ def _machine(name: str) -> Machine:
     return Machine(name, holder)
 
 
-def _wire(pair: Pair) -> None:
+def wire(pair: Pair) -> None:
     pair.switch.run("ip", "link", "add", "lan0", "type", "bridge")
     pair.switch.run("ip", "link", "set", "lan0", "up")
     pair.switch.run("ip", "addr", "add", "10.99.0.1/24", "dev", "lan0")
