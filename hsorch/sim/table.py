@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from hsorch.sim.fault import Fault
-from hsorch.spec import NoWitness, Process, Script, Service, Spec
+from hsorch.spec import NoWitness, Process, Service, Spec
 
 
 class Active(StrEnum):
@@ -111,7 +111,7 @@ def bounds(spec: Spec) -> Bounds:
 
 def program(spec: Spec) -> str:
     """The first resource that is a program; empty when the group has none."""
-    return next((r.name for r in spec.group.resources if isinstance(r, Service | Process | Script)), "")
+    return next((r.name for r in spec.group.resources if isinstance(r, Service | Process)), "")
 
 
 CRASHED = Expect(Active.MOVED, Bound.CRASH)

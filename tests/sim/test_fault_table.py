@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
-from hsorch.sim.scenario import run_row
+from hsorch.sim.scenario import run_row, run_rows
 from hsorch.sim.table import rows, select
 from hsorch.spec import Policy, Spec
 from tests.sim.pairs import DEFAULT, FAST, HTTP, WITNESSES, pair
@@ -21,6 +22,16 @@ def test_the_pair_survives(number: str, policy: Policy) -> None:
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_pair_without_a_witness_is_safe_and_says_when_it_needs_an_operator(number: str) -> None:
     _survives(number, pair(DEFAULT, WITNESSES["none"]))
+
+
+def test_a_pair_with_one_link_and_an_address_alone_has_its_table_too() -> None:
+    whole = pair()
+    address = replace(whole.group, resources=whole.group.resources[:1])
+    spec = replace(whole, links=whole.links[:1], group=address)
+    verdicts = run_rows(spec, rows(spec), jobs=1)
+    broken = [v for v in verdicts if v.verdict == "violated"]
+    assert not broken, "\n".join(f"{v.row} {v.title}: {v.complaints}" for v in broken)
+    assert "needs a second link in the manifest" in {c for v in verdicts for c in v.complaints}
 
 
 def _survives(number: str, spec: Spec) -> None:
