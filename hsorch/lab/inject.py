@@ -69,25 +69,32 @@ def _freeze(rack: Rack, fault: Fault) -> Undo:
     return lambda: rack.set_frozen(fault.node, False) if rack.is_on(fault.node) else None
 
 
-def _witness_down(rack: Rack, fault: Fault) -> Undo:
+def _witness_down(rack: Rack, _: Fault) -> Undo:
     if rack.topology.share:
-        _share_is(rack, "ro", *(node.name for node in rack.topology.nodes))
-        return lambda: _share_is(rack, "rw", *(node.name for node in rack.topology.nodes))
+        return _lose_share(rack, *(node.name for node in rack.topology.nodes))
     rack.power_off("witness")
     return lambda: rack.boot("witness")
 
 
 def _witness_cut(rack: Rack, fault: Fault) -> Undo:
     if rack.topology.share:
-        _share_is(rack, "ro", fault.node)
-        return lambda: _share_is(rack, "rw", fault.node)
+        return _lose_share(rack, fault.node)
     return _rewire(rack, fault)
 
 
-def _share_is(rack: Rack, mode: str, *nodes: str) -> None:
-    """A share that cannot be written confirms nothing: the same as no witness to the pair."""
-    for node in filter(rack.is_on, nodes):
-        rack.run(node, ["mount", "-n", "-o", f"remount,bind,{mode}", rack.topology.share])
+def _lose_share(rack: Rack, *nodes: str) -> Undo:
+    """What a node sees when a file server is gone and its share is not mounted: an empty folder."""
+    share = rack.topology.share
+    boots = {node: rack.boot_id(node) for node in filter(rack.is_on, nodes)}
+    for node in boots:
+        rack.run(node, ["mount", "-n", "-t", "tmpfs", "-o", "ro", "none", share])
+
+    def lift() -> None:
+        # A machine that was booted since has its share back already.
+        for node in [node for node, boot in boots.items() if rack.boot_id(node) == boot]:
+            rack.run(node, ["umount", "-n", share])
+
+    return lift
 
 
 def _disk_full(rack: Rack, fault: Fault) -> Undo:

@@ -71,6 +71,10 @@ class Rack:
     def is_on(self, name: str) -> bool:
         return name in self._on
 
+    def boot_id(self, name: str) -> str:
+        """Empty: it is off."""
+        return self._on[name].boot_id if self.is_on(name) else ""
+
     def boot(self, name: str) -> None:
         """Nothing when it is on."""
         if not self.is_on(name):
