@@ -91,7 +91,8 @@ def _spawn(boot: Boot, wait: int, tell: int) -> None:
             _live(boot.environment)
     except BaseException as error:  # a child of the chassis must never run the chassis' code
         traceback.print_exc()
-        os.write(tell, f"{error}\n".encode())
+        with contextlib.suppress(OSError):  # it was up already: nobody waits for an answer
+            os.write(tell, f"{error}\n".encode())
     os._exit(1)
 
 
@@ -118,8 +119,9 @@ def _live(environment: dict[str, str]) -> None:
 
 def _shut_down() -> None:
     """As a machine's init does it: ask, wait, power off (what is left dies with process 1)."""
-    os.kill(-1, signal.SIGCONT)
-    os.kill(-1, signal.SIGTERM)
+    with contextlib.suppress(ProcessLookupError):  # nobody else is there
+        os.kill(-1, signal.SIGCONT)
+        os.kill(-1, signal.SIGTERM)
     deadline = time.monotonic() + SHUTDOWN_LIMIT_S
     while time.monotonic() < deadline and _others():
         _bury()
