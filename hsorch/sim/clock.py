@@ -33,10 +33,6 @@ class Timeline:
     def after(self, delay: int, function: Callable[..., None], *arguments: Any) -> None:
         self.at(self.now + delay, function, *arguments)
 
-    def next_at(self) -> int:
-        """Real time of the next entry; far in the future when there is none."""
-        return self._heap[0][0] if self._heap else _FAR
-
     def run_until(self, end: int) -> None:
         heap = self._heap
         while heap and heap[0][0] <= end:

@@ -40,7 +40,6 @@ class Actor:
     """A node with effects right now."""
 
     name: str
-    boots: int
     epoch: Epoch
     seen: Epoch
     thawed_at: int

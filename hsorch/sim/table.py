@@ -41,8 +41,6 @@ class Expect:
     outage: Bound
     alarm: bool = False
     """At least one warning or alarm is in the log."""
-    refused: str = ""
-    """Verb that must be refused with a code."""
 
 
 @dataclass(frozen=True, slots=True)

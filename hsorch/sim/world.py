@@ -232,7 +232,7 @@ class World:
             self.monitor.in_step(machine.name)
 
     def _actor(self, machine: Machine) -> Actor:
-        return Actor(machine.name, machine.boots, machine.epoch, machine.agent.seen, machine.thawed_at)
+        return Actor(machine.name, machine.epoch, machine.agent.seen, machine.thawed_at)
 
     # ------------------------------------------------------------------------------------- the witness
 
