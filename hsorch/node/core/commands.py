@@ -71,6 +71,15 @@ def progress(turn: Turn) -> None:
                 "HS715",
                 "hsorch explain and hsorch events tell why.",
             )
+        elif _failed(state, pending, now):
+            turn.set(pending=None, want="")
+            turn.answer(
+                pending.id,
+                False,
+                f"the group failed on {state.me}: {state.group.failure}",
+                "HS713",
+                "Repair the resource; the pair tries again by itself. hsorch events tells more.",
+            )
         elif now >= pending.deadline:
             turn.set(pending=None, want="")
             turn.answer(
@@ -275,6 +284,19 @@ def _came_back(state: State, pending: Pending, now: Instant) -> bool:
     if config.holder == state.me:
         return state.group.phase is Phase.ON
     return beat is not None and beat.role in (Role.ACTIVE, Role.ACTIVE_SOLO)
+
+
+def _failed(state: State, pending: Pending, now: Instant) -> bool:
+    """The group was given up on here since the order came, and nobody else can take it (or was asked to)."""
+    group, beat = state.group, facts.peer_beat(state, now)
+    handing_over = bool(group.release) and facts.is_holder(state)
+    if group.phase is not Phase.OFF or handing_over or group.failed <= pending.since:
+        return False
+    if pending.verb is Verb.SWITCH:
+        return True
+    return pending.verb in (Verb.BRING_IN, Verb.TAKEOVER) and (
+        beat is None or not (beat.acting or beat.can_take)
+    )
 
 
 def _force_is_due(state: State, now: Instant) -> bool:

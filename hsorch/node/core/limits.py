@@ -79,7 +79,7 @@ def _of_this_node(state: State, now: Instant) -> Iterator[Limit]:
     if rules.failed_lately(state, now):
         yield _limit(
             "HS713",
-            f"The group failed on {me} a short while ago: {_failed_members(state)}",
+            f"The group failed on {me} a short while ago: {state.group.failure}",
             f"See hsorch events for {me}; repair the resource.",
         )
     if not state.guard_alive:
@@ -165,7 +165,3 @@ def _of_surroundings(state: State, now: Instant) -> Iterator[Limit]:
     if down:
         yield _limit("HS720", f"Links without heartbeat: {', '.join(down)}.", "Repair them.")
 
-
-def _failed_members(state: State) -> str:
-    told = [f"{m.name}: {m.detail}" for m in state.group.members if m.detail]
-    return "; ".join(told) or "see the events"

@@ -124,7 +124,7 @@ def _lose_member(turn: Turn, name: str, why: str) -> None:
 def _give_up(turn: Turn, name: str, why: str) -> None:
     """Restarts are used up: roll back; the group goes to the peer if that can take it (REQ-F11, L02)."""
     state, now = turn.state, turn.now
-    turn.group(failed=now, restarts=0)
+    turn.group(failed=now, failure=f"{name}: {why}", restarts=0)
     if state.spec.policy.on_resource_error == "failover" and group.can_release(turn.state, now):
         turn.group(release=f"{name} failed")
     else:

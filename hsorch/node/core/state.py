@@ -164,6 +164,8 @@ class Group(Value, frozen=True):
     """Local restarts in a row."""
     failed: Instant = NEVER
     """When this node last gave up on the group; NEVER: it did not."""
+    failure: str = ""
+    """Which resource it gave up on, and why."""
     release: str = ""
     """Not empty: the group goes to the peer as soon as it is off; the reason."""
     fenced: bool = False

@@ -126,6 +126,42 @@ def test_a_switch_that_loses_its_target_keeps_the_group(pair: Duo) -> None:
     assert pair.answer("a", order) is None or not pair.nodes["a"].answers[order].ok
 
 
+@pytest.mark.parametrize("node", ["a", "b"])
+def test_a_switch_that_ends_with_the_group_failed_on_both_nodes_is_answered_soon(
+    node: str, pair: Duo
+) -> None:
+    order = pair.order(node, Verb.SWITCH, "b")
+    for failing in pair.nodes.values():
+        failing.fails.add(("app", Operation.START))
+    pair.run(9_000)
+    answer = pair.answer(node, order)
+    assert answer is not None
+    assert not answer.ok
+    assert "app" in answer.message
+
+
+def test_a_bring_in_that_fails_on_both_nodes_is_answered_soon(pair: Duo) -> None:
+    pair.order("a", Verb.BRING_OUT)
+    pair.run(2_000)
+    for failing in pair.nodes.values():
+        failing.fails.add(("app", Operation.START))
+    order = pair.order("a", Verb.BRING_IN)
+    pair.run(9_000)
+    refused(pair, "a", order, "HS713")
+
+
+def test_why_a_group_failed_is_told_by_the_resource_that_failed(pair: Duo) -> None:
+    for failing in pair.nodes.values():
+        failing.fails.add(("app", Operation.START))
+    pair.nodes["a"].effects.discard("app")
+    pair.run(9_000)
+    shown = limits(pair.state("a"), Instant(pair.now))
+    told = [limit.message for limit in shown if limit.code == "HS713"]
+    assert told
+    assert "app: " in told[0]
+    assert "vip" not in told[0]
+
+
 def test_set_active_chooses_the_node_of_a_group_that_is_out(pair: Duo) -> None:
     refused(pair, "a", pair.order("a", Verb.SET_ACTIVE, "b"), "HS707")
     pair.order("a", Verb.BRING_OUT)
