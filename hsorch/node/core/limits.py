@@ -164,4 +164,3 @@ def _of_surroundings(state: State, now: Instant) -> Iterator[Limit]:
     down = [link.name for link in state.links if not link.up]
     if down:
         yield _limit("HS720", f"Links without heartbeat: {', '.join(down)}.", "Repair them.")
-
