@@ -98,14 +98,14 @@ class MoveGroup(Plain):
     def _missing(self, failed: Mapping[str, int]) -> str:
         """What is not as wanted yet; empty when all is.
 
-        failed: event id of each node's last failed start before; when both nodes failed since then, waiting
-        longer is idle. Raises NodeError HS454.
+        failed: event id of each node's last give-up before. A node gives up when nobody else can take the
+        group either: waiting longer is idle. Raises NodeError HS454.
         """
         reports = self._reports()
         waiting = [r.node for r in reports if r.desired != self._desired]
         if waiting:
             return f"is not yet desired {self._desired} on {' and '.join(waiting)}"
-        if self._wanted and all(_failures(r) > failed[r.node] for r in reports):
+        if self._wanted and any(_failures(r) > failed[r.node] for r in reports):
             raise NodeError(
                 "the group does not start on either node",
                 hint="repair what the detail names; the pair goes on trying by itself",
@@ -117,7 +117,7 @@ class MoveGroup(Plain):
 
 
 def _failures(report: StatusReport) -> int:
-    """Event id of the last start of the group that failed on this node; 0: none of late."""
+    """Event id of the last time that this node gave the group up; 0: not of late."""
     return max((e.id for e in report.events if e.kind == "group_failed"), default=0)
 
 
