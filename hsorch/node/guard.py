@@ -83,7 +83,7 @@ class Guard:
         self._manager.alive(now)
         if self._agent is not None and self._agent.ended():
             self._on_death(now)
-        if 0 < self._watch.until <= now:
+        if self._watch.passed(now):
             self._fire("the lease ran out and the agent did not act")
         elif self._agent is not None and self._watch.agent_alive + AGENT_SILENT_NS < now:
             self._end_agent("it was frozen")

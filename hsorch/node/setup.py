@@ -49,6 +49,7 @@ def set_up(paths: Paths) -> Setup:
     machine, store = system(), Store(paths.state, paths.incarnation)
     loaded = store.load()
     dead_man = machine.dead_man(spec.cluster)
+    watch = Watch(paths.watch, machine.boot_id())
     log = EventLog(paths.events, node=identity.node, group=spec.group.name)
     world = World(
         spec=spec,
@@ -56,10 +57,10 @@ def set_up(paths: Paths) -> Setup:
         store=store,
         links=links_of(spec, identity, key),
         register=open_register(spec, identity, paths, machine),
-        runner=Runner(spec, identity.node, paths, machine),
+        runner=Runner(spec, identity.node, paths, machine, lambda: not watch.passed(clock.now())),
         system=machine,
         dead_man=dead_man,
-        watch=Watch(paths.watch, machine.boot_id()),
+        watch=watch,
         log=log,
         loop=Loop(),
     )

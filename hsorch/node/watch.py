@@ -44,6 +44,10 @@ class Watch:
     def until(self, instant: int) -> None:
         self._words[_UNTIL] = instant
 
+    def passed(self, now: int) -> bool:
+        """The guard fences now, or ought to have done."""
+        return 0 < self.until <= now
+
     @property
     def agent_alive(self) -> int:
         return self._words[_AGENT]

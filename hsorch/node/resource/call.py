@@ -8,9 +8,9 @@ by a kill or a fence can never land its effect afterwards, nor undo what came af
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from hsorch.errors import NodeError
@@ -49,11 +49,13 @@ class Turn:
         self._lock = threading.Lock()
         self.number = 0
 
-    def overtake(self) -> None:
-        """From now on no effect of an earlier turn begins; one in progress has ended, or is too slow."""
+    def overtake(self) -> bool:
+        """From now on no effect of an earlier turn begins. False: one in progress is too slow to wait for."""
         self.number += 1
-        if self._lock.acquire(timeout=_WAIT_FOR_EFFECT_S):
+        ended = self._lock.acquire(timeout=_WAIT_FOR_EFFECT_S)
+        if ended:
             self._lock.release()
+        return ended
 
     @contextmanager
     def effect(self, number: int, name: str) -> Iterator[None]:
@@ -78,9 +80,18 @@ class Call:
     turn: Turn
     number: int
     mark: str
+    leased: Callable[[], bool]
+    """False: the watchdog's instant has passed. After a freeze a start may be the first to wake up."""
 
-    def effect(self) -> AbstractContextManager[None]:
-        return self.turn.effect(self.number, self.name)
+    @contextmanager
+    def effect(self) -> Iterator[None]:
+        with self.turn.effect(self.number, self.name):
+            if not self.leased():
+                raise OvertakenError(
+                    f"{self.name}: the lease ended before it could start",
+                    hint="none needed: this is how fencing works",
+                )
+            yield
 
     @property
     def record(self) -> Record | None:
@@ -100,6 +111,10 @@ class Call:
         }
         log = self.records.log(self.name) if logged else None
         return Launch(argv=argv, mark=self.mark, environment=facts, log=log)
+
+    def gated(self, launch: Launch) -> Launch:
+        """The same program, begun as an effect: never after a kill or a fence."""
+        return replace(launch, gate=self.effect)
 
     def ran_out(self, what: str, output: str = "") -> TimeLimitError:
         return TimeLimitError(

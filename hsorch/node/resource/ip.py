@@ -149,6 +149,9 @@ class _Announcer:
             system, address = self._call.system, self._resource.address
             if self._stopped.is_set() or not system.network.has_address(self._nic, address):
                 return False
+            # After a freeze, before the fence: a packet socket gets past the kernel's dead-man switch.
+            if not self._call.leased():
+                return False
             system.neighbours.announce(self._nic, _plain(self._resource))
             return True
 

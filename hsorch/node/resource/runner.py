@@ -38,9 +38,13 @@ class Result:
 class Runner:
     """The resources of one group on one node."""
 
-    def __init__(self, spec: Spec, me: str, paths: Paths, system: System) -> None:
+    def __init__(
+        self, spec: Spec, me: str, paths: Paths, system: System, leased: Callable[[], bool] = lambda: True
+    ) -> None:
+        """leased: False once the watchdog's instant has passed; then no start has an effect any more."""
         self.spec = spec
         self.me = me
+        self._leased = leased
         self._system = system
         self._records = Records(paths.resources)
         self._turns: dict[str, Turn] = {}
@@ -58,9 +62,21 @@ class Runner:
 
     def run(self, name: str, operation: Operation, limit_s: float) -> Result:
         """Carry out one operation within limit_s seconds."""
+        return self.prepare(name, operation)(limit_s)
+
+    def prepare(self, name: str, operation: Operation) -> Callable[[float], Result]:
+        """Take the turn now, for a job (limit in seconds) that another thread may begin later.
+
+        A fence that comes before that thread gets to run has overtaken it all the same.
+        """
+        turn = self._turns.setdefault(name, Turn())
+        number = turn.number
+        return lambda limit_s: self._run(name, operation, limit_s, turn, number)
+
+    def _run(self, name: str, operation: Operation, limit_s: float, turn: Turn, number: int) -> Result:
         deadline = Deadline.after(limit_s)
         try:
-            note = self._operate(name, operation, deadline)
+            note = self._operate(name, operation, deadline, turn, number)
         except TimeLimitError as error:
             return Result(ResourceOutcome.TIMEOUT, _one_line(error), error.detail, error.code)
         except HsorchError as error:
@@ -71,10 +87,12 @@ class Runner:
         return Result(ResourceOutcome.OK, note.detail, note.output)
 
     def fence(self, reason: str) -> tuple[bool, str]:
-        """Everything of the group off this node within the fence budget: (verified gone, what was done)."""
-        for turn in list(self._turns.values()):
-            turn.overtake()
-        return fence.fence(
+        """Everything of the group off this node within the fence budget: (verified gone, what was done).
+
+        An effect that is in progress and too slow to wait for may land after the look around: not verified.
+        """
+        slow = [name for name, turn in list(self._turns.items()) if not turn.overtake()]
+        verified, done = fence.fence(
             cluster=self.spec.cluster,
             me=self.me,
             directory=self._records.directory,
@@ -83,17 +101,20 @@ class Runner:
             limit_s=self.spec.policy.fence_ms / 1000,
             reason=reason,
         )
+        if slow:
+            return False, f"{', '.join(slow)}: an operation is still at work; {done}"
+        return verified, done
 
-    def _operate(self, name: str, operation: Operation, deadline: Deadline) -> Note:
+    def _operate(self, name: str, operation: Operation, deadline: Deadline, turn: Turn, number: int) -> Note:
         resource = next((r for r in self.spec.group.resources if r.name == name), None)
         if resource is None:
             raise NodeError(
                 f"the group has no resource {name}", hint="a newer spec has removed it", code="HS663"
             )
         kind = self._kinds[type(resource)]
-        turn = self._turns.setdefault(name, Turn())
         if operation is Operation.KILL:
             turn.overtake()
+            number = turn.number
         call = Call(
             name=name,
             spec=self.spec,
@@ -102,8 +123,9 @@ class Runner:
             records=self._records,
             deadline=deadline,
             turn=turn,
-            number=turn.number,
+            number=number,
             mark=fence.mark(self.spec.cluster, self.me, name),
+            leased=self._leased if operation is Operation.START else lambda: True,
         )
         operations: dict[Operation, Callable[[Call, Any], Note]] = {
             Operation.START: kind.start,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from hsorch.errors import NodeError
 from hsorch.node.resource.call import Call, Note
 from hsorch.node.resource.records import Record
-from hsorch.node.system.base import Launch
 from hsorch.spec import Script
 
 
@@ -53,11 +53,7 @@ def _run(call: Call, resource: Script, argv: tuple[str, ...], slot: str) -> Note
 def _judge(call: Call, argv: tuple[str, ...], slot: str) -> Note:
     asked = call.launch(argv, slot, logged=slot != "check")
     home = str(PurePosixPath(argv[0]).parent) if argv[0].startswith("/") else ""
-    launch = Launch(
-        argv=asked.argv, mark=asked.mark, directory=home, environment=asked.environment, log=asked.log
-    )
-    with call.effect():
-        pass
+    launch = call.gated(replace(asked, directory=home))
     done = call.system.processes.execute(launch, call.deadline)
     if done.code is None:
         raise call.ran_out(f"its {slot} script {argv[0]}", done.output)

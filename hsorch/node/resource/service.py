@@ -24,7 +24,7 @@ class ServiceKind:
         if not state.running:
             with call.effect():
                 call.records.put(Record(name=call.name, kind="service", unit=resource.unit))
-            done = services.start(resource.unit, call.mark, call.deadline)
+            done = services.start(resource.unit, call.mark, call.deadline, call.effect)
             state = services.state(resource.unit, call.deadline)
             _must_run(call, state, done)
         call.records.put(Record(name=call.name, kind="service", unit=resource.unit, group=state.group))

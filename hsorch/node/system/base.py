@@ -7,7 +7,8 @@ No decisions here and no policy: who may act is the core's business, in which or
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -43,6 +44,9 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     """Directory of its control group; empty where none could be made."""
 
 
+Gate = Callable[[], AbstractContextManager[None]]
+
+
 @dataclass(frozen=True)
 class Launch:
     """A program to run in a session of its own. mark names its owner and is inherited by all it starts."""
@@ -54,6 +58,8 @@ class Launch:
     environment: Mapping[str, str] = field(default_factory=dict)
     log: Path | None = None
     """Output is appended here; without it, it is kept only until the program has ended."""
+    gate: Gate = nullcontext
+    """Held while the program is begun; may raise instead."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +155,8 @@ class Services(Protocol):
 
     def state(self, unit: str, deadline: Deadline) -> ServiceState: ...
 
-    def start(self, unit: str, mark: str, deadline: Deadline) -> Finished: ...
+    def start(self, unit: str, mark: str, deadline: Deadline, gate: Gate) -> Finished:
+        """gate: see Launch."""
 
     def stop(self, unit: str, mark: str, deadline: Deadline) -> Finished: ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -84,8 +84,8 @@ class Switch:
 
 
 class Resources:
-    def run(self, name: str, operation: Operation, limit_s: float) -> Result:
-        return Result(ResourceOutcome.FAILED, "no such file", "sh: not found", "HS655")
+    def prepare(self, name: str, operation: Operation) -> Callable[[float], Result]:
+        return lambda _: Result(ResourceOutcome.FAILED, "no such file", "sh: not found", "HS655")
 
 
 @dataclass

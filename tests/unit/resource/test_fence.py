@@ -13,6 +13,7 @@ from hsorch.node.resource.fence import fence
 from hsorch.node.resource.records import Record, Records
 from hsorch.node.resource.runner import Result
 from hsorch.node.system import system
+from hsorch.node.system.base import Deadline, Finished, Launch, Running
 from hsorch.spec import CommandCheck, Process, Script
 from tests.unit.resource.world import CLUSTER, NodeWorld, eventually, program, python, start
 
@@ -129,7 +130,7 @@ def test_a_fence_waits_for_an_effect_in_progress_but_not_for_ever() -> None:
 
     holder = threading.Thread(target=hold)
     holder.start()
-    turn.overtake()
+    assert not turn.overtake()
     assert holder.is_alive()
     stuck.set()
     holder.join(10)
@@ -155,3 +156,57 @@ def test_records_of_odd_names_are_kept_apart(tmp_path: Path) -> None:
     records.drop("a/b")
     assert records.get("a/b") is None
     assert records.get("a%2fb") is not None
+
+
+def test_a_start_whose_thread_comes_late_is_overtaken_by_the_fence_before_it(node: NodeWorld) -> None:
+    """Decided, then starved or frozen: its thread gets to run only after the fence was verified."""
+    runner = node.runner(program(WAIT))
+    late = runner.prepare("web", Operation.START)
+    assert runner.fence("lease over")[0]
+    assert late(5).code == "HS657"
+    assert node.processes() == {}
+
+
+@pytest.mark.parametrize("slot", ["start", "stop"])
+def test_a_script_that_was_overtaken_is_not_even_begun(node: NodeWorld, tmp_path: Path, slot: str) -> None:
+    """The fence comes between the last look at the turn and the start of the program."""
+    trace = tmp_path / "ran"
+    runner = node.runner(Script(name="web", **{slot: ("/usr/bin/touch", str(trace))}))
+    execute = node.system.processes.execute
+
+    def fence_first(launch: Launch, deadline: Deadline) -> Finished:
+        assert runner.fence("lease over")[0]
+        return execute(launch, deadline)
+
+    node.system.processes.execute = fence_first  # type: ignore[method-assign]
+    assert runner.run("web", Operation(slot), 5).code == "HS657"
+    assert not trace.exists()
+
+
+def test_a_fence_is_not_verified_while_a_slow_start_is_at_work(node: NodeWorld) -> None:
+    """What it is about to start comes after the look around: the fence must be tried again."""
+    at_work, go_on = threading.Event(), threading.Event()
+    runner, begin = node.runner(program(WAIT)), node.system.processes.start
+
+    def slowly(launch: Launch) -> Running:
+        at_work.set()
+        assert go_on.wait(30)
+        return begin(launch)
+
+    node.system.processes.start = slowly  # type: ignore[method-assign]
+    starting = threading.Thread(target=start, args=(runner,))
+    starting.start()
+    assert at_work.wait(10)
+    verified, detail = runner.fence("lease over")
+    assert not verified
+    assert "web" in detail
+    go_on.set()
+    starting.join(30)
+    assert runner.fence("again")[0]
+    assert node.processes() == {}
+
+
+def test_a_start_that_wakes_up_after_the_lease_has_no_effect(node: NodeWorld) -> None:
+    result = start(node.runner(program(WAIT), leased=lambda: False))
+    assert result.code == "HS657"
+    assert node.processes() == {}

@@ -6,7 +6,7 @@ import pytest
 
 from hsorch.node.core.types import ResourceOutcome
 from hsorch.node.resource.records import Records
-from hsorch.node.system.base import Deadline, Finished, ServiceState
+from hsorch.node.system.base import Deadline, Finished, Gate, ServiceState
 from hsorch.spec import CommandCheck, Service
 from tests.unit.resource.world import NodeWorld, check, kill, start, stop
 
@@ -37,8 +37,9 @@ class Manager:
             group=f"/system.slice/{unit}",
         )
 
-    def start(self, unit: str, mark: str, deadline: Deadline) -> Finished:
-        self.calls.append("start")
+    def start(self, unit: str, mark: str, deadline: Deadline, gate: Gate) -> Finished:
+        with gate():
+            self.calls.append("start")
         self.active = self.starts
         return Finished(None if self.starts == "activating" else 0)
 

@@ -42,8 +42,8 @@ class NodeWorld:
         self.paths = Paths(CLUSTER, root)
         self.system = system()
 
-    def runner(self, *resources: AnyResource) -> Runner:
-        return Runner(pair(*resources), self.me, self.paths, self.system)
+    def runner(self, *resources: AnyResource, leased: Callable[[], bool] = lambda: True) -> Runner:
+        return Runner(pair(*resources), self.me, self.paths, self.system, leased)
 
     def restart(self, *resources: AnyResource) -> Runner:
         return Runner(pair(*resources), self.me, self.paths, system())

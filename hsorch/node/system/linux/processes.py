@@ -123,18 +123,19 @@ def _spawn(launch: Launch, mark: str, output: IO[bytes]) -> subprocess.Popen[byt
             **_home_of(user),
             **launch.environment,
         }
-        child = subprocess.Popen(
-            list(launch.argv),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=launch.directory or None,
-            env=environment,
-            start_new_session=True,
-            user=user,
-            group=_group_of(user) if user else None,
-            extra_groups=[] if user else None,
-        )
+        with launch.gate():
+            child = subprocess.Popen(
+                list(launch.argv),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=launch.directory or None,
+                env=environment,
+                start_new_session=True,
+                user=user,
+                group=_group_of(user) if user else None,
+                extra_groups=[] if user else None,
+            )
     except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
         raise NodeError(
             f"{launch.argv[0] if launch.argv else 'a program'} cannot be started: {error}",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from hsorch.errors import NodeError
-from hsorch.node.system.base import Deadline, Finished, Launch, Processes, ServiceState
+from hsorch.node.system.base import Deadline, Finished, Gate, Launch, Processes, ServiceState
 from hsorch.node.system.linux import cgroup
 
 _PROPERTIES = "Id,LoadState,ActiveState,SubState,Result,UnitFileState,ControlGroup"
@@ -40,8 +41,8 @@ class SystemdServices:
             )
         return state
 
-    def start(self, unit: str, mark: str, deadline: Deadline) -> Finished:
-        return self._systemctl(mark, deadline, "start", "--", unit)
+    def start(self, unit: str, mark: str, deadline: Deadline, gate: Gate) -> Finished:
+        return self._systemctl(mark, deadline, "start", "--", unit, gate=gate)
 
     def stop(self, unit: str, mark: str, deadline: Deadline) -> Finished:
         return self._systemctl(mark, deadline, "stop", "--", unit)
@@ -53,7 +54,9 @@ class SystemdServices:
         # A stop keeps the manager from starting it again (Restart=); with nothing left to stop it is quick.
         self._systemctl(mark, deadline, "stop", "--", unit)
 
-    def _systemctl(self, mark: str, deadline: Deadline, *arguments: str) -> Finished:
+    def _systemctl(
+        self, mark: str, deadline: Deadline, *arguments: str, gate: Gate = nullcontext
+    ) -> Finished:
         if not self.available():
             raise NodeError(
                 "systemd does not run on this node, so it can have no `services`",
@@ -61,7 +64,7 @@ class SystemdServices:
                 code="HS658",
             )
         argv = ("systemctl", "--no-ask-password", "--no-pager", *arguments)
-        return self._processes.execute(Launch(argv=argv, mark=mark), deadline)
+        return self._processes.execute(Launch(argv=argv, mark=mark, gate=gate), deadline)
 
 
 def parse_show(unit: str, text: str) -> ServiceState:
