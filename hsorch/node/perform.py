@@ -114,7 +114,7 @@ class Performer:
                 if self._failing:
                     self._failing, heard = False, done
             elif isinstance(action, Disarm):
-                self._disarm(acting=facts.acting(state))
+                self._disarm(effects=facts.acting(state) and not state.group.fenced)
             else:
                 self._do[type(action)](action)
         return heard
@@ -184,10 +184,6 @@ class Performer:
 
     def _run(self, run: Run) -> None:
         world = self._world
-        if run.operation is Operation.START and not world.watch.until:
-            # Started without a watchdog: the right is exclusive, so the kernel passes the traffic for good.
-            world.dead_man.open()
-
         job = world.runner.prepare(run.resource, run.operation)
 
         def call() -> Event:
@@ -247,9 +243,9 @@ class Performer:
         self._world.watch.until = arm.until
         self._world.dead_man.arm(arm.until)
 
-    def _disarm(self, *, acting: bool) -> None:
+    def _disarm(self, *, effects: bool) -> None:
         """With effects on (SOLO) the kernel passes their traffic without end, otherwise none."""
-        if acting:
+        if effects:
             self._world.dead_man.open()
         else:
             self._world.dead_man.block()

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from hsorch.node import clock, events
 from hsorch.node.core.decide import begin, decide
-from hsorch.node.core.state import State
+from hsorch.node.core.state import Phase, State
 from hsorch.node.core.types import (
     Arm,
     AskWitness,
@@ -215,11 +216,14 @@ def test_disarming_an_idle_node_leaves_its_traffic_blocked(stage: Stage) -> None
     assert stage.switch.told == ["arm", "block"]
 
 
-def test_an_exclusive_start_lets_the_traffic_pass(stage: Stage) -> None:
-    stage.perform(Run(call=1, resource="app", operation=Operation.START, limit=LIMIT))
-    assert stage.switch.told == ["open"]
+def test_effects_that_need_no_lease_pass_without_end(stage: Stage) -> None:
+    running = replace(stage.state, group=replace(stage.state.group, phase=Phase.ON))
+    stage.performer.carry_out([Arm(until=Instant(77)), Disarm()], running)
+    assert stage.world.watch.until == 0
+    assert stage.switch.told == ["arm", "open"]
 
 
-def test_a_start_under_a_lease_is_for_the_watchdog_to_end(stage: Stage) -> None:
-    stage.perform(Arm(until=Instant(77)), Run(call=1, resource="app", operation=Operation.START, limit=LIMIT))
-    assert stage.switch.told == ["arm"]
+def test_stops_that_are_owed_after_a_fence_let_nothing_pass(stage: Stage) -> None:
+    fenced = replace(stage.state, group=replace(stage.state.group, phase=Phase.STOPPING, fenced=True))
+    stage.performer.carry_out([Disarm()], fenced)
+    assert stage.switch.told == ["block"]
