@@ -213,7 +213,7 @@ def test_26_a_service_that_cannot_start_at_the_other_node_comes_back(
     pair: Pair, roles: tuple[str, str]
 ) -> None:
     active, standby = roles
-    listen = "import socket, time; s = socket.socket(); s.bind(('', 8080)); s.listen(); time.sleep(600)"
+    listen = "import socket, time; s = socket.create_server(('', 8080)); time.sleep(600)"
     pair.exec(standby, "sh", "-c", f'python3 -c "{listen}" >/dev/null 2>&1 & echo $! >/run/squatter')
     knock = "import socket; socket.create_connection(('127.0.0.1', 8080), 1)"
     until("the port is taken", lambda: pair.exec(standby, "python3", "-c", knock).returncode == 0)
