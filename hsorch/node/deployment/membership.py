@@ -24,8 +24,11 @@ T = TypeVar("T")
 
 
 def enroll(paths: Paths, order: Enroll) -> Done:
-    """Raises RefusedError HS432 when this node belongs to another pair, or is another node of this one."""
-    known = identity(paths)
+    """Raises RefusedError HS432 when this node belongs to another pair, or is another node of this one;
+    NodeError HS442 when it can't say which, because its identity is torn and its key is not the pair's."""
+    key = order.key.encode()
+    has_key = paths.key.is_file() and paths.key.read_bytes() == key
+    known = _identity_unless_torn(paths) if has_key else identity(paths)
     if known is not None and known != order.identity:
         raise RefusedError(
             f"this machine already is {known.node} of the pair {known.cluster} (id {known.cluster_id[:8]}), "
@@ -34,8 +37,7 @@ def enroll(paths: Paths, order: Enroll) -> Done:
             f'run on it: hsorch-node leave, with {{"cluster": "{known.cluster}"}} on stdin',
             code="HS432",
         )
-    key = order.key.encode()
-    if known is not None and paths.key.is_file() and paths.key.read_bytes() == key:
+    if known is not None and has_key:
         return Done(changed=False)
     paths.var.mkdir(mode=0o700, parents=True, exist_ok=True)
     replace_file(paths.key, key, mode=0o600)
@@ -118,6 +120,13 @@ def leave(paths: Paths, order: Leave) -> Done:
 
 def identity(paths: Paths) -> Identity | None:
     return _read(paths.identity, Identity) if paths.identity.exists() else None
+
+
+def _identity_unless_torn(paths: Paths) -> Identity | None:
+    """Whoever has the pair's key belongs to the pair: what a crash tore is written anew."""
+    with contextlib.suppress(NodeError):
+        return identity(paths)
+    return None
 
 
 def committed_spec(paths: Paths) -> Spec | None:

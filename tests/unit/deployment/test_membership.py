@@ -79,6 +79,18 @@ def test_a_member_of_one_pair_is_not_torn_into_another(member: Paths, other: dic
     assert membership.identity(member) == ME
 
 
+def test_a_torn_identity_is_written_anew_where_the_key_proves_the_pair(member: Paths) -> None:
+    member.identity.write_text('{"cl')
+    assert membership.enroll(member, Enroll(cluster="demo", identity=ME, key=KEY)).changed
+    assert membership.identity(member) == ME
+
+
+def test_a_torn_identity_beside_a_foreign_key_is_left_alone(member: Paths) -> None:
+    member.identity.write_text('{"cl')
+    refused("HS442", membership.enroll, member, Enroll(cluster="demo", identity=ME, key="e" * 64))
+    assert member.key.read_text() == KEY
+
+
 def test_a_staged_spec_binds_nobody_until_it_is_committed(member: Paths) -> None:
     assert stage(member, spec())
     assert membership.committed_spec(member) is None
