@@ -4,8 +4,8 @@
 
 It fences when the instant in the shared page (watch.py) passes unrenewed, because then the agent is dead,
 frozen or starved and the peer may act soon. It restarts a dead agent at once, and slows down and fences when
-the agent dies again and again. It decides nothing about roles. The agent watches the guard in turn: with
---replace a new guard ends the old, frozen one and takes over its agent.
+the agent dies again and again. It decides nothing about roles. The agent watches the guard in turn: where no
+service manager starts a new one, it does, and with --replace that ends the old, frozen one and takes over.
 """
 
 from __future__ import annotations
@@ -222,7 +222,6 @@ def _take_over(paths: Paths, *, replace: bool) -> Lock:
             return lock
         other = machine.watch(machine.locked_by(paths.guard_pid))
         if replace and other is not None:
-            ServiceManager().main_process(os.getpid())
             other.kill()
             other.wait(KILLED_WITHIN_S)
     raise NodeError(

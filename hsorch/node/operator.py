@@ -105,8 +105,7 @@ class Operator:
             self._agent.repair_links()
         world.register = register
         world.runner.reconfigure(spec)
-        if virtual_addresses(spec) != virtual_addresses(world.spec):
-            world.dead_man.install(virtual_addresses(spec))
+        world.watchdogs.protect(virtual_addresses(spec))
         world.spec = spec
         self._agent.feed(Reconfigured(spec=spec))
         return spec.revision

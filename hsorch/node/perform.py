@@ -41,8 +41,9 @@ from hsorch.node.link.links import Links
 from hsorch.node.loop import Loop
 from hsorch.node.resource.runner import Runner
 from hsorch.node.store import Store
-from hsorch.node.system.base import DeadMan, System
+from hsorch.node.system.base import System
 from hsorch.node.watch import Watch
+from hsorch.node.watchdogs import Watchdogs
 from hsorch.node.witness.base import Register
 from hsorch.node.witness.isolation import service_nic
 from hsorch.spec import Spec
@@ -67,7 +68,7 @@ class World:
     register: Register | None
     runner: Runner
     system: System
-    dead_man: DeadMan
+    watchdogs: Watchdogs
     watch: Watch
     log: EventLog
     loop: Loop[Event]
@@ -240,16 +241,14 @@ class Performer:
     # -------------------------------------------------------------- the watchdogs
 
     def _arm(self, arm: Arm) -> None:
-        self._world.watch.until = arm.until
-        self._world.dead_man.arm(arm.until)
+        self._world.watchdogs.arm(arm.until)
 
     def _disarm(self, *, effects: bool) -> None:
         """With effects on (SOLO) the kernel passes their traffic without end, otherwise none."""
         if effects:
-            self._world.dead_man.open()
+            self._world.watchdogs.release()
         else:
-            self._world.dead_man.block()
-        self._world.watch.until = 0
+            self._world.watchdogs.block()
 
     # ------------------------------------------------------------------ operators
 
@@ -283,6 +282,6 @@ class Performer:
             caller.answer(control.failure(RefusedError(answer.message, hint=answer.hint, code=code)))
 
     def _exit(self, _: Exit) -> None:
-        self._world.dead_man.remove()
+        self._world.watchdogs.remove()
         self._world.watch.left = True
         self.exiting = True

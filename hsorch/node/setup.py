@@ -17,6 +17,7 @@ from hsorch.node.store import Loaded, Store
 from hsorch.node.system import system
 from hsorch.node.system.host import Lock, host
 from hsorch.node.watch import Watch
+from hsorch.node.watchdogs import Watchdogs
 from hsorch.node.witness.register import open_register
 from hsorch.spec import Identity, Ip, Spec
 
@@ -31,8 +32,6 @@ class Setup:
     loaded: Loaded
     incarnation: int
     world: World
-    no_dead_man: str
-    """Why the kernel has no dead-man switch here; empty: it has."""
 
 
 def set_up(paths: Paths) -> Setup:
@@ -48,7 +47,6 @@ def set_up(paths: Paths) -> Setup:
         )
     machine, store = system(), Store(paths.state, paths.incarnation)
     loaded = store.load()
-    dead_man = machine.dead_man(spec.cluster)
     watch = Watch(paths.watch, machine.boot_id())
     log = EventLog(paths.events, node=identity.node, group=spec.group.name)
     world = World(
@@ -59,7 +57,7 @@ def set_up(paths: Paths) -> Setup:
         register=open_register(spec, identity, paths, machine),
         runner=Runner(spec, identity.node, paths, machine, lambda: not watch.passed(clock.now())),
         system=machine,
-        dead_man=dead_man,
+        watchdogs=Watchdogs(watch, machine.dead_man(spec.cluster), virtual_addresses(spec), log),
         watch=watch,
         log=log,
         loop=Loop(),
@@ -71,7 +69,6 @@ def set_up(paths: Paths) -> Setup:
         loaded=loaded,
         incarnation=_next_incarnation(store, paths),
         world=world,
-        no_dead_man=dead_man.install(virtual_addresses(spec)),
     )
 
 

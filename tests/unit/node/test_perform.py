@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -42,6 +42,7 @@ from hsorch.node.perform import MOST_HANGING, Performer, World
 from hsorch.node.resource.runner import Result
 from hsorch.node.store import Store
 from hsorch.node.watch import Watch
+from hsorch.node.watchdogs import Watchdogs
 from hsorch.node.witness.base import Answer
 from hsorch.spec import Spec
 from hsorch.verbs import EventsQuery
@@ -70,6 +71,9 @@ class Switch:
     """A dead-man switch that writes down what it was told."""
 
     told: list[str] = field(default_factory=list)
+
+    def install(self, addresses: Sequence[str]) -> str:
+        return ""
 
     def arm(self, until_ns: int) -> bool:
         self.told.append("arm")
@@ -109,6 +113,7 @@ class Stage:
 @pytest.fixture
 def stage(spec: Spec, tmp_path: Path) -> Iterator[Stage]:
     share, switch = HangingShare(), Switch()
+    watch, log = Watch(tmp_path / "watch", "boot-1"), EventLog(tmp_path / "events", node="a", group="g")
     world = World(
         spec=spec,
         me="a",
@@ -117,9 +122,9 @@ def stage(spec: Spec, tmp_path: Path) -> Iterator[Stage]:
         register=share,
         runner=cast(Any, Resources()),
         system=cast(Any, None),
-        dead_man=cast(Any, switch),
-        watch=Watch(tmp_path / "watch", "boot-1"),
-        log=EventLog(tmp_path / "events", node="a", group="g"),
+        watchdogs=Watchdogs(watch, cast(Any, switch), ["10.0.0.9"], log),
+        watch=watch,
+        log=log,
         loop=Loop(),
     )
     state, _ = begin(spec, "a", None, "boot-1", 1, Instant(1), 1)
