@@ -18,7 +18,7 @@ def node(identity: bytes = b"", key: bytes = b"") -> FakeTransport:
     found, paths = FakeTransport(), Paths("demo")
     for path, content in ((paths.identity, identity), (paths.key, key)):
         if content:
-            found.put(path.as_posix(), content)
+            found.put(content, path.as_posix())
     return found
 
 
