@@ -56,10 +56,11 @@ class LabState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def labs_dir() -> Path:
-    """Where this user's labs keep their state: one folder per cluster."""
+    """Where this user's labs keep their state: one folder per cluster, where nobody else can write."""
     if os.geteuid() == 0:
         return Path("/run/hsorch-lab")
-    return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/hsorch-{os.geteuid()}") / "hsorch-lab"
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(runtime) / "hsorch-lab" if runtime else Path.home() / ".cache" / "hsorch-lab"
 
 
 def state_dir(cluster: str) -> Path:
