@@ -26,6 +26,8 @@ _KEY = re.compile(rb"[0-9a-f]{64}")
 class Secret:
     cluster_id: str
     key: str = field(repr=False)
+    joins: bool
+    """A node has it already, so the pair may have run: a node without a state joins, it founds nothing."""
 
 
 class Enrolment:
@@ -59,6 +61,7 @@ class Enrolment:
         return Secret(
             cluster_id=known[0].cluster_id if known else secrets.token_hex(16),
             key=whole[0] if whole else secrets.token_hex(32),
+            joins=bool(known),
         )
 
     def _read(self, transport: Transport, path: str) -> bytes:

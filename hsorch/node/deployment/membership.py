@@ -40,6 +40,10 @@ def enroll(paths: Paths, order: Enroll) -> Done:
     if known is not None and has_key:
         return Done(changed=False)
     paths.var.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if order.joins and not paths.state.exists() and not paths.incarnation.exists():
+        # A machine with an empty disk is no founder: as one it would take an old win at the witness for its
+        # own. A counter without a state says that the state is lost, and the peer has to tell it.
+        replace_file(paths.incarnation, b"0", mode=0o600)
     replace_file(paths.key, key, mode=0o600)
     replace_file(paths.identity, encode(order.identity), mode=0o600)
     return Done(changed=True)

@@ -101,6 +101,8 @@ class Enroll(Order, frozen=True, kw_only=True):
     identity: Identity
     key: str
     """Hex, 256 bit. Arrives on stdin only."""
+    joins: bool = False
+    """The pair is older than this machine's part in it: what it decided so far is only known to the peer."""
 
 
 class Stage(Order, frozen=True, kw_only=True):

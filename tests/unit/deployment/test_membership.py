@@ -12,6 +12,7 @@ from hsorch.errors import HsorchError, NodeError, RefusedError
 from hsorch.node.deployment import facts, lock, membership
 from hsorch.node.deployment.wire import Abort, Commit, Enroll, Leave, Stage, TakeLock
 from hsorch.node.paths import Paths
+from hsorch.node.store import Store
 from hsorch.spec import Group, Identity, Link, Nic, Node, NoWitness, Policy, Spec, digest
 
 ME = Identity(cluster="demo", cluster_id="c" * 32, node="node-a")
@@ -176,3 +177,13 @@ def test_the_runtime_stays_while_another_pair_needs_it(member: Paths) -> None:
     Paths("other", root=member.root).var.mkdir()
     membership.leave(member, Leave(cluster="demo"))
     assert member.runtimes.exists()
+
+
+def test_a_replaced_machine_joins_without_a_memory_of_its_own(paths: Paths) -> None:
+    membership.enroll(paths, Enroll(cluster="demo", identity=ME, key=KEY, joins=True))
+    assert Store(paths.state, paths.incarnation).load().forgotten
+
+
+def test_a_founder_starts_afresh(member: Paths) -> None:
+    loaded = Store(member.state, member.incarnation).load()
+    assert (loaded.durable, loaded.forgotten) == (None, False)

@@ -41,3 +41,8 @@ def test_what_no_node_has_whole_is_not_guessed(identity: bytes, key: bytes) -> N
     with pytest.raises(NodeError, match="damaged") as refused:
         secret_of(node(identity, key), node())
     assert refused.value.code == "HS442"
+
+
+def test_whoever_comes_to_a_pair_that_is_there_joins_it() -> None:
+    assert not Enrolment("demo", {"node-a": node(), "node-b": node()}).get().joins
+    assert Enrolment("demo", {"node-a": node(), "node-b": node(IDENTITY, KEY)}).get().joins
