@@ -51,6 +51,7 @@ done
 ln -s /proc/self/fd dev/fd
 mkdir dev/pts dev/shm
 mount -t devpts -o newinstance,ptmxmode=666 devpts dev/pts
+ln -s pts/ptmx dev/ptmx
 
 mkdir run/host
 pivot_root . run/host

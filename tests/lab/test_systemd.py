@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -14,6 +16,8 @@ from tests.lab.systemd_world import SHARE, UNIT, CannotBootError, SystemdPair, s
 pytestmark = pytest.mark.lab
 
 APP = "shop.service"
+GONE = ("inactive", "failed")
+GAP_S = 1.0
 APP_UNIT = f"""[Unit]
 Description=The protected application
 [Service]
@@ -48,7 +52,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemdPair]:
 
 @pytest.fixture
 def healthy(pair: SystemdPair) -> SystemdPair:
-    pair.until("both nodes are protected", pair.healthy, 40)
+    pair.until("both nodes are protected", pair.healthy)
     return pair
 
 
@@ -57,3 +61,120 @@ def test_the_guard_is_a_unit_that_runs_and_starts_at_boot(healthy: SystemdPair) 
         assert machine.shows("ActiveState") == "active"
         assert machine.shows("UnitFileState") == "enabled"
         assert machine.shows("StatusText") == "", UNIT
+
+
+def test_a_killed_guard_is_started_again_and_the_group_goes_on(healthy: SystemdPair) -> None:
+    machine = healthy.machine(healthy.active())
+    agent, restarts = machine.process("agent"), int(machine.shows("NRestarts"))
+    with healthy.client() as client:
+        os.kill(machine.process("guard"), signal.SIGKILL)
+        healthy.until("systemd starts it again", lambda: int(machine.shows("NRestarts")) > restarts)
+        healthy.until("it is ready", lambda: machine.shows("ActiveState") == "active")
+        healthy.until("both nodes are protected", healthy.healthy)
+        assert machine.process("agent") == agent
+    assert client.who() == [machine.name]
+    assert client.longest_gap_s() < GAP_S
+
+
+def test_a_frozen_guard_is_replaced_and_systemd_watches_the_new_one(healthy: SystemdPair) -> None:
+    machine = healthy.machine(healthy.active())
+    frozen = machine.process("guard")
+    before = machine.shows("MainPID")
+    with healthy.client() as client:
+        os.kill(frozen, signal.SIGSTOP)
+        healthy.until("a new guard", lambda: machine.process("guard") != frozen)
+        healthy.until("both nodes are protected", healthy.healthy)
+    healthy.until("systemd knows it", lambda: machine.shows("MainPID") != before)
+    assert "not our child" not in machine.journal(), "such a one is killed by a stop, and the group stays"
+    assert machine.shows("ActiveState") == "active"
+    assert client.who() == [machine.name]
+
+
+def test_the_watchdog_of_systemd_is_fed(healthy: SystemdPair) -> None:
+    machine = healthy.machine(healthy.active())
+    fed = machine.shows("WatchdogTimestampMonotonic")
+    healthy.until("it is fed again", lambda: machine.shows("WatchdogTimestampMonotonic") != fed)
+
+
+def test_a_killed_agent_comes_back_and_keeps_what_runs(healthy: SystemdPair) -> None:
+    machine = healthy.machine(healthy.active())
+    application, agent = machine.shows("MainPID", APP), machine.process("agent")
+    with healthy.client() as client:
+        os.kill(agent, signal.SIGKILL)
+        healthy.until("a new agent", lambda: machine.process("agent") != agent)
+        healthy.until("both nodes are protected", healthy.healthy)
+    assert client.who() == [machine.name]
+    assert machine.shows("MainPID", APP) == application
+
+
+def test_a_stopped_unit_hands_the_group_over(healthy: SystemdPair) -> None:
+    machine = healthy.machine(healthy.active())
+    with healthy.client() as client:
+        machine.systemctl("stop", UNIT)
+        assert machine.shows("ActiveState", APP) == "inactive"
+        assert not machine.has_vip()
+        assert machine.shows("Result") == "success"
+        assert machine.run("pgrep", "-f", "hsorch.node", check=False) == ""
+        healthy.until("the peer answers", lambda: healthy.answers() == healthy.peer(machine.name).name)
+    assert client.who() == [machine.name, healthy.peer(machine.name).name]
+    machine.systemctl("start", UNIT)
+
+
+def test_an_application_that_dies_is_noticed_and_the_group_moves_or_starts_again(
+    healthy: SystemdPair,
+) -> None:
+    machine = healthy.machine(healthy.active())
+    machine.systemctl("stop", APP)
+    healthy.until("the application answers", lambda: bool(healthy.answers()))
+    healthy.until("both nodes are protected", healthy.healthy)
+
+
+def test_a_shutdown_in_order_hands_over_and_leaves_nothing_for_the_next_boot(healthy: SystemdPair) -> None:
+    machine = healthy.machine(healthy.active())
+    peer = healthy.peer(machine.name)
+    with healthy.client() as client:
+        machine.shut_down()
+        healthy.until("the peer answers", lambda: healthy.answers() == peer.name)
+    assert client.who() == [machine.name, peer.name]
+    machine.boot(healthy.switch)
+    assert not machine.has_vip()
+    assert machine.shows("ActiveState", APP) == "inactive"
+    healthy.until("both nodes are protected", healthy.healthy, 40)
+    assert healthy.active() == peer.name
+
+
+def test_a_power_cut_is_survived_and_the_node_comes_back_as_standby(healthy: SystemdPair) -> None:
+    machine = healthy.machine(healthy.active())
+    peer = healthy.peer(machine.name)
+    machine.power_off()
+    healthy.until("the peer answers", lambda: healthy.answers() == peer.name)
+    machine.boot(healthy.switch)
+    healthy.until("both nodes are protected", healthy.healthy, 40)
+    assert healthy.active() == peer.name
+    assert machine.shows("ActiveState", APP) == "inactive"
+
+
+def test_an_application_that_hangs_while_it_stops_is_killed(healthy: SystemdPair) -> None:
+    machine = healthy.machine(healthy.active())
+    peer = healthy.peer(machine.name)
+    machine.write_unit(APP, APP_UNIT + "ExecStop=sleep 1000\nExecStopPost=sleep 1000\nTimeoutStopSec=600\n")
+    try:
+        machine.order("bring-out")
+        healthy.until("nothing of it is left", lambda: machine.shows("ActiveState", APP) in GONE)
+        assert not machine.has_vip()
+    finally:
+        machine.write_unit(APP, APP_UNIT)
+    assert not peer.has_vip()
+    machine.order("bring-in")
+
+
+def test_a_node_that_leaves_keeps_nothing(healthy: SystemdPair) -> None:
+    for machine in healthy.machines:
+        machine.door("leave")
+        assert not list((machine.root / "etc/systemd/system").rglob("hsorch*"))
+        assert not (machine.root / "var/lib/hsorch").exists()
+        assert not (machine.root / "run/hsorch").exists()
+        assert "hsorch" not in machine.systemctl("list-units", "--all", "--plain", "--no-legend")
+        assert machine.run("nft", "list", "tables").strip() == ""
+        assert not machine.has_vip()
+        assert machine.run("pgrep", "-f", "hsorch.node", check=False) == ""
