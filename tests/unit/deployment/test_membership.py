@@ -80,16 +80,19 @@ def test_a_member_of_one_pair_is_not_torn_into_another(member: Paths, other: dic
     assert membership.identity(member) == ME
 
 
-def test_a_torn_identity_is_written_anew_where_the_key_proves_the_pair(member: Paths) -> None:
+@pytest.mark.parametrize("key", [KEY, KEY[:7]])
+def test_a_torn_identity_is_written_anew(key: str, member: Paths) -> None:
     member.identity.write_text('{"cl')
+    member.key.write_text(key)
     assert membership.enroll(member, Enroll(cluster="demo", identity=ME, key=KEY)).changed
     assert membership.identity(member) == ME
 
 
 def test_a_torn_identity_beside_a_foreign_key_is_left_alone(member: Paths) -> None:
     member.identity.write_text('{"cl')
-    refused("HS442", membership.enroll, member, Enroll(cluster="demo", identity=ME, key="e" * 64))
-    assert member.key.read_text() == KEY
+    member.key.write_text("f" * 64)
+    refused("HS442", membership.enroll, member, Enroll(cluster="demo", identity=ME, key=KEY))
+    assert member.key.read_text() == "f" * 64
 
 
 def test_a_staged_spec_binds_nobody_until_it_is_committed(member: Paths) -> None:
