@@ -38,6 +38,14 @@ FOUND: dict[str, tuple[Policy, tuple[Fault, ...]]] = {
         DEFAULT,
         (Fault(4800, "torn", "active", 7000), Fault(5000, "order", "other", 64, what="shutdown")),
     ),
+    "a shutdown with a full disk never let the agent go, which then span": (
+        DEFAULT,
+        (
+            Fault(0, "isolate", "standby", 5000),
+            Fault(1800, "disk-full", "active", 6000),
+            Fault(2900, "order", "active", 2000, what="shutdown"),
+        ),
+    ),
     "checks that went down with a failed write were waited for for ever": (
         DEFAULT,
         (
