@@ -148,6 +148,11 @@ def test_a_witness_that_is_down_confirms_nothing(unused_port: int, token: Path) 
     assert str(unused_port) in answer.detail
 
 
+def test_a_name_that_cannot_be_one_confirms_nothing(token: Path) -> None:
+    witness = HttpWitness(url=f"http://{'w' * 70}.example:1", token=Secret(file=str(token)))
+    assert HttpRegister(witness, CLUSTER).create(1, "a", 1.0).outcome is WitnessOutcome.FAILED
+
+
 def test_clusters_do_not_see_each_other(server: WitnessServer, token: Path) -> None:
     witness = HttpWitness(url=url(server), token=Secret(file=str(token)))
     HttpRegister(witness, CLUSTER).create(1, "a", LIMIT_S)
