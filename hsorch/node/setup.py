@@ -67,7 +67,7 @@ def set_up(paths: Paths) -> Setup:
         identity=identity,
         lock=lock,
         loaded=loaded,
-        incarnation=_next_incarnation(store, paths),
+        incarnation=_next_incarnation(store, paths, loaded),
         world=world,
     )
 
@@ -89,9 +89,10 @@ def virtual_addresses(spec: Spec) -> list[str]:
     return [str(ipaddress.ip_interface(r.address).ip) for r in spec.group.resources if isinstance(r, Ip)]
 
 
-def _next_incarnation(store: Store, paths: Paths) -> int:
+def _next_incarnation(store: Store, paths: Paths, loaded: Loaded) -> int:
+    known = loaded.durable.incarnation if loaded.durable is not None else 0
     try:
-        return store.next_incarnation(clock.wall() // clock.SECOND)
+        return store.next_incarnation(clock.wall() // clock.SECOND, known)
     except OSError as error:
         raise NodeError(
             f"cannot write {paths.incarnation}: {error.strerror}",
