@@ -302,14 +302,17 @@ def test_45_a_torn_state_file_is_noticed_and_the_node_comes_back(pair: Pair, rol
 
 
 def test_46_forged_heartbeats_are_counted_and_change_nothing(pair: Pair, roles: tuple[str, str]) -> None:
+    """A stranger's end in the kernel; those that bear the peer's address and port are counted."""
     send = (
-        "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
-        "for i in range(50): s.sendto(b'forged' * 20, ('10.77.0.12', 3000))"
+        "import socket, struct\ns = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)\n"
+        "frame = struct.pack('!HHHH', 3000, 3000, 128, 0) + b'forged' * 20\n"
+        "for i in range(50): s.sendto(frame, ('10.77.0.12', 0))"
     )
-    pair.exec("client", "python3", "-c", send)
+    for machine in ("client", "node-a"):
+        pair.exec(machine, "python3", "-c", send)
     report = pair.status("node-b")
     assert report is not None
-    assert sum(link.rejected for link in report.links) >= 50
+    assert sum(link.rejected for link in report.links) == 50
     assert served_by(pair) == roles[0]
 
 
