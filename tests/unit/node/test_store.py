@@ -121,6 +121,6 @@ def test_a_node_that_lost_its_disk_starts_above_what_its_peer_remembers(store: S
 
 
 def test_an_incarnation_that_the_core_took_is_never_undercut(store: Store) -> None:
-    """Set back to an old image with a clock of 1970: below it the peer would take this run for a recording."""
+    """Set back to an old image, clock of 1970: below it the peer takes this run for a recording."""
     store.next_incarnation(5)
     assert store.next_incarnation(6, known=1_000_000) > 1_000_000
