@@ -97,11 +97,7 @@ class Guard:
 
     def _sleep(self) -> None:
         now = clock.now()
-        wake = now + TICK_NS
-        if self._watch.until:
-            wake = min(wake, self._watch.until)
-        if self._agent is None:
-            wake = min(wake, self._start_at)
+        wake = self._wake_at(now)
         poll = select.poll()
         poll.register(self._signals, select.POLLIN)
         if self._agent is not None:
@@ -110,6 +106,17 @@ class Guard:
         # The byte of a signal: the handler has run by now.
         if select.select([self._signals], [], [], 0)[0]:
             self._signals.recv(64)
+
+    def _wake_at(self, now: int) -> int:
+        wake = now + TICK_NS
+        if self._watch.until:
+            wake = min(wake, self._watch.until)
+        elif self._spec is not None:
+            # The agent arms without a word: a short lease must be seen before it can end.
+            wake = min(wake, now + self._spec.policy.lease_ms * clock.MILLISECOND // 2)
+        if self._agent is None:
+            wake = min(wake, self._start_at)
+        return wake
 
     # ----------------------------------------------------------------- the agent
 

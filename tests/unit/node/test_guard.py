@@ -11,6 +11,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from hsorch.node import clock
 from hsorch.node import guard as guarding
 from hsorch.node.paths import Paths
 from hsorch.spec import Identity, Spec, encode
@@ -68,3 +69,14 @@ def test_a_new_spec_is_noticed_and_a_torn_one_does_not_replace_it(paths: Paths, 
         os.utime(paths.spec, (mtime, mtime))
         watchdog._read_spec()
     assert watchdog._spec == newer
+
+
+def test_a_guard_at_rest_looks_again_before_a_lease_could_begin_and_end(paths: Paths, spec: Spec) -> None:
+    policy = msgspec.structs.replace(spec.policy, lease_ms=100)
+    paths.spec.write_bytes(encode(msgspec.structs.replace(spec, policy=policy)))
+    watchdog = guarding.Guard(paths, cast(Any, None))
+    watchdog._read_spec()
+    watchdog._start_at = now = 10 * clock.SECOND
+    assert watchdog._wake_at(now - clock.SECOND) <= now - clock.SECOND + 50 * clock.MILLISECOND
+    watchdog._watch.until = now - clock.MILLISECOND
+    assert watchdog._wake_at(now - 20 * clock.MILLISECOND) == now - clock.MILLISECOND
