@@ -46,6 +46,14 @@ FOUND: dict[str, tuple[Policy, tuple[Fault, ...]]] = {
             Fault(2900, "order", "active", 2000, what="shutdown"),
         ),
     ),
+    "an order to a node that forgot everything took the group out": (
+        DEFAULT,
+        (
+            Fault(0, "order", "other", 5000, what="shutdown"),
+            Fault(2000, "torn", "active", 34),
+            Fault(4000, "order", "active", 300, what="maintenance-on"),
+        ),
+    ),
     "checks that went down with a failed write were waited for for ever": (
         DEFAULT,
         (
