@@ -6,18 +6,21 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from hsorch.spec import HttpCheck, Ip, Service, ShareWitness
 from tests.lab.runtime_pair import APPLICATION, VIP, make_spec
-from tests.lab.systemd_world import SHARE, UNIT, CannotBootError, SystemdPair, systemd_pair
+from tests.lab.systemd_world import SHARE, UNIT, CannotBootError, SystemdMachine, SystemdPair, systemd_pair
 
 pytestmark = pytest.mark.lab
 
 APP = "shop.service"
 GONE = ("inactive", "failed")
 GAP_S = 1.0
+STOP_LIMIT_MS = 2000
+HANGS = "ExecStop=sleep 1000\nExecStopPost=sleep 1000\nTimeoutStopSec=600\n"
 APP_UNIT = f"""[Unit]
 Description=The protected application
 [Service]
@@ -33,7 +36,13 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemdPair]:
     """Installed through the node's door and started; the application runs behind the virtual address."""
     resources = (
         Ip(name="address", address=f"{VIP}/24", nic="service"),
-        Service(name="shop", depends_on=("address",), unit=APP, probe=HttpCheck(url=f"http://{VIP}:8080/")),
+        Service(
+            name="shop",
+            depends_on=("address",),
+            unit=APP,
+            probe=HttpCheck(url=f"http://{VIP}:8080/"),
+            stop_limit_ms=STOP_LIMIT_MS,
+        ),
     )
     spec = make_spec(SHARE, witness=ShareWitness(path=str(SHARE)), resources=resources)
     home = tmp_path_factory.mktemp("systemd")
@@ -54,6 +63,15 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemdPair]:
 def healthy(pair: SystemdPair) -> SystemdPair:
     pair.until("both nodes are protected", pair.healthy)
     return pair
+
+
+@contextmanager
+def hanging_stop(machine: SystemdMachine) -> Iterator[None]:
+    machine.write_unit(APP, APP_UNIT + HANGS)
+    try:
+        yield
+    finally:
+        machine.write_unit(APP, APP_UNIT)
 
 
 def test_the_guard_is_a_unit_that_runs_and_starts_at_boot(healthy: SystemdPair) -> None:
@@ -155,17 +173,25 @@ def test_a_power_cut_is_survived_and_the_node_comes_back_as_standby(healthy: Sys
 
 
 def test_an_application_that_hangs_while_it_stops_is_killed(healthy: SystemdPair) -> None:
+    """Its own stop hangs, what systemd runs after it too, and it would start again by itself."""
+    machine = healthy.machine(healthy.active())
+    with hanging_stop(machine):
+        machine.order("bring-out")
+        assert machine.shows("ActiveState", APP) in GONE
+        assert not machine.has_vip()
+        assert machine.run("pgrep", "-f", "shop.py", check=False) == ""
+    machine.order("bring-in")
+
+
+def test_a_fenced_node_ends_an_application_whose_stop_hangs(healthy: SystemdPair) -> None:
     machine = healthy.machine(healthy.active())
     peer = healthy.peer(machine.name)
-    machine.write_unit(APP, APP_UNIT + "ExecStop=sleep 1000\nExecStopPost=sleep 1000\nTimeoutStopSec=600\n")
-    try:
-        machine.order("bring-out")
-        healthy.until("nothing of it is left", lambda: machine.shows("ActiveState", APP) in GONE)
-        assert not machine.has_vip()
-    finally:
-        machine.write_unit(APP, APP_UNIT)
-    assert not peer.has_vip()
-    machine.order("bring-in")
+    with hanging_stop(machine):
+        os.kill(machine.process("agent"), signal.SIGSTOP)
+        healthy.until("the peer answers", lambda: healthy.answers() == peer.name)
+        assert machine.shows("ActiveState", APP) in GONE
+        healthy.until("both nodes are protected", healthy.healthy)
+        assert "fenced (the lease ran out" in machine.journal()
 
 
 def test_a_node_that_leaves_keeps_nothing(healthy: SystemdPair) -> None:

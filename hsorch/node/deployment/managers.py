@@ -32,8 +32,6 @@ KillMode=process
 Delegate=
 TimeoutStopSec=120
 OOMScoreAdjust=-900
-RuntimeDirectory=hsorch
-RuntimeDirectoryPreserve=yes
 
 [Install]
 WantedBy=multi-user.target

@@ -116,6 +116,9 @@ def leave(paths: Paths, order: Leave) -> Done:
     for folder in (paths.run, paths.var):
         if folder.exists():
             shutil.rmtree(folder)
+    with contextlib.suppress(OSError):
+        # Another cluster's folder keeps it.
+        paths.run.parent.rmdir()
     if not any(folder != paths.runtimes for folder in paths.home.iterdir() if folder.is_dir()):
         # The running interpreter has read all it needs; the folder may go from under it.
         shutil.rmtree(paths.runtimes)
