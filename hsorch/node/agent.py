@@ -188,7 +188,7 @@ class Agent:
             self._replace_guard()
 
     def _replace_guard(self) -> None:
-        """A guard of ours would be no child of systemd, which kills such a one instead of asking it to stop."""
+        """A guard of ours were no child of systemd, which kills such a one instead of asking it to stop."""
         if not ServiceManager().present:
             self._new_guard = host().spawn(command("guard", self.world.spec.cluster, "--replace"))
         elif (frozen := host().watch(host().locked_by(self.setup.paths.guard_pid))) is not None:

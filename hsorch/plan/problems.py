@@ -8,7 +8,7 @@ from hsorch.node.deployment.wire import Facts
 from hsorch.plan.model import Problem
 from hsorch.plan.observe import Observation
 from hsorch.plan.runtime import Runtime
-from hsorch.spec import WIRE, Spec
+from hsorch.spec import WIRE, Service, Spec
 
 DISK_NEEDED = 200 * 1024 * 1024
 CLOCK_SKEW_S = 5.0
@@ -119,6 +119,20 @@ def _tools(node: str, facts: Facts, spec: Spec, runtime: Runtime) -> Iterator[Pr
         )
 
 
+def _at_boot(node: str, facts: Facts, spec: Spec, runtime: Runtime) -> Iterator[Problem]:
+    """REQ-D31: a protected service that starts at boot would run on the standby too."""
+    for resource in spec.group.resources:
+        if not isinstance(resource, Service):
+            continue
+        for unit in {resource.unit, f"{resource.unit}.service"} & set(facts.machine.at_boot):
+            yield _error(
+                "HS415",
+                node,
+                f"{unit} starts at boot on {node} by itself, also when the other node runs the group",
+                f"leave its start to hsorch: run on {node}: systemctl disable {unit}",
+            )
+
+
 def _trouble(node: str, facts: Facts, spec: Spec, runtime: Runtime) -> Iterator[Problem]:
     if facts.trouble:
         yield _warning("HS442", node, f"{node}: {facts.trouble}", "apply writes it anew from the manifest")
@@ -165,6 +179,7 @@ CHECKS: tuple[Check, ...] = (
     _ports,
     _disk,
     _tools,
+    _at_boot,
     _trouble,
 )
 

@@ -78,7 +78,8 @@ def test_the_guard_is_a_unit_that_runs_and_starts_at_boot(healthy: SystemdPair) 
     for machine in healthy.machines:
         assert machine.shows("ActiveState") == "active"
         assert machine.shows("UnitFileState") == "enabled"
-        assert machine.shows("StatusText") == "", UNIT
+        assert machine.shows("Delegate") == "yes"
+        assert machine.shows("DelegateControllers") == "", "none is needed, each would cost something"
 
 
 def test_a_killed_guard_is_started_again_and_the_group_goes_on(healthy: SystemdPair) -> None:
@@ -192,6 +193,15 @@ def test_a_fenced_node_ends_an_application_whose_stop_hangs(healthy: SystemdPair
         assert machine.shows("ActiveState", APP) in GONE
         healthy.until("both nodes are protected", healthy.healthy)
         assert "fenced (the lease ran out" in machine.journal()
+
+
+def test_a_service_that_is_enabled_is_seen_by_a_plan(healthy: SystemdPair) -> None:
+    assert UNIT in healthy.a.door("facts")["machine"]["at_boot"]
+    assert APP not in healthy.a.door("facts")["machine"]["at_boot"]
+    healthy.a.write_unit(APP, APP_UNIT + "[Install]\nWantedBy=multi-user.target\n")
+    healthy.a.systemctl("enable", APP)
+    assert APP in healthy.a.door("facts")["machine"]["at_boot"]
+    healthy.a.systemctl("disable", APP)
 
 
 def test_a_node_that_leaves_keeps_nothing(healthy: SystemdPair) -> None:

@@ -35,6 +35,8 @@ class Machine(Report, frozen=True, kw_only=True):
     wall: float
     """Seconds since 1970, UTC, when it answered."""
     systemd: bool
+    at_boot: tuple[str, ...] = ()
+    """Services that the system starts at boot by itself, e.g. `nginx.service`."""
     disk_free: int
     """Bytes free where hsorch keeps its state."""
     nics: dict[str, tuple[str, ...]] = {}

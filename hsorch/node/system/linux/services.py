@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 from hsorch.errors import NodeError
