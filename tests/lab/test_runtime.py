@@ -235,13 +235,17 @@ def test_the_narrow_door_answers_on_the_node_itself(healthy: Pair) -> None:
 
 
 def test_noise_on_the_heartbeat_port_is_counted_told_and_harmless(healthy: Pair) -> None:
+    """From the peer's address and port; a stranger's noise does not even reach the agent."""
     shout = (
-        "import socket; s = socket.socket(type=socket.SOCK_DGRAM)\n"
-        "for i in range(200): s.sendto(b'HSOB' + bytes(100), ('10.99.0.11', 3000))"
+        "import socket, struct; s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)\n"
+        "frame = struct.pack('!HHHH', 3000, 3000, 112, 0) + b'HSOB' + bytes(100)\n"
+        "for i in range(200): s.sendto(frame, ('10.99.0.11', 0))"
     )
     active = healthy.active()
-    healthy.switch.run(sys.executable, "-S", "-c", shout)
+    for machine in (healthy.switch, healthy.b):
+        machine.run(sys.executable, "-S", "-c", shout)
     healthy.until("it is counted", lambda: healthy.a.status().links[1].rejected >= 200)
+    assert healthy.a.status().links[1].rejected == 200
     assert healthy.active() == active
     assert healthy.a.status().peer_seen
 
