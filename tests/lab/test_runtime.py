@@ -231,6 +231,30 @@ def test_the_narrow_door_answers_on_the_node_itself(healthy: Pair) -> None:
     assert door("status", '{"cluster": "nowhere"}').code == "HS601"
 
 
+def test_an_exclusive_node_serves_on_after_a_firewall_reload_and_a_new_agent(healthy: Pair) -> None:
+    """The new agent makes the kernel's switch anew, which blocks until somebody says that it may pass."""
+    machine = healthy.machine(healthy.active())
+    _cut(healthy)
+    healthy.until("it is exclusive", lambda: machine.status().solo)
+    machine.run("nft", "flush", "ruleset")
+    os.kill(machine.process("agent"), signal.SIGKILL)
+    healthy.until("the client is served", lambda: bool(healthy.answers()))
+    healthy.until("it goes on for good", lambda: machine.status().role == "active-solo")
+    assert healthy.answers()
+    assert machine.status().assurance == "kernel"
+    _heal(healthy)
+    healthy.until("both nodes are protected", healthy.healthy, 60)
+
+
+def test_a_firewall_reload_under_a_lease_is_told_and_mended(healthy: Pair) -> None:
+    machine = healthy.machine(healthy.active())
+    machine.run("nft", "flush", "ruleset")
+    told = lambda: machine.events(kind="dead_man_restored")  # noqa: E731
+    healthy.until("the switch is back", lambda: bool(told()))
+    assert machine.status().assurance == "kernel"
+    assert healthy.answers()
+
+
 # ------------------------------------------------------------------- hostile or broken
 
 
