@@ -328,7 +328,8 @@ def bare_machine(name: str) -> Machine:
 
 
 def _wire(pair: Pair) -> None:
-    pair.switch.run("ip", "link", "add", "lan0", "type", "bridge")
+    # An address of its own: else it is a port's, and changes when that machine loses its power.
+    pair.switch.run("ip", "link", "add", "lan0", "address", "02:00:00:00:00:01", "type", "bridge")
     pair.switch.run("ip", "link", "set", "lan0", "up")
     pair.switch.run("ip", "addr", "add", "10.99.0.1/24", "dev", "lan0")
     cable(pair.a, "hb", pair.b, "hb")
