@@ -114,7 +114,7 @@ class _LogFile(logging.FileHandler):
         reason = sys.exc_info()[1]
         click.echo(f"warning: the log file {self.baseFilename} can't be written: {reason}", err=True)
         # What is still buffered would fail again at exit.
-        self.stream = None  # type: ignore[assignment]
+        self.stream = None
 
 
 class _PlainLines(logging.Formatter):
