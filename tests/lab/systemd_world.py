@@ -225,7 +225,8 @@ def _power_on(name: str, disk: Path) -> subprocess.Popen[bytes]:
     (disk / "root").mkdir(exist_ok=True)
     unshare = "exec unshare --mount --uts --net --ipc --pid --cgroup --fork --kill-child"
     script = f'echo $$ > "$0/cgroup.procs" && {unshare} sh "$@"'
-    arguments = (_BOOT_SCRIPT, disk / "root", disk, disk.parent / "share", name, str(uuid.uuid4()))
+    keep = (sys.prefix, sys.base_prefix)
+    arguments = (_BOOT_SCRIPT, disk / "root", disk, disk.parent / "share", name, str(uuid.uuid4()), *keep)
     with (disk / "boot.log").open("wb") as log:
         return subprocess.Popen(["sh", "-c", script, group, *arguments], stdout=log, stderr=log)
 
