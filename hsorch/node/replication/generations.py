@@ -1,6 +1,6 @@
 """Which data descend from which: generations of a node's data, and what two nodes do when they meet.
 
-Pure, after DRBD's generation identifiers. A generation is a random name for one line of writes. A node that
+Pure, after DRBD's generation identifiers. A generation is a random 64-bit name for one line of writes. A node that
 goes on without its peer begins a new one and remembers where it forked, so that two nodes which both went on
 are told apart from one that is merely behind. Divergence is only detected here; an operator decides it.
 """
@@ -21,24 +21,24 @@ HISTORY = 8
 class Fork(Wire, frozen=True, kw_only=True):
     """Where a generation ended for its successor: every write up to lsn belongs to both."""
 
-    generation: str
+    generation: int
     lsn: int
 
 
 class Lineage(Wire, frozen=True, kw_only=True):
     """What a node knows of its own data. Durable, and sent to the peer when they meet.
 
-    current "": nothing was ever replicated here. base: the generation that the peer still holds; since
+    current 0: nothing was ever replicated here. base: the generation that the peer still holds; since
     base.lsn every write is noted in the dirty bitmap. end: lsn after the last write of `current` here.
     """
 
-    current: str = ""
+    current: int = 0
     base: Fork | None = None
     history: tuple[Fork, ...] = ()
     """Newest first, base not included."""
     end: int = 0
-    receiving: str = ""
-    """Not empty: a mirror or resync of that generation onto this node is unfinished, and `current` names
+    receiving: int = 0
+    """Not 0: a mirror or resync of that generation onto this node is unfinished, and `current` names
     what was here before."""
     tail_unsure: bool = False
     """Was the source and did not end cleanly: what it wrote last may be missing from files or journal."""
@@ -120,7 +120,7 @@ def meet(mine: Lineage, theirs: Lineage) -> Verdict:
         return Verdict(Meeting.UNRELATED, "the two nodes hold data of different origin")
     return Verdict(
         Meeting.DIVERGED,
-        f"both nodes went on by themselves after generation {shared.generation[:8]}",
+        f"both nodes went on by themselves after generation {shared.generation:016x}",
         fork=shared.lsn,
     )
 
@@ -154,7 +154,7 @@ def _descends(newer: Lineage, older: Lineage) -> Verdict | None:
     fork = next((f for f in newer.ancestors() if f.generation == older.current), None)
     if fork is None:
         return None
-    by_bitmap = newer.base is fork and older.receiving in ("", newer.current)
+    by_bitmap = newer.base is fork and older.receiving in (0, newer.current)
     return Verdict(
         Meeting.SEND_DIRTY if by_bitmap else Meeting.SEND_VERIFY,
         "the peer is at the point where this node went on alone"
@@ -184,12 +184,12 @@ def _common(mine: Lineage, theirs: Lineage) -> Fork | None:
 # ------------------------------------------------------------------ what changes a lineage
 
 
-def begin(new: str) -> Lineage:
+def begin(new: int) -> Lineage:
     """The first source of all (operator's choice of direction)."""
     return Lineage(current=new)
 
 
-def go_on_alone(mine: Lineage, new: str, lsn: int) -> Lineage:
+def go_on_alone(mine: Lineage, new: int, lsn: int) -> Lineage:
     """Before the first write that the peer will not get, and before a takeover acts.
 
     lsn: up to where the peer may have followed. A node already alone stays as it is: its peer is still at
@@ -212,10 +212,10 @@ def resynced(sender: Lineage) -> Lineage:
 
 def adopted(sender: Lineage, lsn: int) -> Lineage:
     """The receiver once it holds all of the sender's data up to lsn."""
-    return msgspec.structs.replace(resynced(sender), end=lsn, receiving="")
+    return msgspec.structs.replace(resynced(sender), end=lsn, receiving=0)
 
 
-def selected(winner: Lineage, new: str) -> Lineage:
+def selected(winner: Lineage, new: int) -> Lineage:
     """An operator chose this side after DIVERGED, UNRELATED or UNUSABLE, knowing what the other loses.
 
     Never streamed to anyone: the other side is compared block by block.

@@ -15,29 +15,12 @@ from zlib import crc32
 
 import msgspec
 
+from hsorch.node.replication.generations import Lineage
 from hsorch.node.store import sync_directory
 
 SLOT_BYTES = 64 * 1024
 _HEAD = struct.Struct("<4sIQII")
 _MAGIC = b"HSM1"
-
-
-class Fork(msgspec.Struct, frozen=True, kw_only=True):
-    """A generation and the lsn at which the next one left it."""
-
-    generation: int
-    lsn: int
-
-
-class Generations(msgspec.Struct, frozen=True, kw_only=True):
-    """As in DRBD: what these data are, what the peer last had, and where they came from. 0: none."""
-
-    current: int = 0
-    bitmap: int = 0
-    """The generation since which changes are recorded for an absent peer."""
-    fork: int = 0
-    """The lsn at which `bitmap` was left."""
-    history: tuple[Fork, ...] = ()
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +38,7 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     job: bytes
     """16 random bytes, the same on both nodes: streams of two groups never mix."""
     role: Literal["none", "source", "target"] = "none"
-    generations: Generations = Generations()
+    generations: Lineage = Lineage()
     checkpoint: Place = Place()
     """Everything below is in the bound files, on stable storage."""
     consistent: bool = False

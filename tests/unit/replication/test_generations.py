@@ -25,7 +25,7 @@ from hsorch.node.replication.generations import (
     selected,
 )
 
-FIRST = reached(begin("g1"), 100)
+FIRST = reached(begin(1), 100)
 
 
 def test_two_new_nodes_wait_for_a_direction() -> None:
@@ -37,7 +37,7 @@ def test_a_new_peer_gets_everything() -> None:
 
 
 def test_a_peer_that_was_away_gets_what_the_bitmap_says() -> None:
-    alone = reached(go_on_alone(FIRST, "g2", 100), 500)
+    alone = reached(go_on_alone(FIRST, 2, 100), 500)
     assert meet(alone, FIRST) == counterpart(meet(FIRST, alone))
     assert meet(alone, FIRST).meeting is Meeting.SEND_DIRTY
     assert meet(alone, FIRST).rolled_back == 0
@@ -45,42 +45,42 @@ def test_a_peer_that_was_away_gets_what_the_bitmap_says() -> None:
 
 def test_an_old_active_with_an_unsent_tail_is_rolled_back_to_the_fork() -> None:
     old_active = reached(FIRST, 140)
-    taken_over = go_on_alone(FIRST, "g2", 100)
+    taken_over = go_on_alone(FIRST, 2, 100)
     verdict = meet(old_active, taken_over)
     assert verdict.meeting is Meeting.RECEIVE_DIRTY
     assert (verdict.fork, verdict.rolled_back) == (100, 40)
 
 
 def test_both_went_on_alone_and_nobody_guesses() -> None:
-    one, other = go_on_alone(FIRST, "g2", 100), go_on_alone(FIRST, "g3", 90)
+    one, other = go_on_alone(FIRST, 2, 100), go_on_alone(FIRST, 3, 90)
     assert meet(one, other).meeting is Meeting.DIVERGED
     assert meet(one, other).fork == 90
 
 
 def test_divergence_after_one_side_took_over_twice_is_still_seen() -> None:
-    one = go_on_alone(resynced(go_on_alone(FIRST, "g2", 100)), "g4", 300)
-    assert meet(one, go_on_alone(FIRST, "g3", 100)).meeting is Meeting.DIVERGED
+    one = go_on_alone(resynced(go_on_alone(FIRST, 2, 100)), 4, 300)
+    assert meet(one, go_on_alone(FIRST, 3, 100)).meeting is Meeting.DIVERGED
 
 
 def test_data_of_another_origin_are_refused() -> None:
-    assert meet(FIRST, begin("x1")).meeting is Meeting.UNRELATED
+    assert meet(FIRST, begin(71)).meeting is Meeting.UNRELATED
 
 
 def test_an_interrupted_resync_goes_on_with_the_bitmap() -> None:
-    sender = go_on_alone(FIRST, "g2", 100)
+    sender = go_on_alone(FIRST, 2, 100)
     verdict = meet(sender, resync_began(reached(FIRST, 140), sender))
     assert verdict.meeting is Meeting.SEND_DIRTY
     assert verdict.rolled_back == 0, "what was there went into the quarantine when the resync began"
 
 
 def test_a_resync_begun_from_other_data_is_compared_whole() -> None:
-    sender = go_on_alone(FIRST, "g2", 100)
-    strange = resync_began(FIRST, begin("x"))
+    sender = go_on_alone(FIRST, 2, 100)
+    strange = resync_began(FIRST, begin(72))
     assert meet(sender, strange).meeting is Meeting.SEND_VERIFY
 
 
 def test_an_unfinished_image_is_never_sent() -> None:
-    newer = msgspec.structs.replace(go_on_alone(FIRST, "g2", 100), receiving="g9")
+    newer = msgspec.structs.replace(go_on_alone(FIRST, 2, 100), receiving=9)
     assert meet(newer, FIRST).meeting is Meeting.UNUSABLE
 
 
@@ -91,26 +91,26 @@ def test_a_crashed_source_compares_what_it_wrote_last() -> None:
 
 
 def test_after_the_resync_both_hold_one_generation() -> None:
-    sender = reached(go_on_alone(FIRST, "g2", 100), 200)
+    sender = reached(go_on_alone(FIRST, 2, 100), 200)
     assert meet(resynced(sender), adopted(sender, 200)).meeting is Meeting.STREAM
 
 
 def test_the_operators_choice_makes_the_other_side_follow() -> None:
-    one, other = go_on_alone(FIRST, "g2", 100), reached(go_on_alone(FIRST, "g3", 100), 170)
-    winner = selected(one, "g4")
+    one, other = go_on_alone(FIRST, 2, 100), reached(go_on_alone(FIRST, 3, 100), 170)
+    winner = selected(one, 4)
     assert meet(winner, rejected(other, winner)).meeting in (Meeting.SEND_VERIFY, Meeting.SEND_DIRTY)
     assert meet(winner, other).meeting is Meeting.DIVERGED, "the loser must have agreed"
 
 
-names = st.sampled_from(["g1", "g2", "g3", "g4"])
+names = st.sampled_from([1, 2, 3, 4])
 forks = st.builds(Fork, generation=names, lsn=st.integers(0, 9))
 lineages = st.builds(
     Lineage,
-    current=st.sampled_from(["", "g1", "g2", "g3", "g4"]),
+    current=st.sampled_from([0, 1, 2, 3, 4]),
     base=st.none() | forks,
     history=st.lists(forks, max_size=3).map(tuple),
     end=st.integers(0, 9),
-    receiving=st.sampled_from(["", "", "g2"]),
+    receiving=st.sampled_from([0, "", 2]),
     tail_unsure=st.booleans(),
 )
 
@@ -133,11 +133,11 @@ class Pair(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.lineage = [begin("g0"), adopted(begin("g0"), 0)]
+        self.lineage = [begin(1000), adopted(begin(1000), 0)]
         self.writes: list[list[int]] = [[], []]
         self.active: set[int] = {0}
         self.linked = True
-        self.count = 0
+        self.count = 1000
 
     def fresh(self) -> int:
         self.count += 1
@@ -148,7 +148,7 @@ class Pair(RuleBasedStateMachine):
         if node not in self.active:
             return
         if not self.linked and acked:
-            self.lineage[node] = go_on_alone(self.lineage[node], f"g{self.fresh()}", self.fork(node))
+            self.lineage[node] = go_on_alone(self.lineage[node], self.fresh(), self.fork(node))
         self.writes[node].append(self.fresh())
         self.lineage[node] = reached(self.lineage[node], len(self.writes[node]))
         if self.linked:
@@ -167,7 +167,7 @@ class Pair(RuleBasedStateMachine):
     @rule(node=st.integers(0, 1))
     def take_over(self, node: int) -> None:
         if node not in self.active:
-            self.lineage[node] = go_on_alone(self.lineage[node], f"g{self.fresh()}", len(self.writes[node]))
+            self.lineage[node] = go_on_alone(self.lineage[node], self.fresh(), len(self.writes[node]))
             self.active.add(node)
 
     @precondition(lambda self: not self.linked)
@@ -183,7 +183,7 @@ class Pair(RuleBasedStateMachine):
         if verdict.meeting is Meeting.DIVERGED:
             assert any(len(w) > common for w in self.writes) or all(x.base for x in self.lineage)
             winner = 0
-            self.lineage[0] = selected(self.lineage[0], f"g{self.fresh()}")
+            self.lineage[0] = selected(self.lineage[0], self.fresh())
             self.lineage[1] = rejected(self.lineage[1], self.lineage[0])
             self.follow(winner)
             return

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hsorch.node.replication.meta import SLOT_BYTES, Fork, Generations, Meta, MetaFile, Place
+from hsorch.node.replication.generations import Fork, Lineage
+from hsorch.node.replication.meta import SLOT_BYTES, Meta, MetaFile, Place
 
 FIRST = Meta(node="a", job=bytes(16))
 
@@ -15,7 +16,7 @@ def test_what_was_saved_is_there_again(tmp_path: Path) -> None:
     file = MetaFile(tmp_path / "meta", FIRST)
     changed = file.change(
         role="source",
-        generations=Generations(current=5, bitmap=4, fork=77, history=(Fork(generation=3, lsn=9),)),
+        generations=Lineage(current=5, base=Fork(generation=4, lsn=77), history=(Fork(generation=3, lsn=9),)),
         checkpoint=Place(generation=5, lsn=4_096, crc=1),
     )
     assert MetaFile(tmp_path / "meta").value == changed
