@@ -54,6 +54,12 @@ class Binding(Wire, frozen=True, kw_only=True):
             return False
         return not self.include or _any(self.include).match(relative) is not None
 
+    def enters(self, folder: str) -> bool:
+        """Whether anything below this relative folder may be replicated; then the folder itself is."""
+        if folder == STAGING or (self.exclude and _any(self.exclude).match(folder)):
+            return False
+        return not self.include or any(_leads(glob, folder) for glob in self.include)
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -286,6 +292,19 @@ def _below(path: str, above: str) -> bool:
 @functools.lru_cache(maxsize=1024)
 def _any(globs: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{_regex(glob)})" for glob in globs), re.DOTALL)
+
+
+@functools.lru_cache(maxsize=65536)
+def _leads(glob: str, folder: str) -> bool:
+    """Whether the glob can match something below the folder."""
+    steps = (glob.removeprefix("./") if "/" in glob or glob == "**" else f"**/{glob}").split("/")
+    parts = folder.split("/")
+    for step, part in zip(steps, parts, strict=False):
+        if step == "**":
+            return True
+        if not re.match(_regex(f"./{step}"), part, re.DOTALL):
+            return False
+    return len(steps) > len(parts)
 
 
 def _regex(glob: str) -> str:

@@ -72,11 +72,11 @@ class Meeting(StrEnum):
     RECEIVE_ALL = "receive-all"
     """The receiver never held this data."""
     DIVERGED = "diverged"
-    """Both went on from a common ancestor: select a source (HS680)."""
+    """Both went on from a common ancestor: select a source (HS690)."""
     UNRELATED = "unrelated"
-    """No common ancestor: these are two different sets of data (HS681)."""
+    """No common ancestor: these are two different sets of data (HS691)."""
     UNUSABLE = "unusable"
-    """Both are unfinished: no side has a whole image (HS682)."""
+    """Both are unfinished: no side has a whole image (HS692)."""
 
 
 MIRRORED = {

@@ -139,3 +139,19 @@ def test_a_glob_that_leaves_its_folder_is_refused() -> None:
     with pytest.raises(BindingError) as caught:
         resolve([watched(include=("../x",))])
     assert caught.value.code == "HS672"
+
+
+@pytest.mark.parametrize(
+    ("glob", "folder", "enters"),
+    [
+        ("./one.properties", "sub", False),
+        ("*.xml", "sub/deep", True),
+        ("a/b/**", "a", True),
+        ("a/b/**", "c", False),
+        ("a/b/**", "a/b/c", True),
+        ("a/*.txt", "a", True),
+        ("a/*.txt", "a/b", False),
+    ],
+)
+def test_folders_without_anything_bound_are_not_entered(glob: str, folder: str, enters: bool) -> None:
+    assert watched(include=(glob,)).enters(folder) is enters
