@@ -37,7 +37,7 @@ def make(
     items = [
         *made,
         *nodes.node_items(seen, wanted, runtime.name),
-        *diff.diff_specs(base, spec, group_in=group_in),
+        *diff.diff_specs(base, spec, group_in=group_in, empty=lab),
     ]
     outage = group_in and any(Impact[item.impact.upper()] >= Impact.OUTAGE for item in items)
     first = base is None and spec.group.desired_state == "in"

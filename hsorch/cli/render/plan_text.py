@@ -36,6 +36,24 @@ def question(plan: Plan) -> str:
 
 
 def stakes(plan: Plan) -> list[str]:
+    return [*_outage_stakes(plan), *_overwrite_stakes(plan)]
+
+
+def _overwrite_stakes(plan: Plan) -> list[str]:
+    """Which way data go at the first bring-in (REQ-H03)."""
+    paths = [item.address.removeprefix("replication.") for item in plan.items if item.impact == "overwrite"]
+    if not paths:
+        return []
+    source = plan.spec.preferred
+    target = plan.spec.peer_of(source).name
+    return [
+        f"Data go from {source} to {target}: what {target} has in {', '.join(paths)} is replaced by what "
+        f"{source} has there.",
+        f"If {target} has the newer data, stop here and make it `preferred`.",
+    ]
+
+
+def _outage_stakes(plan: Plan) -> list[str]:
     if not plan.is_outage:
         return []
     held = [name for name, state in plan.observed.items() if state.group_in]
