@@ -141,7 +141,7 @@ def _replication(raw: Mapping[str, Any]) -> Replication:
 def _binding(
     kind: Literal["ordered", "watched"], raw: str | Mapping[str, Any], everywhere: tuple[str, ...]
 ) -> Binding:
-    full = {"path": raw} if isinstance(raw, str) else raw
+    full: Mapping[str, Any] = {"path": raw} if isinstance(raw, str) else raw
     return Binding(
         path=full["path"],
         kind=kind,

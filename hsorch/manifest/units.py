@@ -1,4 +1,4 @@
-"""Durations, rates and sizes: text with a unit ↔ whole milliseconds or bytes. The schema has checked the form."""
+"""Durations, rates and sizes: text with a unit ↔ whole milliseconds or bytes. The schema checks the form."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Rules on what is replicated (REQ-D06, E05, E07, J11). Which paths can be bound at all is decided by the node's
-own `bindings`, so that the manifest and the replicator never differ."""
+"""Rules on what is replicated (REQ-D06, E05, E07, J11).
+
+Which paths can be bound at all is decided by the node's own `bindings`: manifest and replicator never differ.
+"""
 
 from __future__ import annotations
 
@@ -76,9 +78,8 @@ def _bindings(scene: Scene) -> Iterator[tuple[Path_, Binding]]:
     if scene.cluster.replication is None:
         return
     written = scene.data["replication"]
-    places = [
-        ("replication", kind, i) for kind in ("ordered", "watched") for i in range(len(written.get(kind, ())))
-    ]
+    kinds = ("ordered", "watched")
+    places = [("replication", kind, i) for kind in kinds for i in range(len(written.get(kind, ())))]
     for place, bound in zip(places, scene.cluster.replication.bindings, strict=True):
         if not is_windows_path(bound.path):
             yield place, Binding(**msgspec.structs.asdict(bound))
