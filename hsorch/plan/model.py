@@ -54,6 +54,7 @@ class StepKind(StrEnum):
     LOCK = "lock"
     ACTIVATE = "activate"
     ENROLL = "enroll"
+    PIN = "pin"
     STAGE = "stage"
     BRING_OUT = "bring-out"
     COMMIT = "commit"
@@ -82,6 +83,8 @@ class NodeState(Value, frozen=True, kw_only=True):
     runtime: str = ""
     cluster_id: str = ""
     key: str = ""
+    channel: str = ""
+    channel_peer: str = ""
     revision: int = 0
     digest: str = ""
     service: str = "absent"

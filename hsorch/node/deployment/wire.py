@@ -66,6 +66,10 @@ class Facts(Report, frozen=True, kw_only=True):
     identity: Identity | None = None
     key: str = ""
     """Short fingerprint of the cluster key, never the key."""
+    channel: str = ""
+    """Short fingerprint of this node's certificate for the data channel."""
+    channel_peer: str = ""
+    """The same of the one that it trusts."""
     spec: Spec | None = None
     """The committed one."""
     digest: str = ""
@@ -101,6 +105,20 @@ class Enroll(Order, frozen=True, kw_only=True):
     identity: Identity
     key: str
     """Hex, 256 bit. Arrives on stdin only."""
+
+
+class ShowCertificate(Order, frozen=True, kw_only=True):
+    """Make the key of the data channel unless it is there."""
+
+
+class Certificate(Report, frozen=True, kw_only=True):
+    pem: str
+
+
+class Pin(Order, frozen=True, kw_only=True):
+    """Trust this certificate of the peer on the data channel, and no other."""
+
+    pem: str
 
 
 class Stage(Order, frozen=True, kw_only=True):

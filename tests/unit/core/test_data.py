@@ -1,4 +1,4 @@
-"""What replicated data mean for who may act (rule 12): stories of a pair whose standby follows, or does not."""
+"""What replicated data mean for who may act (rule 12): a standby that follows, or does not."""
 
 from __future__ import annotations
 
