@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
@@ -56,7 +57,7 @@ class Anchor:
     @classmethod
     def of(cls, root: str) -> Anchor:
         """Raises OSError."""
-        return cls(os.statvfs(root).f_fsid, os.stat(root).st_dev)
+        return cls(os.statvfs(root).f_fsid, Path(root).stat().st_dev)
 
 
 def entry_of(root: str, relative: str) -> Entry | None:
@@ -132,7 +133,7 @@ def _entry(path: str, relative: str, found: os.stat_result) -> Entry | None:
     if kind == stat.S_IFDIR:
         return Entry(raw, FOLDER, mode, found.st_uid, found.st_gid, 0, 0, 0, b"", xattrs_of(path))
     if kind == stat.S_IFLNK:
-        to = os.fsencode(os.readlink(path))
+        to = os.fsencode(os.readlink(path))  # noqa: PTH115 (Path would tidy the text)
         return Entry(raw, LINK, 0o777, found.st_uid, found.st_gid, found.st_mtime_ns, 0, 0, to)
     return None
 

@@ -17,7 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
-from hsorch.node.replication.record import HEADER, Buffer, Damaged, Kind, Record, encode, parse, parse_all
+from hsorch.node.replication.record import (
+    HEADER,
+    Buffer,
+    Damaged,
+    Kind,
+    Record,
+    encode,
+    new_fid,
+    parse,
+    parse_all,
+)
 from hsorch.node.store import sync_directory
 
 SEGMENT_BYTES = 64 * 1024 * 1024
@@ -92,14 +102,13 @@ class Journal:
         path: bytes = b"",
         data: Buffer = b"",
     ) -> Record:
-        """Add one record; fid None: its own lsn. Raises OSError, then nothing was added."""
+        """Add one record; fid None: a new identity. Raises OSError, then nothing was added."""
         with self._lock:
             if self.end - self._firsts[-1] >= self._segment_bytes:
                 self._roll()
             lsn = self.end
-            record = Record(
-                kind, lsn, self.generation, self.crc, lsn if fid is None else fid, a, b, aux, path, data
-            )
+            identity = new_fid(self.generation, lsn) if fid is None else fid
+            record = Record(kind, lsn, self.generation, self.crc, identity, a, b, aux, path, data)
             parts, crc = encode(record)
             last = self._segments[-1]
             _write_all(last.descriptor, parts, last.place(lsn))

@@ -63,13 +63,13 @@ class Ack(Said, frozen=True, kw_only=True):
     applied: int
 
 
-# ------------------------------------------------------- trees: mirror, verify, watched (mirror.py, landing.py)
+# ------------------------------------------------ trees: mirror, verify, watched (mirror.py, landing.py)
 
 
 class Task(Said, frozen=True, kw_only=True):
     """Opens work on one bound tree, from the source. mode: what counts as equal, size and time or content.
 
-    survey: nothing is changed, the answer says what would be. confirmed: deletions beyond the guard are meant.
+    survey: nothing is changed, the answer says what would be. confirmed: the guard lets deletions through.
     """
 
     binding: Binding
@@ -169,7 +169,10 @@ class Doomed(Said, frozen=True, kw_only=True):
 
 
 class Gone(Said, frozen=True, kw_only=True):
+    """more: the next Gone belongs to it; the guard weighs them as one."""
+
     paths: list[bytes]
+    more: bool = False
 
 
 class Folders(Said, frozen=True, kw_only=True):

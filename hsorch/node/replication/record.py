@@ -5,8 +5,7 @@
 
 The lsn is the record's byte offset in the stream, so records are dense and a copy can be compared by place.
 Each crc covers its record, which names the crc before it: two ends that agree on one crc agree on all before.
-Content is addressed by fid (the lsn at which a file got its identity, never used again); names appear only
-where names change. Nothing here touches a disk.
+Content is addressed by fid (an identity that is never given twice); names appear only where names change. Nothing here touches a disk.
 """
 
 from __future__ import annotations
@@ -175,6 +174,11 @@ def parse_all(buffer: Buffer, lsn: int, previous: int | None) -> Iterator[Record
         yield record
         at += record.size
         lsn, previous = record.end, record.crc
+
+
+def new_fid(generation: int, lsn: int) -> int:
+    """Unique in a generation because the lsn is, and across generations because those are random."""
+    return (generation + lsn) & 0xFFFF_FFFF_FFFF_FFFF or 1
 
 
 def pack_owner(uid: int, gid: int) -> int:
