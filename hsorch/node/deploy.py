@@ -9,10 +9,9 @@ import msgspec
 
 from hsorch.errors import NodeError
 from hsorch.node import control
-from hsorch.node.deployment import channel
+from hsorch.node.deployment import channel, membership, service
 from hsorch.node.deployment import facts as observing
 from hsorch.node.deployment import lock as locking
-from hsorch.node.deployment import membership, service
 from hsorch.node.deployment.wire import (
     Abort,
     Commit,

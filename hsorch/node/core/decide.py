@@ -169,7 +169,12 @@ def _data_changed(turn: Turn, event: DataChanged) -> None:
             Severity.INFO, "data_state", f"the data of {turn.state.me} are {event.state.value}",
             before=turn.state.data.value,
         )  # fmt: skip
-    turn.set(data=event.state, guarded=event.guarded, behind=(event.behind_bytes, event.behind_ms))
+    turn.set(
+        data=event.state,
+        guarded=event.guarded,
+        followed=event.followed,
+        behind=(event.behind_bytes, event.behind_ms),
+    )
 
 
 def _reconfigured(turn: Turn, event: Reconfigured) -> None:
@@ -183,7 +188,7 @@ def _reconfigured(turn: Turn, event: Reconfigured) -> None:
     )
     if facts.replicates(event.spec) != facts.replicates(old.spec):
         begins = DataState.UNKNOWN if facts.replicates(event.spec) else DataState.NONE
-        turn.set(data=begins, guarded=False, behind=(-1, -1))
+        turn.set(data=begins, guarded=False, followed=False, behind=(-1, -1))
     lease.retime(turn)
     group.reconfigured(turn)
     turn.emit(Severity.INFO, "reconfigured", f"spec revision {event.spec.revision} is in force")

@@ -344,6 +344,11 @@ def data_joined(state: State, beat: Beat) -> bool:
     return shared and data_gate(policy, beat.data)
 
 
+def data_follow(state: State) -> bool:
+    """[12, REQ-H09] Handing over in order loses nothing: the peer has all that was written here."""
+    return state.followed or not facts.replicates(state.spec)
+
+
 def may_write_alone(state: State) -> bool:
     """[12] Flushes may be answered without the standby: it has no vote, by a durable word."""
     return exclusive(state.durable.config, state.me)

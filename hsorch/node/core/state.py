@@ -223,6 +223,8 @@ class State(Value, frozen=True):
     data: DataState = DataState.NONE
     guarded: bool = False
     """As source: every flush waits for the standby."""
+    followed: bool = False
+    """As source: the peer holds everything, but for what is on its way."""
     behind: tuple[int, int] = (-1, -1)
     """Bytes and ms that a takeover by this node would lose at most; -1: not known."""
     broken: bool = False

@@ -306,11 +306,13 @@ class DataChanged(Value, frozen=True, kw_only=True, tag=True):
     """What the replicator of this node says of its data (rule 12).
 
     guarded: as source, no flush of the application is answered any more without the standby, and none will be
-    before this node was told otherwise. behind: what a takeover would lose at most, -1: not known.
+    before this node was told otherwise. followed: the peer holds everything, or is about to.
+    behind: what a takeover would lose at most, -1: not known.
     """
 
     state: DataState
     guarded: bool = False
+    followed: bool = False
     behind_bytes: int = -1
     behind_ms: int = -1
 

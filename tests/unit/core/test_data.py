@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from hsorch.node.core import rules
 from hsorch.node.core.limits import limits
 from hsorch.node.core.report import protected
-from hsorch.node.core.types import DataChanged, DataState, Instant, Reconfigured
-from hsorch.spec import Binding, Replication, Spec
+from hsorch.node.core.types import DataChanged, DataState, Instant, Operation, Reconfigured, Verb
+from hsorch.spec import Binding, Data, Replication, Spec
 from tests.unit.core.conftest import make_spec
 from tests.unit.core.duo import Duo
 
@@ -106,3 +106,38 @@ def test_a_spec_that_begins_to_replicate_makes_the_data_unknown() -> None:
     duo.feed("b", Reconfigured(spec=make_spec()))
     duo.feed("b", DataChanged(state=DataState.LOGICAL))
     assert duo.state("b").data is DataState.NONE, "a late word of the replicator counts no more"
+
+
+def followed(duo: Duo, yes: bool) -> Duo:
+    duo.feed("a", DataChanged(state=DataState.COMPLETE, followed=yes))
+    duo.feed("b", DataChanged(state=DataState.LOGICAL))
+    return duo.run(500)
+
+
+def test_a_switch_waits_until_the_peer_has_everything() -> None:
+    duo = followed(Duo(replicated()).boot().run(3_000), False)
+    refused = duo.answer("a", duo.order("a", Verb.SWITCH))
+    assert refused is not None
+    assert refused.code == "HS748"
+    duo.order("b", Verb.SWITCH)
+    duo.run(2_000)
+    assert duo.active == "a", "the wish of b waits"
+    followed(duo, True).run(2_000)
+    assert duo.active == "b"
+
+
+def test_a_hand_over_whose_data_do_not_get_across_is_called_off() -> None:
+    base = replicated()
+    data = Data(name="data")
+    stands = tuple(replace(r, depends_on=r.depends_on or ("data",)) for r in base.group.resources)
+    spec = replace(base, group=replace(base.group, resources=(data, *stands)))
+    duo = followed(Duo(spec).boot().run(3_000), True)
+    duo.nodes["a"].fails = {("data", Operation.STOP)}
+    duo.order("a", Verb.SWITCH)
+    duo.feed("a", DataChanged(state=DataState.COMPLETE, followed=True))
+    duo.run(200)
+    assert duo.nodes["a"].told("hand_over_void")
+    duo.feed("a", DataChanged(state=DataState.COMPLETE, followed=False))
+    duo.run(3_000)
+    assert duo.active == "a"
+    assert duo.config("b").endswith("PAIR(a)"), "b never held the group"
