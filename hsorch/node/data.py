@@ -127,9 +127,10 @@ class DataDriver:
             try:
                 report = self._door.order(order, ORDER_WITHIN_S, level) if order else self._door.status()
             except HsorchError:
+                # Refused or not heard: the next plain question tells how things stand.
                 silent += 1
-                if silent >= SILENT or order:
-                    self._answer = _Answer(asked, None if silent >= SILENT else self._answer.report)
+                if silent >= SILENT:
+                    self._answer = _Answer(asked, None)
                 continue
             silent = 0
             self._answer = _Answer(asked, report)

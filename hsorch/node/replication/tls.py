@@ -18,8 +18,8 @@ from hsorch.errors import NodeError
 _DATES_DO_NOT_COUNT = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which Python has no name for."""
 _LIMIT_S = 30
-_CONFIG = "[req]\ndistinguished_name = name\n[name]\n"
-"""All that the program wants to read; the machine's own configuration may be anything."""
+_NO_LOCAL_POLICY = {**os.environ, "OPENSSL_CONF": os.devnull}
+"""The key is the same on every machine, also where openssl.cnf is missing."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,10 @@ def make_key(certificate: Path, key: Path, name: str) -> str:
             [
                 "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
                 "-nodes", "-days", "36500", "-subj", f"/CN={name}",
-                "-keyout", str(key), "-out", str(certificate), "-config", "/dev/stdin",
+                "-addext", "basicConstraints=critical,CA:TRUE",
+                "-keyout", str(key), "-out", str(certificate),
             ],
-            input=_CONFIG, check=True, capture_output=True, text=True, timeout=_LIMIT_S,
+            check=True, capture_output=True, text=True, timeout=_LIMIT_S, env=_NO_LOCAL_POLICY,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError) as error:
         raise NodeError(

@@ -11,8 +11,7 @@ import pytest
 from hsorch.cli import nodes
 from hsorch.cli.console import Terminal
 from hsorch.errors import ExitCode
-from hsorch.verbs import LimitReport
-from hsorch.verbs import DataReport
+from hsorch.verbs import DataReport, LimitReport
 from tests.unit.cli.pair import MANIFEST, FakePair, event
 
 GOLDEN = Path(__file__).parent / "golden"
