@@ -68,6 +68,7 @@ def make(
         problems=problems.find(seen, spec, runtime, pending.id if pending else ""),
         steps=steps,
         brings_in=bring_in or outage,
+        source=_active(seen) or _holder(seen) or spec.preferred,
     )
 
 
@@ -135,6 +136,12 @@ def _newest(seen: Mapping[str, Observation]) -> Spec | None:
 
 def _active(seen: Mapping[str, Observation]) -> str:
     return next((report.active for report in _reports(seen) if report.active), "")
+
+
+def _holder(seen: Mapping[str, Observation]) -> str:
+    """Where the next bring-in starts the group, by the newer word of the two nodes."""
+    newest = max(_reports(seen), key=lambda r: (r.epoch_major, r.epoch_minor), default=None)
+    return newest.holder if newest is not None else ""
 
 
 def _reports(seen: Mapping[str, Observation]) -> list[StatusReport]:

@@ -39,8 +39,12 @@ class Machine(Report, frozen=True, kw_only=True):
     """Bytes free where hsorch keeps its state."""
     nics: dict[str, tuple[str, ...]] = {}
     """Interface → its addresses in CIDR form."""
+    fuse: bool = False
+    """Folders can be mounted over."""
     udp_ports: dict[int, str] = {}
     """Bound UDP port → who holds it, e.g. `dnsmasq (pid 812)`."""
+    tcp_ports: dict[int, str] = {}
+    """The same of TCP ports that are listened on."""
     tools: dict[str, str] = {}
     """Program → where it is; absent when not installed."""
 

@@ -29,6 +29,9 @@ class ToldReplicator:
         self._thread.start()
 
     def close(self) -> None:
+        """Gone, as after a crash; once more does no harm."""
+        if not self._open:
+            return
         self._open = False
         self._thread.join()
         self._server.close()

@@ -85,8 +85,8 @@ def test_the_plan_shows_which_way_data_go() -> None:
         runtime="",
         observed={},
         items=diff_specs(None, wanted, group_in=False),
+        source="node-b",
     )
     told = "\n".join(stakes(plan))
-    source, target = wanted.preferred, wanted.peer_of(wanted.preferred).name
-    assert f"Data go from {source} to {target}" in told
+    assert "Data go from node-b to node-a" in told, "the active node counts, not the preferred one"
     assert "/srv/app, /srv/images" in told
