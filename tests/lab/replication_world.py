@@ -42,8 +42,6 @@ class Active:
 
     def __exit__(self, *_: object) -> None:
         self.capture.unmount(force=True)
-        self.journal.close()
-        self.tree.close()
 
 
 def refuse(tree: Tree, name: str) -> None:

@@ -14,6 +14,18 @@ from tests.lab.replication_world import Active, picture, replay
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(60)]
 
+# The application is always a process of its own: who waits for a page of a mount holds its interpreter, and
+# the mount's own interpreter is this one.
+FILL_SQLITE = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1])
+database.execute(f"pragma journal_mode={sys.argv[2]}")
+database.execute("create table t (n integer primary key, text text)")
+for number in range(60):
+    database.execute("insert into t values (?, ?)", (number, "x" * (number * 40)))
+    database.commit()
+database.close()
+"""
 WRITE_MAPPED = """
 import mmap, sys
 with open(sys.argv[1], "r+b") as file, mmap.mmap(file.fileno(), 20_000) as memory:
@@ -83,7 +95,6 @@ def test_a_file_removed_while_open_lives_until_it_is_closed(tmp_path: Path) -> N
 def test_a_shared_memory_mapping_is_replicated_when_it_is_written_back(tmp_path: Path) -> None:
     with Active(tmp_path / "a") as active:
         (active.data / "mapped").write_bytes(bytes(20_000))
-        # A process of its own: who waits for a page holds its interpreter, and the mount's is this one.
         subprocess.run([sys.executable, "-c", WRITE_MAPPED, str(active.data / "mapped")], check=True, timeout=30)
     same(active, tmp_path / "b")
 
@@ -130,13 +141,9 @@ def test_a_failed_deed_leaves_no_trace(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["wal", "delete"])
 def test_every_cut_of_the_journal_is_a_database_that_opens(tmp_path: Path, mode: str) -> None:
     with Active(tmp_path / "a") as active:
-        database = sqlite3.connect(active.data / "app.db")
-        database.execute(f"pragma journal_mode={mode}")
-        database.execute("create table t (n integer primary key, text text)")
-        for number in range(60):
-            database.execute("insert into t values (?, ?)", (number, "x" * (number * 40)))
-            database.commit()
-        database.close()
+        subprocess.run(
+            [sys.executable, "-c", FILL_SQLITE, str(active.data / "app.db"), mode], check=True, timeout=30
+        )
     ends = [record.end for record in active.journal.records(active.journal.first)]
     last = -1
     for place, end in enumerate(ends[:: max(1, len(ends) // 40)]):

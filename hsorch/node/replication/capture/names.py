@@ -48,6 +48,7 @@ class Names:
                 descriptor = _make_file(tree, relative, mode, owner)
                 tree.set_fid(relative, record.fid)
             node = self._nodes.born(descriptor, record.fid)
+            node.written = True
             return self._files.created(descriptor, node, flags)
 
     def make_folder(self, tree: Tree, relative: str, mode: int, owner: tuple[int, int]) -> None:
