@@ -43,7 +43,7 @@ class Door:
         self._authority = authority
 
     def status(self) -> DataReport:
-        return control.ask_replicator(self._paths, "status", b"null", DataReport, STATUS_WITHIN_S)
+        return self.order("status", STATUS_WITHIN_S)
 
     def order(self, verb: str, limit_s: float, level: int = 0) -> DataReport:
         said = DataOrder(epoch=self._authority.epoch, alone=self._authority.alone, level=level)
