@@ -202,6 +202,7 @@ class Landing:
                 os.close(fd)
             at += entry.size
             self._place(staged, name)
+        self._surplus.wrote(len(entries))
 
     def _finish(self, file: int, entry: Entry) -> None:
         name = self._checked(entry.name)
@@ -259,7 +260,11 @@ class Landing:
 
     def _link(self, name: str, first: str) -> None:
         here, there = self._stat(self._checked(name)), self._stat(self._checked(first))
-        if there is None or (here is not None and here.st_ino == there.st_ino):
+        if (
+            there is None
+            or not stat.S_ISREG(there.st_mode)
+            or (here is not None and here.st_ino == there.st_ino)
+        ):
             return
         staged = self._partials.free_name()
         os.link(first, staged, src_dir_fd=self._fd, dst_dir_fd=self._fd, follow_symlinks=False)

@@ -6,7 +6,9 @@ written meanwhile carries the time from before it was read, so that the next loo
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from dataclasses import dataclass
 
 import msgspec
@@ -173,11 +175,17 @@ class Sender:
             begin += got
 
     def _open(self, name: str) -> int:
-        """-1: the file is gone."""
+        """-1: the file is gone, or something else has its name; a later change tells of that."""
         try:
-            return os.open(f"{self._root}/{name}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-        except (FileNotFoundError, NotADirectoryError):
+            fd = os.open(f"{self._root}/{name}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
+                return -1
+            raise
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
             return -1
+        return fd
 
 
 def _runs(offset: int, blocks: list[int], size: int) -> list[tuple[int, int]]:
