@@ -90,6 +90,8 @@ class NameApplier:
         if found is None:
             self.skipped += 1
             return
+        if lstat(tree, name) is not None and tree.fid(name) == record.fid:
+            return
         self._clear(tree, name)
         self._parents(tree, name)
         os.link(self._trees[found[0]].path(found[1]), tree.path(name))

@@ -75,7 +75,8 @@ class Gate:
     def restart(self, lsn: int) -> None:
         """A standby connected whose spool ends at lsn (less than before after a rollback)."""
         with self._changed:
-            self._received = self._durable = self._applied = lsn
+            self._received = lsn
+            self._durable, self._applied = min(self._durable, lsn), min(self._applied, lsn)
             self._changed.notify_all()
 
     def open(self) -> None:

@@ -179,6 +179,7 @@ class Listener:
 
     def __init__(self, address: str, port: int, keys: Keys) -> None:
         self._keys = keys
+        self.closed = False
         self._socket = socket.create_server(
             (address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET
         )
@@ -196,6 +197,7 @@ class Listener:
         return _secure(plain, self._keys, server=True, timeout_s=HANDSHAKE_S)
 
     def close(self) -> None:
+        self.closed = True
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
