@@ -37,8 +37,11 @@ class TwinNames:
 
         A file that got a name since is searched for: link(2) tells of the new name only.
         """
+        now = entry_of(root, entry.name)
+        if now is None or now.twin != entry.twin:
+            return entry.path
         known = self._links.get(self._file.get(entry.path, (0, 0)))
-        if known is None or known != os.lstat(f"{root}/{entry.name}").st_nlink:
+        if known is None or known != _links(root, entry):
             self._links.clear()
             for _, entries in scan(root, binding):
                 for other in entries:
@@ -66,3 +69,11 @@ class TwinNames:
                 self._names[key].remove(name)
                 if not self._names[key]:
                     del self._names[key]
+
+
+def _links(root: str, entry: Entry) -> int:
+    """0: the name is gone."""
+    try:
+        return os.lstat(f"{root}/{entry.name}").st_nlink
+    except FileNotFoundError:
+        return 0

@@ -139,7 +139,7 @@ def _look(path: Path) -> tuple[object, ...]:
     if stat.S_ISLNK(seen.st_mode):
         body = path.readlink()
     elif stat.S_ISREG(seen.st_mode):
-        body = path.read_bytes()
+        body = hash(path.read_bytes())
     attributes = {
         name: os.getxattr(path, name, follow_symlinks=False)
         for name in os.listxattr(path, follow_symlinks=False)
