@@ -1,6 +1,6 @@
 """Which data descend from which: generations of a node's data, and what two nodes do when they meet.
 
-Pure, after DRBD's generation identifiers. A generation is a random 64-bit name for one line of writes. A node that
+Pure, after DRBD. A generation is a random 64-bit name for one line of writes. A node that
 goes on without its peer begins a new one and remembers where it forked, so that two nodes which both went on
 are told apart from one that is merely behind. Divergence is only detected here; an operator decides it.
 """
