@@ -160,3 +160,13 @@ def test_every_cut_of_the_journal_is_a_database_that_opens(tmp_path: Path, mode:
             last = len(rows) - 1
         copy.close()
     assert last >= 50
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_random_operations_leave_two_equal_trees(tmp_path: Path, seed: int) -> None:
+    count = os.environ.get("HSORCH_RANDOM_OPS", "1500")
+    with Active(tmp_path / "a") as active:
+        script = Path(__file__).with_name("random_ops.py")
+        subprocess.run([sys.executable, script, active.data, str(seed), count], check=True, timeout=300)
+        assert active.faults == []
+    same(active, tmp_path / "b")

@@ -28,6 +28,7 @@ def copy_in(
     """
     done = 0
     seen: set[int] = set()
+    _root(tree, log)
     for name, what in tree.walk():
         if stopped():
             break
@@ -41,6 +42,15 @@ def copy_in(
         except FileNotFoundError:
             continue  # removed meanwhile; if the standby had it, the removal is in the journal
     return done
+
+
+def _root(tree: Tree, log: Log) -> None:
+    """The bound folder itself: its owner must be able to make files in it on the standby, too."""
+    with log.names:
+        what = os.lstat(tree.path(""))
+        value = Attributes(mode=stat.S_IMODE(what.st_mode), uid=what.st_uid, gid=what.st_gid)
+        with log.entry(Kind.ATTRIBUTES, aux=tree.number, data=encode_attributes(value)):
+            pass
 
 
 def _folder(tree: Tree, log: Log, name: str) -> None:
