@@ -133,7 +133,7 @@ def _entry(path: str, relative: str, found: os.stat_result) -> Entry | None:
     if kind == stat.S_IFDIR:
         return Entry(raw, FOLDER, mode, found.st_uid, found.st_gid, 0, 0, 0, b"", xattrs_of(path))
     if kind == stat.S_IFLNK:
-        to = os.fsencode(os.readlink(path))  # noqa: PTH115 (Path would tidy the text)
+        to = os.fsencode(os.readlink(path))
         return Entry(raw, LINK, 0o777, found.st_uid, found.st_gid, found.st_mtime_ns, 0, 0, to)
     return None
 

@@ -59,7 +59,12 @@ class Trees:
 
         def target() -> None:
             try:
-                serve(other, lambda _: str(self.there), guard=self.guard or MassGuard(), keep=self.keep)
+                serve(
+                    other,
+                    lambda _: str(self.there),
+                    guard={str(self.here): self.guard or MassGuard()},
+                    keep=self.keep,
+                )
             except (OSError, NodeError) as error:
                 self.refused.append(error)
 
