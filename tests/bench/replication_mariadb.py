@@ -23,7 +23,6 @@ from hsorch.node.replication.tree import Tree
 from tests.lab.replication_world import Active, binding, refuse
 
 
-
 def run(argv: list[str], **more: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, check=True, text=True, capture_output=True, timeout=120, **more)  # type: ignore[call-overload,no-any-return]
 
@@ -53,8 +52,14 @@ def sql(socket: Path, text: str) -> str:
 
 def load(socket: Path, seconds: float) -> int:
     """Transactions of three writers, with DDL between them. Commits."""
-    sql(socket, "create database if not exists test; use test;" + "".join(
-        f"create table t{n} (id int auto_increment primary key, text varchar(2000), sum char(32));" for n in range(3)))
+    sql(
+        socket,
+        "create database if not exists test; use test;"
+        + "".join(
+            f"create table t{n} (id int auto_increment primary key, text varchar(2000), sum char(32));"
+            for n in range(3)
+        ),
+    )
     end, count, step = time.monotonic() + seconds, 0, 0
     while time.monotonic() < end:
         step += 1
@@ -65,7 +70,8 @@ def load(socket: Path, seconds: float) -> int:
         ddl = (
             f"create table d{step} like t0; insert into d{step} select * from t0 limit 20;"
             f"alter table t1 force; rename table d{step} to e{step}; truncate table e{step}; drop table e{step};"
-            if step % 4 == 0 else ""
+            if step % 4 == 0
+            else ""
         )
         sql(socket, "use test; " + statements * 10 + ddl)
         count += 30
@@ -73,19 +79,23 @@ def load(socket: Path, seconds: float) -> int:
 
 
 def usable(target: Path, socket: Path) -> str:
-    """"": it starts, every table passes, rows are contiguous and whole."""
+    """ "": it starts, every table passes, rows are contiguous and whole."""
     try:
         process = server(target, socket)
     except RuntimeError as error:
         return f"does not start: {error}"
     try:
-        tables = sql(socket, "select table_name from information_schema.tables where table_schema='test'").split()
+        tables = sql(
+            socket, "select table_name from information_schema.tables where table_schema='test'"
+        ).split()
         for table in tables:
             check = sql(socket, f"check table test.{table} extended")
             if "status\tOK" not in check:
                 return check
             if table in ("t0", "t1", "t2"):
-                bad = sql(socket, f"select count(*) from test.{table} where binary sum <> binary md5(text)").strip()
+                bad = sql(
+                    socket, f"select count(*) from test.{table} where binary sum <> binary md5(text)"
+                ).strip()
                 if bad != "0":
                     return f"{table}: rows changed ({bad})"
         return ""
@@ -100,7 +110,16 @@ def main(home: Path, cuts: int, seconds: float) -> int:
     home.mkdir(parents=True)
     data = home / "a/data"
     data.mkdir(parents=True)
-    run(["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--user=mysql", "--auth-root-authentication-method=normal", "--skip-test-db"])
+    run(
+        [
+            "mariadb-install-db",
+            "--no-defaults",
+            f"--datadir={data}",
+            "--user=mysql",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+        ]
+    )
     os.chmod(home, 0o755)
     shutil.chown(data, "mysql", "mysql")
     socket = Path(f"/tmp/hsorch-bench-{os.getpid()}.sock")
@@ -131,8 +150,11 @@ def main(home: Path, cuts: int, seconds: float) -> int:
             bad.append((place, fault))
             print(place, fault[-300:], flush=True)
     megabytes = (active.journal.end - mirrored) / 1e6
-    print(f"journal {megabytes:.0f} MB, {len(records)} records, {commits} commits in {took:.0f} s; "
-          f"{len(places) - len(bad)} of {len(places)} cuts usable", flush=True)
+    print(
+        f"journal {megabytes:.0f} MB, {len(records)} records, {commits} commits in {took:.0f} s; "
+        f"{len(places) - len(bad)} of {len(places)} cuts usable",
+        flush=True,
+    )
     return 1 if bad else 0
 
 

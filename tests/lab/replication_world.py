@@ -72,9 +72,7 @@ def picture(root: Path, *, times: bool = True) -> dict[str, tuple[object, ...]]:
             if stat.S_ISLNK(what.st_mode):
                 found[relative] = (*base, os.readlink(path))
                 continue
-            xattrs = {
-                key: os.getxattr(path, key) for key in os.listxattr(path) if not key.startswith(HIDDEN)
-            }
+            xattrs = {key: os.getxattr(path, key) for key in os.listxattr(path) if not key.startswith(HIDDEN)}
             if stat.S_ISDIR(what.st_mode):
                 found[relative] = (*base, xattrs)
                 continue

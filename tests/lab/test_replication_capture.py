@@ -95,7 +95,9 @@ def test_a_file_removed_while_open_lives_until_it_is_closed(tmp_path: Path) -> N
 def test_a_shared_memory_mapping_is_replicated_when_it_is_written_back(tmp_path: Path) -> None:
     with Active(tmp_path / "a") as active:
         (active.data / "mapped").write_bytes(bytes(20_000))
-        subprocess.run([sys.executable, "-c", WRITE_MAPPED, str(active.data / "mapped")], check=True, timeout=30)
+        subprocess.run(
+            [sys.executable, "-c", WRITE_MAPPED, str(active.data / "mapped")], check=True, timeout=30
+        )
     same(active, tmp_path / "b")
 
 

@@ -136,7 +136,8 @@ def rows(folder: Path) -> list[int]:
         "assert d.execute('pragma integrity_check').fetchone() == ('ok',);"
         "print(*[n for (n,) in d.execute('select n from t order by n')])"
     )
-    done = subprocess.run([sys.executable, "-c", text, str(folder)], check=True, capture_output=True, timeout=30)
+    argv = [sys.executable, "-c", text, str(folder)]
+    done = subprocess.run(argv, check=True, capture_output=True, timeout=30)
     return [int(word) for word in done.stdout.split()]
 
 
@@ -216,7 +217,7 @@ def test_a_switch_turns_the_stream_round_without_a_mirror(pair: tuple[Member, Me
     assert count(b, 50, 90).wait(60) == 0
     assert b.ask("drain", limit_s=30)["ok"]
     assert picture(a.data) == picture(b.data)
-    assert os.path.exists(a.data / "app.db")
+    assert (a.data / "app.db").exists()
 
 
 def test_a_takeover_in_the_middle_of_a_mirror_is_refused(pair: tuple[Member, Member]) -> None:
@@ -231,3 +232,59 @@ def test_a_takeover_in_the_middle_of_a_mirror_is_refused(pair: tuple[Member, Mem
         pytest.fail("the mirror was over before the kill")
     with pytest.raises(AssertionError, match="HS686"):
         b.ask("role", role="source", alone=True)
+
+
+def test_over_the_queues_cap_only_what_was_left_out_is_copied(tmp_path: Path) -> None:
+    a, b = Member(tmp_path, "a", "127.0.0.1"), Member(tmp_path, "b", "127.0.0.1")
+    port = free_port()
+    for member, peer in ((a, b), (b, a)):
+        member.enroll(peer, "none", port)
+        setup = msgspec.json.decode(member.places.setup.read_bytes(), type=Setup)
+        smaller = msgspec.structs.replace(setup, queue_bytes=300_000)
+        member.places.setup.write_bytes(msgspec.json.encode(smaller))
+    try:
+        a.start()
+        b.start()
+        (a.data / "large").write_bytes(os.urandom(20_000_000))
+        b.ask("role", role="target")
+        a.ask("role", role="source")
+        until(lambda: bool(b.ask("status").get("consistent")))
+        until(lambda: a.ask("status")["queue"] == 0)
+        b.kill()
+        application = count(a, 0, 120)
+        assert application.wait(60) == 0
+        with (a.data / "large").open("r+b") as file:
+            file.seek(7_000_000)
+            file.write(b"changed while the standby was away")
+        assert a.ask("status")["behind"]
+        a.kill()
+        a.start()
+        a.ask("role", role="source")
+        before = a.ask("status")["copied"]
+        b.start()
+        b.ask("role", role="target")
+        until(lambda: not a.ask("status").get("behind") and bool(b.ask("status").get("consistent")))
+        assert a.ask("drain", limit_s=30)["ok"]
+        assert picture(a.data, times=False) == picture(b.data, times=False)
+        assert a.ask("status")["copied"] - before < 2_000_000
+    finally:
+        a.end()
+        b.end()
+
+
+def test_a_thawed_active_streams_what_it_wrote_alone(pair: tuple[Member, Member]) -> None:
+    a, b = pair
+    b.ask("role", role="target")
+    a.ask("role", role="source")
+    until(lambda: protected(a, b))
+    b.kill()
+    application = count(a, 0, 30)
+    until(lambda: a.ask("status").get("frozen", 0) > 0)
+    a.ask("thaw")
+    assert application.wait(60) == 0
+    b.start()
+    b.ask("role", role="target")
+    until(lambda: protected(a, b))
+    assert a.ask("drain", limit_s=30)["ok"]
+    assert picture(a.data, times=False) == picture(b.data, times=False)
+    assert a.ask("status")["generation"] == b.ask("status")["generation"]

@@ -60,7 +60,8 @@ class Kind(IntEnum):
     COPY = 15
     """Mirror: data stands at offset a of fid, whose size is b at this place of the order."""
     MIRROR_BEGIN = 16
-    """From here to MIRROR_END the standby is no picture of one moment. a: staged (0 or 1)."""
+    """From here to MIRROR_END the standby is no picture of one moment. a: 1 when only
+    what records of writes left out is copied (queue.py), 0 when everything is."""
     MIRROR_END = 17
     BARRIER = 18
     """Everything before was asked to be on stable storage on both nodes."""

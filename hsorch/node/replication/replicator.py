@@ -1,6 +1,6 @@
 """The replicator process: `python3 -m hsorch.node replicator CLUSTER`. Plays the part it is told to play.
 
-The agent drives it over a local socket, one JSON line in, one Reply out: role, status, drain. It keeps no
+The agent drives it over a local socket, one JSON line in, one Reply out: role, status, drain, thaw, resync. It keeps no
 opinion of its own: it starts with no role, and a part that it played before is resumed only when told.
 It never looks at a path below its own mounts: a page of theirs can only come from this very process.
 """
@@ -59,6 +59,9 @@ class ReplicationStatus(msgspec.Struct, frozen=True, kw_only=True):
     mirroring: bool = False
     copied: int = 0
     queue: int = 0
+    behind: bool = False
+    """The queue is over its cap: only places are noted, a resync of `dirty` bytes follows."""
+    dirty: int = 0
     lag_ms: int = 0
     speed: int = 0
     frozen: int = 0
@@ -107,6 +110,18 @@ class Replicator:
         part = self._part
         return Drained(ok=not isinstance(part, Source) or part.drain(wanted.limit_s))
 
+    def thaw(self) -> ReplicationStatus:
+        """Raises RefusedError HS688."""
+        if isinstance(self._part, Source):
+            self._part.thaw()
+        return self.status()
+
+    def resync(self) -> ReplicationStatus:
+        """Where a stream is not enough, mirror everything anew (the operator confirmed the direction)."""
+        if isinstance(self._part, Source):
+            self._part.shipper.may_mirror = True
+        return self.status()
+
     def status(self) -> ReplicationStatus:
         part, ground = self._part, self._ground
         if ground is None or part is None:
@@ -118,6 +133,7 @@ class Replicator:
                 role="source", state=part.shipper.state, mode=self._setup.level,
                 connected=part.shipper.connected, consistent=True, mirroring=part.mirroring,
                 copied=part.copied, queue=end - gate.applied if gate.applied else end - ground.journal.first,
+                behind=part.queue.behind, dirty=part.queue.dirty_bytes,
                 lag_ms=self._meter.lag_ms(now, gate.applied), speed=int(self._meter.bytes_per_s),
                 frozen=gate.waiting, guarded=gate.guards, generation=meta.generations.current, lsn=end,
                 applied=gate.applied, verify_needed=meta.verify_needed,
@@ -172,7 +188,7 @@ def _role_of(part: Source | Target | None) -> Role:
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    verb: Literal["role", "status", "drain"]
+    verb: Literal["role", "status", "drain", "thaw", "resync"]
     input: msgspec.Raw = msgspec.Raw(b"{}")
 
 
@@ -184,6 +200,10 @@ def answer(replicator: Replicator, line: bytes) -> Reply:
             data = replicator.role(msgspec.json.decode(request.input, type=RoleInput))
         elif request.verb == "drain":
             data = replicator.drain(msgspec.json.decode(request.input, type=DrainInput))
+        elif request.verb == "thaw":
+            data = replicator.thaw()
+        elif request.verb == "resync":
+            data = replicator.resync()
         else:
             data = replicator.status()
         return Reply(ok=True, data=msgspec.Raw(msgspec.json.encode(data)))

@@ -17,13 +17,14 @@ import msgspec
 
 from hsorch.errors import RefusedError
 from hsorch.node.replication.apply import Applier
-from hsorch.node.replication.capture.copyin import copy_in
+from hsorch.node.replication.capture.copyin import copy_dirty, copy_in
 from hsorch.node.replication.capture.group import Capture, clear_mounts, recover
 from hsorch.node.replication.gate import Gate
-from hsorch.node.replication.generations import begin, go_on_alone, reached
+from hsorch.node.replication.generations import begin, go_on_alone, reached, resynced
 from hsorch.node.replication.journal import Journal, Start
 from hsorch.node.replication.messages import Hello
 from hsorch.node.replication.meta import Meta, MetaFile, Place
+from hsorch.node.replication.queue import Queue
 from hsorch.node.replication.record import Kind
 from hsorch.node.replication.setup import Places, Setup
 from hsorch.node.replication.ship import Shipper
@@ -32,6 +33,8 @@ from hsorch.node.replication.tree import Tree
 from hsorch.node.replication.wire import Broken, Listener, connect
 
 POLL_S = 0.02
+NEAR_BYTES = 8 * 1024 * 1024
+"""A standby that lacks less than this is level enough to wait for."""
 
 
 class Ground:
@@ -45,9 +48,7 @@ class Ground:
         self.meta = MetaFile(places.meta, Meta(node=setup.node, job=job, boot=boot))
         self.rebooted = self.meta.value.boot != boot
         self.trees = [Tree(number, binding) for number, binding in enumerate(setup.bindings)]
-        self.journal = Journal(
-            places.journal, Start(job=job, generation=self.meta.value.generations.current)
-        )
+        self.journal = Journal(places.journal, Start(job=job, generation=self.meta.value.generations.current))
 
     def hello(self) -> Hello:
         journal = self.journal
@@ -91,14 +92,18 @@ class Source:
         self.gate.open()  # until the standby holds a whole image (_guard)
         unclean = ground.meta.value.role == "source" and not ground.meta.value.clean
         self._name_generation(alone=alone, unsure=unclean and ground.rebooted)
+        self.queue = Queue(ground.journal, lambda: self.gate.durable, ground.setup.queue_bytes)
         self.capture = Capture(
-            ground.trees, ground.journal, ground.places.mark, self.gate, on_fault=self._fault
+            ground.trees,
+            ground.journal,
+            ground.places.mark,
+            self.gate,
+            on_fault=self._fault,
+            watcher=self.queue,
         )
         self.redone = 0
         if unclean and not ground.rebooted:
-            self.redone = recover(
-                ground.trees, ground.journal, self.capture.redone_from, ground.set_aside
-            )
+            self.redone = recover(ground.trees, ground.journal, self.capture.redone_from, ground.set_aside)
         ground.meta.change(role="source", clean=False, consistent=True, boot=ground.boot)
         keys, setup = ground.places.keys, ground.setup
         self.shipper = Shipper(
@@ -108,13 +113,26 @@ class Source:
             self._hello,
             lambda: threading.Thread(target=self._mirror, name="mirror", daemon=True).start(),
         )
-        self.mirrored = threading.Event()
         self.mirrored_to = 0
         self.mirroring = False
         self.copied = 0
         self.capture.mount()
         self.shipper.start()
         threading.Thread(target=self._guard, name="guard", daemon=True).start()
+
+    def thaw(self) -> None:
+        """The standby was declared outdated where it can be seen (witness, operator): go on without it.
+
+        Durably a generation of its own before the first flush answers. Raises RefusedError HS688, OSError.
+        """
+        if self.shipper.connected:
+            raise RefusedError(
+                "the standby is connected: flushes are acknowledged by it",
+                hint="nothing is frozen; look at `hsorch status`",
+                code="HS688",
+            )
+        self._name_generation(alone=True, unsure=False)
+        self.gate.open()
 
     def drain(self, limit_s: float) -> bool:
         """Wait until the standby applied everything. False: not in time."""
@@ -143,8 +161,7 @@ class Source:
         lineage = msgspec.structs.replace(lineage, tail_unsure=lineage.tail_unsure or unsure)
         ground.meta.change(generations=lineage)
         if ground.journal.generation != lineage.current:
-            ground.journal.generation = lineage.current
-            ground.journal.append(Kind.GENERATION)
+            ground.journal.begin_generation(lineage.current)
 
     def _hello(self) -> Hello:
         hello = self._ground.hello()
@@ -169,9 +186,28 @@ class Source:
     def _guard(self) -> None:
         """Once the standby applied a whole image, flushes wait for it (as far as the policy says)."""
         while not self._stopped.wait(POLL_S):
-            if self.shipper.connected and not self.mirroring and self.gate.applied >= self.mirrored_to:
+            near = self._ground.journal.end - self.gate.applied < NEAR_BYTES
+            if not self.shipper.connected or self.mirroring or not near:
+                continue
+            if self.queue.behind:
+                self._catch_up()
+            elif self.gate.applied >= self.mirrored_to:
                 self.gate.shut()
-                return
+                lineage = self._ground.meta.value.generations
+                if lineage.base is not None or lineage.tail_unsure:
+                    self._ground.meta.change(generations=resynced(lineage))
+
+    def _catch_up(self) -> None:
+        capture = self.capture
+        try:
+            self.copied += copy_dirty(
+                self._ground.trees, self.queue.level(), capture.log, capture.nodes, capture.files
+            )
+        except OSError as error:
+            self._fault(f"the resync stopped: {error}")
+            return
+        self.mirrored_to = capture.log.journal.append(Kind.MIRROR_END).end
+        self.queue.closed()
 
     def _fault(self, why: str) -> None:
         self._ground.meta.change(verify_needed=why)
@@ -227,5 +263,3 @@ class Target:
 
 def _new_generation() -> int:
     return int.from_bytes(os.urandom(8), "little") | 1
-
-

@@ -11,6 +11,7 @@ from hsorch.errors import NodeError
 from hsorch.node.paths import Paths
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.gate import Level
+from hsorch.node.replication.queue import CAP_BYTES
 from hsorch.node.replication.tls import Keys
 from hsorch.spec import Wire
 
@@ -25,6 +26,7 @@ class Setup(Wire, frozen=True, kw_only=True):
     address: str
     peer: str
     port: int
+    queue_bytes: int = CAP_BYTES
     level: Level = "none"
     """What a flush of the application waits for: none (logical), received or durable (complete)."""
 

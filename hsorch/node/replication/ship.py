@@ -24,6 +24,10 @@ ANSWER_S = 10.0
 BATCH_BYTES = 1024 * 1024
 
 
+_WHOLE = frozenset({Meeting.FIRST, Meeting.SEND_ALL})
+_SENDING = frozenset({Meeting.SEND_DIRTY, Meeting.SEND_VERIFY, Meeting.SEND_HOT})
+
+
 @dataclass(frozen=True)
 class Agreed:
     """Where the stream goes on; fresh: the standby begins anew there, and a mirror must follow."""
@@ -54,6 +58,8 @@ class Shipper:
         self._mirrored_from: int | None = None
         """Where the mirror of this process's life began in the journal: from there on it can be resumed."""
         self.state = "stopped"
+        self.may_mirror = False
+        """An operator allows to begin anew where a stream is not enough; what the standby has is set aside."""
         self.meeting: Meeting | None = None
         """The last verdict; anything but STREAM, and SEND_ALL or FIRST, needs more than a stream."""
         self._thread = threading.Thread(target=self._run, name="shipper", daemon=True)
@@ -120,11 +126,12 @@ class Shipper:
         self.meeting = verdict.meeting
         if self._resumes(theirs):
             return Agreed(theirs.end)
-        if verdict.meeting in (Meeting.FIRST, Meeting.SEND_ALL):
+        if verdict.meeting in _WHOLE or (self.may_mirror and verdict.meeting in _SENDING):
             self._mirrored_from = self._journal.end
             here = Place(generation=self._journal.generation, lsn=self._journal.end, crc=self._journal.crc)
             return Agreed(here, fresh=True)
-        if verdict.meeting is not Meeting.STREAM:
+        follows = verdict.meeting is Meeting.SEND_DIRTY and theirs.end.lsn <= verdict.fork
+        if verdict.meeting is not Meeting.STREAM and not follows:
             raise Broken(f"no stream to this standby ({verdict.meeting.value}): {verdict.reason}")
         if theirs.end.lsn > self._journal.end:
             raise Broken("the standby holds records that this journal lost: hot extents must be compared")

@@ -178,6 +178,8 @@ class Spool:
             self._meta.change(consistent=False)
         self._applier.apply(record)
         self.applied = record.end
+        if record.kind is Kind.GENERATION:
+            self._meta.change(generations=self._whole(record.end))
         if record.kind is Kind.MIRROR_END:
             self._save_checkpoint()
             self._meta.change(consistent=True, generations=self._whole(record.end))
