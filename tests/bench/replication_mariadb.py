@@ -64,12 +64,14 @@ def load(socket: Path, seconds: float) -> int:
     while time.monotonic() < end:
         step += 1
         statements = "".join(
-            f"begin; insert into t{n} (text, sum) select x, md5(x) from (select repeat(md5(rand()), 1 + floor(rand()*60)) x) y; commit;"
+            f"begin; insert into t{n} (text, sum) select x, md5(x) "
+            "from (select repeat(md5(rand()), 1 + floor(rand()*60)) x) y; commit;"
             for n in range(3)
         )
         ddl = (
             f"create table d{step} like t0; insert into d{step} select * from t0 limit 20;"
-            f"alter table t1 force; rename table d{step} to e{step}; truncate table e{step}; drop table e{step};"
+            f"alter table t1 force; rename table d{step} to e{step};"
+            f"truncate table e{step}; drop table e{step};"
             if step % 4 == 0
             else ""
         )

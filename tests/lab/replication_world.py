@@ -60,7 +60,7 @@ def replay(journal: Journal, target: Path, until: int | None = None, **fields: o
 
 
 def picture(root: Path, *, times: bool = True) -> dict[str, tuple[object, ...]]:
-    """Everything that must be equal on both sides; times of files only (a folder's follow from its content)."""
+    """What must be equal on both sides; times of files only (a folder's follow from its content)."""
     found: dict[str, tuple[object, ...]] = {}
     twins: dict[int, str] = {}
     for folder, folders, files in os.walk(root):

@@ -80,14 +80,13 @@ def test_two_handles_of_one_file_keep_their_order(tmp_path: Path) -> None:
 
 
 def test_a_file_removed_while_open_lives_until_it_is_closed(tmp_path: Path) -> None:
-    with Active(tmp_path / "a") as active:
-        with (active.data / "temporary").open("w+b") as file:
-            (active.data / "temporary").unlink()
-            file.write(b"still here")
-            file.flush()
-            file.seek(0)
-            assert file.read() == b"still here"
-            assert os.fstat(file.fileno()).st_size == 10
+    with Active(tmp_path / "a") as active, (active.data / "temporary").open("w+b") as file:
+        (active.data / "temporary").unlink()
+        file.write(b"still here")
+        file.flush()
+        file.seek(0)
+        assert file.read() == b"still here"
+        assert os.fstat(file.fileno()).st_size == 10
     same(active, tmp_path / "b")
     assert list((tmp_path / "b").iterdir()) == []
 
@@ -133,7 +132,7 @@ def test_a_failed_deed_leaves_no_trace(tmp_path: Path) -> None:
             lambda: os.unlink(active.data / "missing"),
             lambda: os.link(active.data / "full/file", active.data / "full/file"),
         ):
-            with pytest.raises(OSError):
+            with pytest.raises(OSError, match="Errno"):
                 deed()
         assert active.journal.end == before
         assert active.faults == []

@@ -5,7 +5,8 @@
 
 The lsn is the record's byte offset in the stream, so records are dense and a copy can be compared by place.
 Each crc covers its record, which names the crc before it: two ends that agree on one crc agree on all before.
-Content is addressed by fid (an identity that is never given twice); names appear only where names change. Nothing here touches a disk.
+Content is addressed by fid (an identity that is never given twice); names appear only where names change.
+Nothing here touches a disk.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The replicator process: `python3 -m hsorch.node replicator CLUSTER`. Plays the part it is told to play.
 
-The agent drives it over a local socket, one JSON line in, one Reply out: role, status, drain, thaw, resync. It keeps no
-opinion of its own: it starts with no role, and a part that it played before is resumed only when told.
+The agent drives it over a local socket, one JSON line in, one Reply out: role, status, drain, thaw, resync.
+It keeps no opinion of its own: it starts with no role, and a part it played before is resumed only when told.
 It never looks at a path below its own mounts: a page of theirs can only come from this very process.
 """
 

@@ -1,4 +1,4 @@
-"""What a replicator needs to know of its group, and where it keeps things. One JSON file, from the installer."""
+"""What a replicator needs to know of its group, and where it keeps things: one JSON file of the installer."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Shipper:
         """Where the mirror of this process's life began in the journal: from there on it can be resumed."""
         self.state = "stopped"
         self.may_mirror = False
-        """An operator allows to begin anew where a stream is not enough; what the standby has is set aside."""
+        """An operator allows a new mirror where a stream is not enough; the standby's files are set aside."""
         self.meeting: Meeting | None = None
         """The last verdict; anything but STREAM, and SEND_ALL or FIRST, needs more than a stream."""
         self._thread = threading.Thread(target=self._run, name="shipper", daemon=True)
