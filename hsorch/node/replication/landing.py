@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Callable
 
@@ -350,14 +351,15 @@ class Landing:
         return xattrs_of(f"{self._root}/{name}")
 
     def _checked(self, name: str) -> str:
-        parts = name.split("/")
-        if "" in parts or ".." in parts or "." in parts or parts[0] == STAGING:
+        if _LEAVES.search(name) or (name + "/").startswith(STAGING + "/"):
             raise LandingError(
                 f"the peer named {name!r}, which leaves {self._root}", hint="Check who the peer is."
             )
         return name
 
 
+_LEAVES = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)")
+"""A part of a path that is empty, `.` or `..`."""
 _TYPE = {FILE: stat.S_IFREG, TWIN: stat.S_IFREG, FOLDER: stat.S_IFDIR, LINK: stat.S_IFLNK}
 
 

@@ -216,7 +216,7 @@ class Mirror:
             if want == SAME or self._task.survey:
                 self.progress.found_same(entry)
             elif entry.size <= SMALL:
-                self._sender.small(entry.name)
+                self._sender.small(entry.name, entry.xattrs)
             else:
                 self._sender.large(entry.name, compare=want == COMPARE)
 

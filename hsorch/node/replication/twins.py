@@ -1,4 +1,8 @@
-"""Files with several names (hard links): which names are one file at the source. Memory only."""
+"""Files with several names (hard links): which names are one file at the source. Memory only.
+
+The kernel tells of a write under the name that was used. If that name is gone before anyone looks, the names
+that are left are suspects; a name that came, was written through and went unseen is found by the next mirror.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,8 @@ class TwinNames:
         self._file: dict[bytes, tuple[int, int]] = {}
         self._links: dict[tuple[int, int], int] = {}
         """Link count when the tree was last searched; the names may be fewer, as some lie outside."""
+        self.suspects: set[str] = set()
+        """Names that may have changed through a name that is no longer theirs; the reader clears it."""
 
     def note(self, root: str, entry: Entry) -> bytes:
         """The first known name of this file; its own when there is none yet."""
@@ -54,10 +60,16 @@ class TwinNames:
             self.forget([first])
         return first
 
-    def pairs(self, first: bytes) -> list[tuple[bytes, bytes]]:
-        """(further name, first) of the file."""
+    def pairs(self, root: str, first: bytes) -> list[tuple[bytes, bytes]]:
+        """(further name, first) of the file; names that became something else are forgotten."""
         key = self._file.get(first)
-        return [(name, first) for name in self._names.get(key, []) if name != first] if key else []
+        if key is None:
+            return []
+        for name in self._names[key][:]:
+            found = entry_of(root, os.fsdecode(name))
+            if found is None or found.twin != key[1]:
+                self.forget([name])
+        return [(name, first) for name in self._names.get(key, []) if name != first]
 
     def all_pairs(self) -> list[tuple[bytes, bytes]]:
         return [(name, names[0]) for names in self._names.values() for name in names[1:]]
@@ -67,6 +79,7 @@ class TwinNames:
             key = self._file.pop(name, None)
             if key is not None:
                 self._names[key].remove(name)
+                self.suspects.update(os.fsdecode(other) for other in self._names[key])
                 if not self._names[key]:
                     del self._names[key]
 
@@ -77,3 +90,9 @@ def _links(root: str, entry: Entry) -> int:
         return os.lstat(f"{root}/{entry.name}").st_nlink
     except FileNotFoundError:
         return 0
+
+
+def same_file(root: str, one: bytes, other: bytes) -> bool:
+    """Whether both names are one file now."""
+    here, there = entry_of(root, os.fsdecode(one)), entry_of(root, os.fsdecode(other))
+    return here is not None and there is not None and here.twin != 0 and here.twin == there.twin

@@ -103,7 +103,7 @@ class Trees:
         """Name by name what is not the same."""
         try:
             here, there = picture(self.here), picture(self.there)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             return {str(error.filename): "went while it was looked at"}
         return {
             name: (here.get(name), there.get(name))

@@ -7,6 +7,7 @@ found by the mirror that begins every channel. Which part a node plays is the re
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -26,13 +27,15 @@ from hsorch.node.replication.watched.live import Batch, Live
 from hsorch.node.replication.wire import Broken, Channel
 
 RETRY_S = 1.0
+LOOK_AGAIN_S = 600.0
+"""A mirror by size and time so often, for what no watcher tells (links that came and went, memory maps)."""
 ANSWER_S = 10.0
 State = Literal["stopped", "connecting", "mirroring", "following", "held", "refused"]
 
 
 @dataclass(frozen=True)
 class Followed:
-    """One binding as status shows it. held: deletions that wait for an operator. lag_ms: the last change's."""
+    """One binding as status shows it. held: deletions that wait for an operator. lag_ms: of the last one."""
 
     path: str
     state: State = "stopped"
@@ -127,9 +130,13 @@ class Follower:
             self._seen = replace(self._seen, held=held, mirrors=self._seen.mirrors + 1)
             self._tell("held" if held else "following")
             live = Live(channel, self._binding.path, self._binding, mirror.twins)
-            live.follow(watcher, lambda: self._stopped.is_set() or self._again.is_set(), self._told)
+            until = time.monotonic() + LOOK_AGAIN_S
+            live.follow(watcher, lambda: self._due(until), self._told)
         finally:
             watcher.close()
+
+    def _due(self, until: float) -> bool:
+        return self._stopped.is_set() or self._again.is_set() or time.monotonic() >= until
 
     def _told(self, batch: Batch) -> None:
         seen = self._seen

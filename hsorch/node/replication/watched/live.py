@@ -30,7 +30,7 @@ from hsorch.node.replication.messages import (
 from hsorch.node.replication.mirror import refused
 from hsorch.node.replication.progress import Progress
 from hsorch.node.replication.sender import Sender
-from hsorch.node.replication.twins import TwinNames
+from hsorch.node.replication.twins import TwinNames, same_file
 from hsorch.node.replication.verify import SMALL
 from hsorch.node.replication.watched.inotify import Changes, Watcher
 from hsorch.node.replication.wire import Channel
@@ -62,21 +62,23 @@ class Live:
         self._progress = Progress()
         self._sender = Sender(channel, root, self._progress)
         self._number = _FIRST
+        self._unsettled: set[str] = set()
+        """Names that became another file while they were sent as a twin; their change was told already."""
 
     def follow(self, watcher: Watcher, stop: Callable[[], bool], told: Callable[[Batch], None]) -> Changes:
         """Until stop() says so, or everything must be looked at again: then with overflow or lost set."""
         while not stop():
-            changes = watcher.wait(0.25)
+            changes = watcher.wait(0 if self._unsettled else 0.25)
             if changes.overflow or changes.lost:
                 return changes
-            if changes:
+            if changes or self._unsettled:
                 told(self.send(changes))
         return Changes()
 
     def send(self, changes: Changes) -> Batch:
         """One round; returns when the target has done it."""
         began, before = time.monotonic_ns(), self._channel.sent
-        names = set(changes.names)
+        names = changes.names | self._unsettled
         for folder in changes.folders:
             for _, entries in scan(self._root, self._binding, folder):
                 names.update(entry.name for entry in entries)
@@ -87,6 +89,8 @@ class Live:
         if gone:
             self._channel.send(Gone(paths=gone))
             self._twins.forget(gone)
+        self._unsettled |= self._twins.suspects
+        self._twins.suspects.clear()
         self._folders(names)
         reached = self._mark()
         return Batch(len(names), self._channel.sent - before, reached.held, time.monotonic_ns() - began)
@@ -105,10 +109,12 @@ class Live:
         sizes: dict[str, int] = {}
         for entry in entries:
             name = entry.name
-            if entry.twin:  # whichever name was written, one is sent, and the others follow it
+            if not entry.twin:
+                self._twins.forget([entry.path])
+            else:  # whichever name was written, one is sent, and the others follow it
                 first = self._twins.standing(self._root, self._binding, entry)
                 name = os.fsdecode(first)
-                pairs += self._twins.pairs(first)
+                pairs += self._twins.pairs(self._root, first)
             sizes[name] = entry.size
         for name, size in sizes.items():
             if size <= SMALL:
@@ -120,6 +126,9 @@ class Live:
             self._until(Need)
         if pairs:
             self._channel.send(Twins(pairs=list(dict.fromkeys(pairs))))
+        self._unsettled = {
+            os.fsdecode(name) for name, first in pairs if not same_file(self._root, name, first)
+        }
         return sizes.keys() | {os.fsdecode(name) for name, _ in pairs}
 
     def _folders(self, names: Iterable[str]) -> None:
