@@ -1,6 +1,6 @@
 """Commits a second of MariaDB on an ordered folder, beside the same server on the plain folder.
 
-    python tests/bench/replication_commits.py FOLDER [SECONDS]
+    python tests/bench/replication_commits.py FOLDER [SECONDS [MODE,MODE...]]
 
 Both replicators and both copies share this machine's disk and processors. sysbench oltp_insert, one durable
 commit an event. Prints a table: mode, threads, commits a second, 50th and 99th percentile in ms.
@@ -44,8 +44,11 @@ def measure(data: Path, label: str, seconds: int) -> None:
         process.wait(60)
 
 
-def main(home: Path, seconds: int) -> int:
-    for mode in ("native", "none", "received", "durable"):
+MODES = "native,none,received,durable"
+
+
+def main(home: Path, seconds: int, modes: list[str]) -> int:
+    for mode in modes:
         shutil.rmtree(home, ignore_errors=True)
         a, b = Member(home, "a", "127.0.0.1"), Member(home, "b", "127.0.0.1")
         run(["mariadb-install-db", "--no-defaults", f"--datadir={a.data}", "--user=mysql", "--skip-test-db"])
@@ -76,4 +79,5 @@ def main(home: Path, seconds: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int((sys.argv[2:] or ["10"])[0])))
+    folder, seconds, modes = (*sys.argv[1:], *("10", MODES)[max(0, len(sys.argv) - 2) :])
+    sys.exit(main(Path(folder), int(seconds), modes.split(",")))

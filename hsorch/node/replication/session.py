@@ -33,6 +33,8 @@ from hsorch.node.replication.tree import Tree
 from hsorch.node.replication.wire import Broken, Listener, connect
 
 POLL_S = 0.02
+LINGER_S = 0.003
+SYNC_EVERY_S = 0.2
 NEAR_BYTES = 8 * 1024 * 1024
 """A standby that lacks less than this is level enough to wait for."""
 
@@ -112,6 +114,7 @@ class Source:
             lambda: connect(setup.peer, setup.port, keys, local=setup.address),
             self._hello,
             lambda: threading.Thread(target=self._mirror, name="mirror", daemon=True).start(),
+            linger_s=LINGER_S if setup.level == "none" else 0.0,
         )
         self.mirrored_to = 0
         self.mirroring = False
@@ -220,7 +223,10 @@ class Target:
         self._ground = ground
         self.applier = Applier(ground.trees, ground.set_aside)
         ground.meta.change(role="target", clean=False, boot=ground.boot)
-        self.spool = Spool(ground.journal, self.applier, ground.meta, ground.hello, ground.empty)
+        pause = SYNC_EVERY_S if ground.setup.level == "none" else 0.0
+        self.spool = Spool(
+            ground.journal, self.applier, ground.meta, ground.hello, ground.empty, sync_every_s=pause
+        )
         self._listener = Listener(ground.setup.address, ground.setup.port, ground.places.keys)
         self.connected = False
         self.spool.start()

@@ -46,13 +46,18 @@ class Shipper:
         dial: Callable[[], Channel],
         hello: Callable[[], Hello],
         mirror: Callable[[], None],
+        *,
+        linger_s: float = 0.0,
     ) -> None:
-        """dial raises Broken. mirror(): begins to copy everything into the journal, and returns at once."""
+        """linger_s: when nobody waits for an acknowledgement, gather records so long, to send fewer frames.
+
+        dial raises Broken. mirror(): begins to copy everything into the journal, and returns at once."""
         self._journal = journal
         self._gate = gate
         self._dial = dial
         self._hello = hello
         self._mirror = mirror
+        self._linger_s = linger_s
         self._stopped = threading.Event()
         self._channel: Channel | None = None
         self._mirrored_from: int | None = None
@@ -154,6 +159,8 @@ class Shipper:
         while not self._stopped.is_set() and not channel.closed:
             if not self._journal.wait_beyond(lsn, RETRY_S):
                 continue
+            if self._linger_s and self._journal.end - lsn < BATCH_BYTES:
+                self._stopped.wait(self._linger_s)
             data = self._journal.read(lsn, BATCH_BYTES)
             channel.send(Data(lsn=lsn), data)
             lsn += len(data)
