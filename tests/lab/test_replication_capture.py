@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,8 @@ with open(sys.argv[1], "r+b") as file, mmap.mmap(file.fileno(), 20_000) as memor
 """
 
 
-def same(active: Active, target: Path, **fields: object) -> None:
-    replay(active.journal, target, **fields)
+def same(active: Active, target: Path) -> None:
+    replay(active.journal, target)
     assert picture(active.tree.folder) == picture(target)
 
 
@@ -125,13 +126,14 @@ def test_a_failed_deed_leaves_no_trace(tmp_path: Path) -> None:
         (active.data / "full").mkdir()
         (active.data / "full/file").write_bytes(b"")
         before = active.journal.end
-        for deed in (
+        deeds: list[Callable[[], None]] = [
             lambda: os.rmdir(active.data / "full"),
             lambda: os.mkdir(active.data / "full"),
             lambda: os.rename(active.data / "full/file", active.data / "full"),
             lambda: os.unlink(active.data / "missing"),
             lambda: os.link(active.data / "full/file", active.data / "full/file"),
-        ):
+        ]
+        for deed in deeds:
             with pytest.raises(OSError, match="Errno"):
                 deed()
         assert active.journal.end == before
