@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hsorch.node.replication.record import Kind
 from tests.lab.replication_world import Active, picture, replay
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(60)]
@@ -136,7 +137,8 @@ def test_a_failed_deed_leaves_no_trace(tmp_path: Path) -> None:
         for deed in deeds:
             with pytest.raises(OSError, match="Errno"):
                 deed()
-        assert active.journal.end == before
+        # The kernel tells of the last close when it likes: the times of `file` may come now.
+        assert {record.kind for record in active.journal.records(before)} <= {Kind.ATTRIBUTES}
         assert active.faults == []
     same(active, tmp_path / "b")
 
