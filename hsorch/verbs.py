@@ -89,8 +89,6 @@ class DataReport(Wire, frozen=True, kw_only=True):
     """Flushes of the application that wait now."""
     followed: bool = False
     """The target holds everything, but for what is on its way to it; after `release`: everything."""
-    level: int = 0
-    """Counts how often the target came level: `thaw` names the one it means."""
     link: str = ""
     generation: str = ""
     lsn: int = 0
@@ -108,21 +106,6 @@ class DataReport(Wire, frozen=True, kw_only=True):
     space: str = "ok"
     """`ok`, `warn`, `stop` or `lost`: the worst volume of this node."""
     troubles: tuple[LimitReport, ...] = ()
-
-
-class DataOrder(Wire, frozen=True, kw_only=True):
-    """Input of the replicator's verbs `source`, `target`, `release`, `abort` and `thaw`.
-
-    source: finish what is spooled, mount, write from now on. target: unmounted, follow the peer. release: let
-    the target have everything, then unmount. abort: at once, flushes that wait fail. thaw: flushes are
-    answered without the target; refused when it came level since (level).
-    """
-
-    epoch: tuple[int, int]
-    """(major, minor) by which the failover core speaks; a lower one than before is refused (rule 11)."""
-    alone: bool = False
-    """source: the peer has no vote, so flushes need not wait for it."""
-    level: int = 0
 
 
 class StatusReport(Wire, frozen=True, kw_only=True):

@@ -79,7 +79,7 @@ class Paths:
 
     @property
     def channel_certificate(self) -> Path:
-        return self.replication / "own.pem"
+        return self.replication / "own.crt"
 
     @property
     def channel_key(self) -> Path:
@@ -89,7 +89,7 @@ class Paths:
     @property
     def channel_peer(self) -> Path:
         """The peer's certificate: the only one that is trusted."""
-        return self.replication / "peer.pem"
+        return self.replication / "peer.crt"
 
     @property
     def runtimes(self) -> Path:

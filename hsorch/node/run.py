@@ -22,9 +22,9 @@ def _agent(argv: list[str]) -> int:
 
 
 def _replicator(argv: list[str]) -> int:
-    from hsorch.node.replication import process
+    from hsorch.node.replication import replicator
 
-    return process.main(argv)
+    return replicator.main(argv)
 
 
 PROCESSES: dict[str, Callable[[list[str]], int]] = {

@@ -60,7 +60,7 @@ def replay(journal: Journal, target: Path, until: int | None = None, **fields: o
 
 
 def picture(root: Path, *, times: bool = True) -> dict[str, tuple[object, ...]]:
-    """Everything that must be equal on both sides; times of files only (a folder's follow from its content)."""
+    """What must be equal on both sides; times of files only (a folder's follow from its content)."""
     found: dict[str, tuple[object, ...]] = {}
     twins: dict[int, str] = {}
     for folder, folders, files in os.walk(root):
@@ -72,9 +72,7 @@ def picture(root: Path, *, times: bool = True) -> dict[str, tuple[object, ...]]:
             if stat.S_ISLNK(what.st_mode):
                 found[relative] = (*base, os.readlink(path))
                 continue
-            xattrs = {
-                key: os.getxattr(path, key) for key in os.listxattr(path) if not key.startswith(HIDDEN)
-            }
+            xattrs = {key: os.getxattr(path, key) for key in os.listxattr(path) if not key.startswith(HIDDEN)}
             if stat.S_ISDIR(what.st_mode):
                 found[relative] = (*base, xattrs)
                 continue

@@ -6,10 +6,12 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from hsorch.node.replication.record import Kind
 from tests.lab.replication_world import Active, picture, replay
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(60)]
@@ -34,8 +36,8 @@ with open(sys.argv[1], "r+b") as file, mmap.mmap(file.fileno(), 20_000) as memor
 """
 
 
-def same(active: Active, target: Path, **fields: object) -> None:
-    replay(active.journal, target, **fields)
+def same(active: Active, target: Path) -> None:
+    replay(active.journal, target)
     assert picture(active.tree.folder) == picture(target)
 
 
@@ -80,14 +82,13 @@ def test_two_handles_of_one_file_keep_their_order(tmp_path: Path) -> None:
 
 
 def test_a_file_removed_while_open_lives_until_it_is_closed(tmp_path: Path) -> None:
-    with Active(tmp_path / "a") as active:
-        with (active.data / "temporary").open("w+b") as file:
-            (active.data / "temporary").unlink()
-            file.write(b"still here")
-            file.flush()
-            file.seek(0)
-            assert file.read() == b"still here"
-            assert os.fstat(file.fileno()).st_size == 10
+    with Active(tmp_path / "a") as active, (active.data / "temporary").open("w+b") as file:
+        (active.data / "temporary").unlink()
+        file.write(b"still here")
+        file.flush()
+        file.seek(0)
+        assert file.read() == b"still here"
+        assert os.fstat(file.fileno()).st_size == 10
     same(active, tmp_path / "b")
     assert list((tmp_path / "b").iterdir()) == []
 
@@ -95,7 +96,9 @@ def test_a_file_removed_while_open_lives_until_it_is_closed(tmp_path: Path) -> N
 def test_a_shared_memory_mapping_is_replicated_when_it_is_written_back(tmp_path: Path) -> None:
     with Active(tmp_path / "a") as active:
         (active.data / "mapped").write_bytes(bytes(20_000))
-        subprocess.run([sys.executable, "-c", WRITE_MAPPED, str(active.data / "mapped")], check=True, timeout=30)
+        subprocess.run(
+            [sys.executable, "-c", WRITE_MAPPED, str(active.data / "mapped")], check=True, timeout=30
+        )
     same(active, tmp_path / "b")
 
 
@@ -124,16 +127,18 @@ def test_a_failed_deed_leaves_no_trace(tmp_path: Path) -> None:
         (active.data / "full").mkdir()
         (active.data / "full/file").write_bytes(b"")
         before = active.journal.end
-        for deed in (
+        deeds: list[Callable[[], None]] = [
             lambda: os.rmdir(active.data / "full"),
             lambda: os.mkdir(active.data / "full"),
             lambda: os.rename(active.data / "full/file", active.data / "full"),
             lambda: os.unlink(active.data / "missing"),
             lambda: os.link(active.data / "full/file", active.data / "full/file"),
-        ):
-            with pytest.raises(OSError):
+        ]
+        for deed in deeds:
+            with pytest.raises(OSError, match="Errno"):
                 deed()
-        assert active.journal.end == before
+        # The kernel tells of the last close when it likes: the times of `file` may come now.
+        assert {record.kind for record in active.journal.records(before)} <= {Kind.ATTRIBUTES}
         assert active.faults == []
     same(active, tmp_path / "b")
 
@@ -160,3 +165,13 @@ def test_every_cut_of_the_journal_is_a_database_that_opens(tmp_path: Path, mode:
             last = len(rows) - 1
         copy.close()
     assert last >= 50
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_random_operations_leave_two_equal_trees(tmp_path: Path, seed: int) -> None:
+    count = os.environ.get("HSORCH_RANDOM_OPS", "1500")
+    with Active(tmp_path / "a") as active:
+        script = Path(__file__).with_name("random_ops.py")
+        subprocess.run([sys.executable, script, active.data, str(seed), count], check=True, timeout=300)
+        assert active.faults == []
+    same(active, tmp_path / "b")

@@ -1,4 +1,4 @@
-"""Source and standby over the real channel: mirror under load, order, acknowledgements, broken connections."""
+"""Source and standby over the real channel: mirror under load, order, acknowledgements, broken links."""
 
 from __future__ import annotations
 

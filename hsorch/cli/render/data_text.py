@@ -64,7 +64,7 @@ def _left(data: DataReport) -> str:
 
 
 def _lag(data: DataReport) -> str:
-    if data.role != "target" or data.lag_bytes < 0:
+    if data.lag_bytes < 0:
         return ""
     age = f" ({data.lag_ms} ms)" if data.lag_ms >= 0 else ""
     return f"a takeover loses at most {size(data.lag_bytes)}{age}"

@@ -6,10 +6,13 @@ import hashlib
 import ssl
 from pathlib import Path
 
+import msgspec
+
 from hsorch.errors import NodeError
 from hsorch.node.deployment.wire import Certificate, Done, Pin, ShowCertificate
 from hsorch.node.paths import Paths
 from hsorch.node.store import replace_file
+from hsorch.spec import Spec, encode
 
 
 def show(paths: Paths, order: ShowCertificate) -> Certificate:
@@ -37,6 +40,31 @@ def pin(paths: Paths, order: Pin) -> Done:
     paths.replication.mkdir(parents=True, exist_ok=True, mode=0o700)
     replace_file(paths.channel_peer, wanted, mode=0o600)
     return Done(changed=True)
+
+
+def set_up(paths: Paths, spec: Spec, node: str, job: str) -> None:
+    """What the replicator reads; none where nothing is replicated."""
+    from hsorch.node.replication.bindings import Binding, resolve
+    from hsorch.node.replication.setup import Places, Setup
+
+    file, wanted = Places.of(paths).setup, spec.replication
+    if wanted is None:
+        file.unlink(missing_ok=True)
+        return
+    bound, _ = resolve(Binding(**msgspec.structs.asdict(b)) for b in wanted.bindings)
+    link = next((link for link in spec.links if link.data), spec.links[0])
+    here, there = (n.nics[link.nic].address.partition("/")[0] for n in (spec.node(node), spec.peer_of(node)))
+    setup = Setup(
+        job=job,
+        node=node,
+        bindings=tuple(b for b in bound if b.kind == "ordered"),
+        address=here,
+        peer=there,
+        port=wanted.port,
+        level=wanted.ack,
+    )
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    replace_file(file, encode(setup), mode=0o600)
 
 
 def fingerprint(path: Path) -> str:

@@ -45,10 +45,7 @@ class Applier:
         self._skipped = 0
 
     def restart(self, lsn: int) -> None:
-        """Another stream begins at lsn, in empty folders: what was known of the one before is void."""
-        self.close()
-        self._written.clear()
-        self._index.clear()
+        """Another stream begins at lsn: what was noted of the one before says nothing about it."""
         for number, tree in self._trees.items():
             tree.set_applied(lsn)
             self._noted[number] = lsn

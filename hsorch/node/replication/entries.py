@@ -72,9 +72,11 @@ def entry_of(root: str, relative: str) -> Entry | None:
         return None
 
 
-def entry_of_open(fd: int, relative: str) -> Entry:
-    """The file behind a descriptor as it is now. Raises OSError."""
-    return _file(fd, os.fsencode(relative), os.fstat(fd))
+def entry_of_open(
+    fd: int, relative: str, found: os.stat_result, xattrs: dict[str, bytes] | None = None
+) -> Entry:
+    """The file behind a descriptor. xattrs: as known already; None: looked up. Raises OSError."""
+    return _file(os.fsencode(relative), found, xattrs_of(fd) if xattrs is None else xattrs)
 
 
 def folder_of(root: str, relative: str) -> Entry | None:
@@ -129,20 +131,20 @@ def _entry(path: str, relative: str, found: os.stat_result) -> Entry | None:
     kind = stat.S_IFMT(found.st_mode)
     raw = os.fsencode(relative)
     if kind == stat.S_IFREG:
-        return _file(path, raw, found)
+        return _file(raw, found, xattrs_of(path))
     if kind == stat.S_IFDIR:
         return Entry(raw, FOLDER, mode, found.st_uid, found.st_gid, 0, 0, 0, b"", xattrs_of(path))
     if kind == stat.S_IFLNK:
-        to = os.fsencode(os.readlink(path))  # noqa: PTH115 (Path would tidy the text)
+        to = os.fsencode(os.readlink(path))
         return Entry(raw, LINK, 0o777, found.st_uid, found.st_gid, found.st_mtime_ns, 0, 0, to)
     return None
 
 
-def _file(at: str | int, raw: bytes, found: os.stat_result) -> Entry:
+def _file(raw: bytes, found: os.stat_result, xattrs: dict[str, bytes]) -> Entry:
     twin = found.st_ino if found.st_nlink > 1 else 0
     return Entry(
         raw, FILE, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, found.st_mtime_ns,
-        found.st_size, twin, b"", xattrs_of(at),
+        found.st_size, twin, b"", xattrs,
     )  # fmt: skip
 
 

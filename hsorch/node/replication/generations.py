@@ -1,6 +1,6 @@
 """Which data descend from which: generations of a node's data, and what two nodes do when they meet.
 
-Pure, after DRBD's generation identifiers. A generation is a random 64-bit name for one line of writes. A node that
+Pure, after DRBD. A generation is a random 64-bit name for one line of writes. A node that
 goes on without its peer begins a new one and remembers where it forked, so that two nodes which both went on
 are told apart from one that is merely behind. Divergence is only detected here; an operator decides it.
 """
@@ -12,6 +12,7 @@ from enum import StrEnum
 
 import msgspec
 
+from hsorch.errors import RefusedError
 from hsorch.spec import Wire
 
 HISTORY = 8
@@ -179,6 +180,20 @@ def _common(mine: Lineage, theirs: Lineage) -> Fork | None:
         if other := theirs_by_name.get(fork.generation):
             return fork if fork.lsn <= other.lsn else other
     return None
+
+
+def refusal(verdict: Verdict) -> RefusedError | None:
+    """Why nothing is replicated until an operator decides; None: it goes on by itself."""
+    if verdict.meeting not in _DECIDED_BY_OPERATOR:
+        return None
+    return RefusedError(
+        f"replication stopped: {verdict.reason}",
+        hint="hsorch select-source NODE --survey shows what each side would lose.",
+        code=_DECIDED_BY_OPERATOR[verdict.meeting],
+    )
+
+
+_DECIDED_BY_OPERATOR = {Meeting.DIVERGED: "HS690", Meeting.UNRELATED: "HS691", Meeting.UNUSABLE: "HS692"}
 
 
 # ------------------------------------------------------------------ what changes a lineage

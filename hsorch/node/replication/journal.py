@@ -76,6 +76,8 @@ class Journal:
         directory.mkdir(parents=True, exist_ok=True)
         self._segments: list[_Segment] = []
         self._firsts: list[int] = []
+        self.keep: int | None = None
+        """delete_below() stops here: a resync that is under way may have to begin again."""
         self.cut_off = 0
         """Bytes of a torn tail that were dropped by opening."""
         paths = sorted(directory.glob(f"*{_SUFFIX}"))
@@ -116,6 +118,11 @@ class Journal:
         with self.grown:
             self.grown.notify_all()
         return record
+
+    def begin_generation(self, generation: int) -> Record:
+        """Go on under another name. Raises OSError."""
+        self.generation = generation
+        return self.append(Kind.GENERATION)
 
     def append_raw(self, lsn: int, data: Buffer) -> int:
         """Add records as they came over the wire; whole records, starting at our end. The new end.
@@ -209,6 +216,7 @@ class Journal:
     def delete_below(self, lsn: int) -> int:
         """Delete whole segments that end at or below lsn, never the last one. Bytes freed."""
         freed = 0
+        lsn = lsn if self.keep is None else min(lsn, self.keep)
         with self._lock:
             while len(self._segments) > 1 and self._firsts[1] <= lsn:
                 segment = self._segments.pop(0)

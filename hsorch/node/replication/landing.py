@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Callable
 
@@ -202,6 +203,7 @@ class Landing:
                 os.close(fd)
             at += entry.size
             self._place(staged, name)
+        self._surplus.wrote(len(entries))
 
     def _finish(self, file: int, entry: Entry) -> None:
         name = self._checked(entry.name)
@@ -259,7 +261,11 @@ class Landing:
 
     def _link(self, name: str, first: str) -> None:
         here, there = self._stat(self._checked(name)), self._stat(self._checked(first))
-        if there is None or (here is not None and here.st_ino == there.st_ino):
+        if (
+            there is None
+            or not stat.S_ISREG(there.st_mode)
+            or (here is not None and here.st_ino == there.st_ino)
+        ):
             return
         staged = self._partials.free_name()
         os.link(first, staged, src_dir_fd=self._fd, dst_dir_fd=self._fd, follow_symlinks=False)
@@ -345,14 +351,15 @@ class Landing:
         return xattrs_of(f"{self._root}/{name}")
 
     def _checked(self, name: str) -> str:
-        parts = name.split("/")
-        if "" in parts or ".." in parts or "." in parts or parts[0] == STAGING:
+        if _LEAVES.search(name) or (name + "/").startswith(STAGING + "/"):
             raise LandingError(
                 f"the peer named {name!r}, which leaves {self._root}", hint="Check who the peer is."
             )
         return name
 
 
+_LEAVES = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)")
+"""A part of a path that is empty, `.` or `..`."""
 _TYPE = {FILE: stat.S_IFREG, TWIN: stat.S_IFREG, FOLDER: stat.S_IFDIR, LINK: stat.S_IFLNK}
 
 

@@ -18,7 +18,8 @@ class Verdict:
 
 
 class MassGuard:
-    """Deletions within a minute against what the tree holds.
+    """By how much a tree shrinks within a minute, against what it holds. Turnover is no shrinking: a file that
+    was written within that minute makes up for one that went.
 
     share: of the files that were there, above which deletions are held back. floor: as many always pass.
     """
@@ -28,13 +29,17 @@ class MassGuard:
         self._floor = floor
         self._recent: list[tuple[int, int]] = []
         self.held = False
+        """The last request was refused."""
 
     def admits(self, files: int, total: int, now_ns: int) -> bool:
         """Whether so many more of a tree of `total` files (before) may go now."""
         self._recent = [(at, count) for at, count in self._recent if now_ns - at < WINDOW_NS]
-        spent = sum(count for _, count in self._recent)
+        spent = max(0, sum(count for _, count in self._recent))
         passes = spent + files <= max(self._floor, self._share * (total + spent))
-        if passes:
+        if passes and files:
             self._recent.append((now_ns, files))
         self.held = not passes
         return passes
+
+    def wrote(self, files: int, now_ns: int) -> None:
+        self._recent.append((now_ns, -files))

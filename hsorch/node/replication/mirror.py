@@ -36,6 +36,7 @@ from hsorch.node.replication.messages import (
 )
 from hsorch.node.replication.progress import Progress
 from hsorch.node.replication.sender import Sender
+from hsorch.node.replication.twins import TwinNames
 from hsorch.node.replication.verify import SMALL, digest_small
 from hsorch.node.replication.wire import Broken, Channel
 
@@ -53,6 +54,13 @@ class MirrorError(NodeError):
     """The mirror stopped; nothing at the target was deleted. HS673 to HS675."""
 
     code = "HS673"
+
+
+def refused(path: str, why: str) -> MirrorError:
+    return MirrorError(
+        f"the standby cannot take {path}: {why}",
+        hint="Make room or restore the folder there; the mirror resumes where it was.",
+    )
 
 
 @dataclass
@@ -88,8 +96,7 @@ class Mirror:
         self._course = _Course()
         self._sender = Sender(channel, root, self.progress)
         self._folders: list[str] = []
-        self._twins: list[tuple[bytes, bytes]] = []
-        self._first_names: dict[tuple[int, int], bytes] = {}
+        self.twins = TwinNames()
 
     def run(self) -> Reached:
         """Mirror the whole tree; what was done at the target, or would be (survey).
@@ -167,20 +174,12 @@ class Mirror:
         if entry.kind != FILE:
             return entry
         if entry.twin:
-            key = (self._device(entry), entry.twin)
-            first = self._first_names.setdefault(key, entry.path)
+            first = self.twins.note(self._root, entry)
             if first != entry.path:
-                self._twins.append((entry.path, first))
                 return msgspec.structs.replace(entry, kind=TWIN, to=first)
         if self._task.mode == "content" and entry.size <= SMALL:
             return msgspec.structs.replace(entry, digest=digest_small(f"{self._root}/{entry.name}"))
         return entry
-
-    def _device(self, entry: Entry) -> int:
-        try:
-            return os.lstat(f"{self._root}/{entry.name}").st_dev
-        except FileNotFoundError:
-            return 0
 
     # ------------------------------------------------------------------------- thread 2: what the target says
 
@@ -217,14 +216,14 @@ class Mirror:
             if want == SAME or self._task.survey:
                 self.progress.found_same(entry)
             elif entry.size <= SMALL:
-                self._sender.small(entry.name)
+                self._sender.small(entry.name, entry.xattrs)
             else:
                 self._sender.large(entry.name, compare=want == COMPARE)
 
     def _finish(self) -> Reached:
         """Names, deletions, folders' times, in this order: each would undo the one before."""
-        if self._twins and not self._task.survey:
-            self._channel.send(Twins(pairs=self._twins))
+        if not self._task.survey:
+            self._channel.send(Twins(pairs=self.twins.all_pairs()))
         self._channel.send(Prune())
         while isinstance(reply := self._reply(), Doomed):
             gone = [path for path in reply.paths if self._really_gone(path)]
@@ -253,10 +252,7 @@ class Mirror:
     def _reply(self) -> Said:
         reply = self._course.replies.get()
         if isinstance(reply, Refused):
-            raise MirrorError(
-                f"the standby cannot take {self._binding.path}: {reply.why}",
-                hint="Make room or restore the folder there; the mirror resumes where it was.",
-            )
+            raise refused(self._binding.path, reply.why)
         if isinstance(reply, OSError) and not isinstance(reply, Broken):
             raise MirrorError(
                 f"{reply.filename or self._binding.path} cannot be read: {reply.strerror}",

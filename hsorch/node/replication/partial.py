@@ -7,7 +7,9 @@ copied: the clone is made when the first block differs.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 from dataclasses import dataclass
 
 from hsorch.node.replication.bindings import STAGING
@@ -65,10 +67,7 @@ class Partials:
         try:
             partial.fd = os.open(_part(entry.name), _REOPEN, dir_fd=self._fd)
         except FileNotFoundError:
-            with contextlib.suppress(FileNotFoundError):
-                partial.base = os.open(
-                    entry.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=self._fd
-                )
+            partial.base = self._standing(entry.name)
 
     def compare(self, file: int, offset: int, end: int, theirs: bytes) -> list[int]:
         """Numbers of the blocks, from offset on, that are to be sent."""
@@ -108,6 +107,19 @@ class Partials:
         for partial in self._files.values():
             _shut(partial)
         self._files.clear()
+
+    def _standing(self, name: str) -> int:
+        """The file that has the name now; -1: there is none, or something else."""
+        try:
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=self._fd)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                return -1
+            raise
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            return -1
+        return fd
 
     def _writable(self, file: int) -> int:
         partial = self._files[file]

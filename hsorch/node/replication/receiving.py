@@ -5,7 +5,7 @@ What is done with a message is landing.py's business; who may connect at all is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from hsorch.errors import NodeError
 from hsorch.node.replication.landing import Keep, Landing
@@ -18,14 +18,19 @@ Began = Callable[[Task], str]
 
 
 def serve(
-    channel: Channel, began: Began, *, guard: MassGuard | None = None, keep: Keep | None = None
+    channel: Channel,
+    began: Began,
+    *,
+    guard: Mapping[str, MassGuard] | None = None,
+    keep: Keep | None = None,
 ) -> None:
-    """Returns when the source closed the channel between two frames or for good; staging keeps the rest.
+    """guard: by bound path, as it must outlive a channel; a fresh one where there is none.
+
+    Returns when the source closed the channel between two frames or for good; staging keeps the rest.
 
     Raises OSError and NodeError after telling the source why.
     """
     landing: Landing | None = None
-    guard = guard or MassGuard()
 
     def reply(message: Message) -> None:
         channel.send(message)
@@ -39,7 +44,9 @@ def serve(
                 if landing is not None:
                     landing.close()
                 landing = None
-                landing = Landing(began(frame.message), frame.message, reply, guard=guard, keep=keep)
+                root = began(frame.message)
+                weighs = (guard or {}).get(frame.message.binding.path) or MassGuard()
+                landing = Landing(root, frame.message, reply, guard=weighs, keep=keep)
             elif landing is not None:
                 landing.take(frame.message, frame.body)
             else:

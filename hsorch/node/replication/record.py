@@ -5,7 +5,8 @@
 
 The lsn is the record's byte offset in the stream, so records are dense and a copy can be compared by place.
 Each crc covers its record, which names the crc before it: two ends that agree on one crc agree on all before.
-Content is addressed by fid (an identity that is never given twice); names appear only where names change. Nothing here touches a disk.
+Content is addressed by fid (an identity that is never given twice); names appear only where names change.
+Nothing here touches a disk.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class Kind(IntEnum):
     COPY = 15
     """Mirror: data stands at offset a of fid, whose size is b at this place of the order."""
     MIRROR_BEGIN = 16
-    """From here to MIRROR_END the standby is no picture of one moment. a: staged (0 or 1)."""
+    """From here to MIRROR_END the standby is no picture of one moment. a: 1 when only
+    what records of writes left out is copied (queue.py), 0 when everything is."""
     MIRROR_END = 17
     BARRIER = 18
     """Everything before was asked to be on stable storage on both nodes."""

@@ -6,7 +6,9 @@ written meanwhile carries the time from before it was read, so that the next loo
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from dataclasses import dataclass
 
 import msgspec
@@ -55,13 +57,14 @@ class Sender:
     def idle(self) -> bool:
         return not (self._pack or self._large or self._waiting)
 
-    def small(self, name: str) -> None:
-        """Packed with others until flush()."""
-        fd = self._open(name)
-        if fd < 0:
+    def small(self, name: str, xattrs: dict[str, bytes] | None = None) -> None:
+        """Packed with others until flush(). xattrs: those of its listing, a moment ago."""
+        opened = self._open(name)
+        if opened is None:
             return
+        fd, found = opened
         try:
-            entry = entry_of_open(fd, name)
+            entry = entry_of_open(fd, name, found, xattrs)
             data = os.read(fd, SMALL + 1)
         finally:
             os.close(fd)
@@ -87,13 +90,14 @@ class Sender:
         if compare and self._large:
             self._waiting.append(name)
             return
-        fd = self._open(name)
-        if fd < 0:
+        opened = self._open(name)
+        if opened is None:
             return
+        fd, found = opened
         self._number += 1
         number = self._number
         try:
-            entry = entry_of_open(fd, name)
+            entry = entry_of_open(fd, name, found)
             self._channel.send(Open(file=number, entry=entry, fresh=not compare))
             if compare:
                 self._large[number] = _Large(fd, entry)
@@ -172,12 +176,19 @@ class Sender:
             self._channel.send(Piece(file=number, offset=begin), self._buffer[:got])
             begin += got
 
-    def _open(self, name: str) -> int:
-        """-1: the file is gone."""
+    def _open(self, name: str) -> tuple[int, os.stat_result] | None:
+        """None: the file is gone, or something else has its name; a later change tells of that."""
         try:
-            return os.open(f"{self._root}/{name}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-        except (FileNotFoundError, NotADirectoryError):
-            return -1
+            fd = os.open(f"{self._root}/{name}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
+                return None
+            raise
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            os.close(fd)
+            return None
+        return fd, found
 
 
 def _runs(offset: int, blocks: list[int], size: int) -> list[tuple[int, int]]:

@@ -22,10 +22,10 @@ from hsorch.node.replication.wire import Broken, Channel
 RETRY_S = 0.5
 ANSWER_S = 10.0
 BATCH_BYTES = 1024 * 1024
-WHOLE = (
-    Meeting.FIRST, Meeting.SEND_ALL, Meeting.SEND_VERIFY, Meeting.SEND_DIRTY, Meeting.SEND_HOT
-)  # fmt: skip
-"""What a mirror of everything settles; less would do for some of them."""
+
+
+_WHOLE = frozenset({Meeting.FIRST, Meeting.SEND_ALL})
+_SENDING = frozenset({Meeting.SEND_DIRTY, Meeting.SEND_VERIFY, Meeting.SEND_HOT})
 
 
 @dataclass(frozen=True)
@@ -46,18 +46,25 @@ class Shipper:
         dial: Callable[[], Channel],
         hello: Callable[[], Hello],
         mirror: Callable[[], None],
+        *,
+        linger_s: float = 0.0,
     ) -> None:
-        """dial raises Broken. mirror(): begins to copy everything into the journal, and returns at once."""
+        """linger_s: when nobody waits for an acknowledgement, gather records so long, to send fewer frames.
+
+        dial raises Broken. mirror(): begins to copy everything into the journal, and returns at once."""
         self._journal = journal
         self._gate = gate
         self._dial = dial
         self._hello = hello
         self._mirror = mirror
+        self._linger_s = linger_s
         self._stopped = threading.Event()
         self._channel: Channel | None = None
         self._mirrored_from: int | None = None
         """Where the mirror of this process's life began in the journal: from there on it can be resumed."""
         self.state = "stopped"
+        self.may_mirror = False
+        """An operator allows a new mirror where a stream is not enough; the standby's files are set aside."""
         self.meeting: Meeting | None = None
         """The last verdict; anything but STREAM, and SEND_ALL or FIRST, needs more than a stream."""
         self._thread = threading.Thread(target=self._run, name="shipper", daemon=True)
@@ -124,23 +131,18 @@ class Shipper:
         self.meeting = verdict.meeting
         if self._resumes(theirs):
             return Agreed(theirs.end)
-        if verdict.meeting is Meeting.STREAM:
-            if theirs.end.lsn > self._journal.end:
-                raise Broken("the standby holds records that this journal lost")
-            if self._holds(theirs.end):
-                return Agreed(theirs.end)
-        elif verdict.meeting not in WHOLE:
+        if verdict.meeting in _WHOLE or (self.may_mirror and verdict.meeting in _SENDING):
+            self._mirrored_from = self._journal.end
+            here = Place(generation=self._journal.generation, lsn=self._journal.end, crc=self._journal.crc)
+            return Agreed(here, fresh=True)
+        follows = verdict.meeting is Meeting.SEND_DIRTY and theirs.end.lsn <= verdict.fork
+        if verdict.meeting is not Meeting.STREAM and not follows:
             raise Broken(f"no stream to this standby ({verdict.meeting.value}): {verdict.reason}")
-        self._mirrored_from = self._journal.end
-        here = Place(generation=self._journal.generation, lsn=self._journal.end, crc=self._journal.crc)
-        return Agreed(here, fresh=True)
-
-    def _holds(self, place: Place) -> bool:
-        """The journal still has what comes after, and both have the same before."""
-        try:
-            return self._journal.crc_before(place.lsn) == place.crc
-        except KeyError:
-            return False
+        if theirs.end.lsn > self._journal.end:
+            raise Broken("the standby holds records that this journal lost: hot extents must be compared")
+        if self._journal.crc_before(theirs.end.lsn) != theirs.end.crc:
+            raise Broken("the standby's records are not ours: a full comparison is needed")
+        return Agreed(theirs.end)
 
     def _resumes(self, theirs: Hello) -> bool:
         """The standby broke off inside a mirror whose records are all still here."""
@@ -157,6 +159,8 @@ class Shipper:
         while not self._stopped.is_set() and not channel.closed:
             if not self._journal.wait_beyond(lsn, RETRY_S):
                 continue
+            if self._linger_s and self._journal.end - lsn < BATCH_BYTES:
+                self._stopped.wait(self._linger_s)
             data = self._journal.read(lsn, BATCH_BYTES)
             channel.send(Data(lsn=lsn), data)
             lsn += len(data)

@@ -35,13 +35,18 @@ class Spool:
         meta: MetaFile,
         hello: Callable[[], Hello],
         empty: Callable[[], None],
+        *,
+        sync_every_s: float = 0.0,
     ) -> None:
-        """empty(): sets aside what is in the bound folders, before a first mirror fills them."""
+        """sync_every_s: pause between two syncs of the spool, where no flush waits for them.
+
+        empty(): sets aside what is in the bound folders, before a first mirror fills them."""
         self._journal = journal
         self._applier = applier
         self._meta = meta
         self._hello = hello
         self._empty = empty
+        self._sync_every_s = sync_every_s
         self._stopped = threading.Event()
         self._channel: Channel | None = None
         self._source: Lineage | None = None
@@ -149,6 +154,7 @@ class Spool:
             try:
                 self.durable = self._journal.sync()
                 self._acknowledge()
+                self._stopped.wait(self._sync_every_s)
             except Broken:
                 continue
             except OSError as error:
@@ -178,6 +184,8 @@ class Spool:
             self._meta.change(consistent=False)
         self._applier.apply(record)
         self.applied = record.end
+        if record.kind is Kind.GENERATION:
+            self._meta.change(generations=self._whole(record.end))
         if record.kind is Kind.MIRROR_END:
             self._save_checkpoint()
             self._meta.change(consistent=True, generations=self._whole(record.end))

@@ -49,6 +49,9 @@ class Surplus:
         admitted = self._guard.admits(files, max(total, files), time.monotonic_ns())
         return Verdict(files, size, too_much=not admitted)
 
+    def wrote(self, files: int) -> None:
+        self._guard.wrote(files, time.monotonic_ns())
+
     def delete(self, fd: int, name: str, keep: Callable[[str, str], None] | None) -> None:
         """A file, or a folder with what is replicated of it. What is not bound stays, and its folders."""
         try:

@@ -26,9 +26,6 @@ class Whereabouts:
     def __len__(self) -> int:
         return len(self._names)
 
-    def clear(self) -> None:
-        self._names.clear()
-
     def where(self, fid: int) -> Where | None:
         """One of the file's names; None: it has none (any more)."""
         names = self._names.get(fid)

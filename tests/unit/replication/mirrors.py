@@ -59,7 +59,12 @@ class Trees:
 
         def target() -> None:
             try:
-                serve(other, lambda _: str(self.there), guard=self.guard or MassGuard(), keep=self.keep)
+                serve(
+                    other,
+                    lambda _: str(self.there),
+                    guard={str(self.here): self.guard or MassGuard()},
+                    keep=self.keep,
+                )
             except (OSError, NodeError) as error:
                 self.refused.append(error)
 
@@ -92,7 +97,19 @@ class Trees:
             return self.last.run()
 
     def equal(self) -> bool:
-        return picture(self.here) == picture(self.there)
+        return self.difference() == {}
+
+    def difference(self) -> dict[str, object]:
+        """Name by name what is not the same."""
+        try:
+            here, there = picture(self.here), picture(self.there)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            return {str(error.filename): "went while it was looked at"}
+        return {
+            name: (here.get(name), there.get(name))
+            for name in here.keys() | there.keys()
+            if here.get(name) != there.get(name)
+        }
 
 
 def break_after(channel: Channel, count: int) -> None:
@@ -110,14 +127,14 @@ def break_after(channel: Channel, count: int) -> None:
 def picture(root: Path) -> dict[str, object]:
     """Everything that must be equal, by name; content by value, holes by length of data."""
     found: dict[str, object] = {".": _look(root)}
-    first: dict[int, str] = {}
+    names: dict[int, list[str]] = {}
     for path in sorted(root.rglob("*")):
         relative = str(path.relative_to(root))
         if relative.split("/")[0] == STAGING:
             continue
-        seen = path.lstat()
-        twin = first.setdefault(seen.st_ino, relative) if seen.st_nlink > 1 and path.is_file() else ""
-        found[relative] = (_look(path), twin)
+        found[relative] = _look(path)
+        names.setdefault(path.lstat().st_ino, []).append(relative)
+    found["twins"] = [group for group in names.values() if len(group) > 1]
     return found
 
 
@@ -127,7 +144,7 @@ def _look(path: Path) -> tuple[object, ...]:
     if stat.S_ISLNK(seen.st_mode):
         body = path.readlink()
     elif stat.S_ISREG(seen.st_mode):
-        body = path.read_bytes()
+        body = hash(path.read_bytes())
     attributes = {
         name: os.getxattr(path, name, follow_symlinks=False)
         for name in os.listxattr(path, follow_symlinks=False)

@@ -38,7 +38,7 @@ def plant(root: Path) -> None:
     (root / "folder/deep/mode").write_bytes(b"x")
     (root / "folder/deep/mode").chmod(0o4711)
     os.chown(root / "folder/deep/mode", 1234, 4321)
-    os.chmod(root / "folder/deep/mode", 0o4711)
+    (root / "folder/deep/mode").chmod(0o4711)  # chown took the bit away
     os.setxattr(root / "small", "user.colour", b"green")
     os.setxattr(root / "folder", "user.kind", b"f")
     os.utime(root / "small", ns=(1, 1_234_567_890_123_456_789))
@@ -61,7 +61,7 @@ def test_the_first_mirror_brings_everything(trees: Trees) -> None:
     assert trees.equal()
     assert reached.held == 0
     assert not (trees.there / STAGING / "1").exists()
-    assert os.stat(trees.there / "sparse").st_blocks * 512 < MIB
+    assert (trees.there / "sparse").stat().st_blocks * 512 < MIB
     figures = trees.last.progress.figures()
     assert figures.files == figures.files_total
     assert figures.bytes_done == figures.bytes_total

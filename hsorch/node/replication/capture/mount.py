@@ -18,6 +18,9 @@ from hsorch.node.replication.capture.names import Names
 from hsorch.node.replication.tree import Tree
 
 TYPE = "fuse.hsorch"
+ATTRIBUTES_S = 1
+"""How long the kernel may remember sizes and times. To it a file with two names is two files, so elsewhere
+than below a database (which links nothing) it must ask each time."""
 _WITHIN_S = 10.0
 
 
@@ -43,6 +46,7 @@ class Mount:
                 Fuse(
                     Mounted(tree, files, names, attributes), str(tree.folder), foreground=True, use_ino=True,
                     allow_other=True, default_permissions=True, fsname="hsorch", subtype="hsorch",
+                    attr_timeout=ATTRIBUTES_S if tree.binding.preset else 0,
                 )  # fmt: skip
             except RuntimeError as error:
                 self._failure = f"the mount ended with error {error}"
