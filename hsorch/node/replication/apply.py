@@ -45,7 +45,13 @@ class Applier:
         self._skipped = 0
 
     def restart(self, lsn: int) -> None:
-        """Another stream begins at lsn: what was noted of the one before says nothing about it."""
+        """Another stream begins at lsn, in folders that were emptied: what was known of the one before is void.
+
+        Its files bear the same identities, so a handle kept open would take in what belongs to the new ones.
+        """
+        self.close()
+        self._written.clear()
+        self._index.clear()
         for number, tree in self._trees.items():
             tree.set_applied(lsn)
             self._noted[number] = lsn

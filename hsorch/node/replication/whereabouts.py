@@ -26,6 +26,10 @@ class Whereabouts:
     def __len__(self) -> int:
         return len(self._names)
 
+    def clear(self) -> None:
+        """Nothing is there any more."""
+        self._names.clear()
+
     def where(self, fid: int) -> Where | None:
         """One of the file's names; None: it has none (any more)."""
         names = self._names.get(fid)
