@@ -6,22 +6,22 @@ import threading
 
 import msgspec
 
-from hsorch.errors import NodeError
+from hsorch.errors import RefusedError
 from hsorch.node import control
 from hsorch.node.loop import Loop
 from hsorch.node.paths import Paths
+from hsorch.node.replication.replicator import Drained, ReplicationStatus, RoleInput
 from hsorch.node.system.host import host
-from hsorch.verbs import DataOrder, DataReport
 
 
 class ToldReplicator:
-    """`report` is what it says; `orders` is what it was told, in order; a verb in `refuses` fails."""
+    """`report` is what it says; `told` is what it was ordered, in order; what is in `refuses` fails."""
 
-    def __init__(self, paths: Paths, report: DataReport) -> None:
+    def __init__(self, paths: Paths, report: ReplicationStatus) -> None:
         self.report = report
-        self.orders: list[tuple[str, DataOrder]] = []
+        self.told: list[str] = []
         self.refuses: set[str] = set()
-        self.asked = threading.Event()
+        self.drains = True
         self._loop: Loop[None] = Loop()
         self._open = True
         self._server = control.ControlServer(paths.replicator_control, self._loop, host(), self._serve)
@@ -30,28 +30,26 @@ class ToldReplicator:
 
     def close(self) -> None:
         """Gone, as after a crash; once more does no harm."""
-        if not self._open:
-            return
-        self._open = False
-        self._thread.join()
-        self._server.close()
-
-    def told(self, verb: str) -> list[DataOrder]:
-        return [order for said, order in self.orders if said == verb]
+        if self._open:
+            self._open = False
+            self._thread.join()
+            self._server.close()
 
     def _run(self) -> None:
         while self._open:
             self._loop.wait(0.02)
 
     def _serve(self, request: control.Request, caller: control.Caller) -> None:
-        self.asked.set()
-        if request.verb != "status":
-            self.orders.append((request.verb, msgspec.json.decode(request.input, type=DataOrder)))
-        if request.verb in self.refuses:
-            caller.answer(control.failure(NodeError("not now", hint="later", code="HS690")))
+        verb = request.verb
+        if verb == "role":
+            wanted = msgspec.json.decode(request.input, type=RoleInput)
+            verb = f"{wanted.role}{' alone' if wanted.alone else ''}"
+            self.report = msgspec.structs.replace(self.report, role=wanted.role)
+        if verb != "status":
+            self.told.append(verb)
+        if verb in self.refuses:
+            caller.answer(control.failure(RefusedError("not now", hint="later", code="HS688")))
             return
-        if request.verb == "thaw":
+        if verb == "thaw":
             self.report = msgspec.structs.replace(self.report, guarded=False, frozen=0)
-        elif request.verb in ("source", "target"):
-            self.report = msgspec.structs.replace(self.report, role=request.verb)
-        caller.answer(control.success(self.report))
+        caller.answer(control.success(Drained(ok=self.drains) if verb == "drain" else self.report))

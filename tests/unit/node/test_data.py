@@ -13,22 +13,25 @@ from hsorch.node.core.state import Group, Phase
 from hsorch.node.core.types import Config, DataChanged, DataState, Epoch
 from hsorch.node.data import Authority, DataDriver, Door
 from hsorch.node.paths import Paths
+from hsorch.node.replication.replicator import ReplicationStatus
 from hsorch.spec import Binding, Replication
-from hsorch.verbs import DataReport
 from tests.unit.core.conftest import make_spec
 from tests.unit.core.duo import Duo
 from tests.unit.node.replicator import ToldReplicator
 
-SOURCE = DataReport(role="source", state="complete", phase="live", connected=True, mounted=True)
+SOURCE = ReplicationStatus(
+    role="source", state="streaming", mode="durable", connected=True, guarded=True, lsn=5_000, applied=5_000
+)
 
 
 class Link:
     """A driver with its replicator, and a core's state to drive by."""
 
-    def __init__(self, paths: Paths, report: DataReport) -> None:
+    def __init__(self, paths: Paths, report: ReplicationStatus) -> None:
         self.replicator = ToldReplicator(paths, report)
         authority = Authority()
-        self.driver = DataDriver(Door(paths, authority), authority)
+        self.door = Door(paths, authority)
+        self.driver = DataDriver(self.door, authority)
         self.driver.start()
         bound = Replication(bindings=(Binding(path="/srv", kind="ordered"),))
         self.state = Duo(replace(make_spec(takeover="complete"), replication=bound)).boot().state("a")
@@ -51,8 +54,8 @@ class Link:
     def until(self, what: str, limit_s: float = 10.0) -> None:
         """Turns go by until the replicator was told it."""
         ends = time.monotonic() + limit_s
-        while not self.replicator.told(what):
-            assert time.monotonic() < ends, f"never told {what}: {self.replicator.orders}"
+        while what not in self.replicator.told:
+            assert time.monotonic() < ends, f"never told {what}: {self.replicator.told}"
             self.turn()
             time.sleep(0.01)
 
@@ -85,40 +88,53 @@ def link(paths: Paths) -> Iterator[Link]:
 def test_an_active_source_is_left_alone(link: Link) -> None:
     link.be(acting=True)
     link.turns(1.0)
-    assert link.replicator.orders == []
+    assert link.replicator.told == []
     assert [said.state for said in link.heard] == [DataState.COMPLETE]
 
 
 def test_a_source_whose_group_is_off_becomes_the_target(link: Link) -> None:
     link.be(acting=False, holder="b")
     link.until("target")
-    assert link.replicator.told("target")[0].epoch == (3, 1)
 
 
 def test_flushes_thaw_only_after_the_core_has_heard_that_they_are_not_guarded(link: Link) -> None:
-    link.replicator.report = replace(SOURCE, guarded=True, frozen=2, level=7)
     link.be(acting=True)
     link.turns(0.6)
     assert link.heard[-1].guarded
-    link.replicator.report = replace(SOURCE, guarded=True, frozen=2, level=7, connected=False)
+    link.replicator.report = replace(SOURCE, frozen=2, connected=False)
     link.turns(0.6)
-    assert link.replicator.orders == [], "in a pair the standby has a vote"
+    assert link.replicator.told == [], "in a pair the standby has a vote"
     link.be(acting=True, solo=True)
     link.until("thaw")
     assert not link.heard[-1].guarded
-    assert link.replicator.told("thaw")[0].level == 7
-    assert link.replicator.told("thaw")[0].alone
 
 
 def test_a_thaw_that_came_too_late_is_taken_back(link: Link) -> None:
-    """The target came level in between: the replicator refuses, and goes on guarding."""
+    """The standby was connected again in between: the replicator refuses, and goes on guarding."""
     link.replicator.refuses = {"thaw"}
-    link.replicator.report = replace(SOURCE, guarded=True, level=7, connected=False)
+    link.replicator.report = replace(SOURCE, connected=False)
     link.be(acting=True, solo=True)
     link.until("thaw")
-    link.replicator.report = replace(SOURCE, guarded=True, level=8, connected=True)
-    link.turns(1.0)
+    link.replicator.report = SOURCE
+    link.turns(1.5)
     assert link.heard[-1].guarded
+
+
+def test_a_gate_that_has_just_shut_guards_only_once_the_standby_holds_what_was_before(link: Link) -> None:
+    link.replicator.report = replace(SOURCE, lsn=9_000, applied=5_000)
+    link.be(acting=True)
+    link.turns(0.8)
+    assert not link.heard[-1].guarded
+    link.replicator.report = replace(SOURCE, lsn=12_000, applied=9_000)
+    link.turns(0.8)
+    assert link.heard[-1].guarded
+
+
+@pytest.mark.parametrize("drains", [True, False])
+def test_a_release_tells_whether_the_peer_has_everything(link: Link, drains: bool) -> None:
+    link.replicator.drains = drains
+    assert link.door.order("release", 2.0).followed is drains
+    assert link.replicator.told == ["drain", "none"]
 
 
 def test_a_replicator_that_is_gone_makes_the_data_unknown(link: Link) -> None:
@@ -128,5 +144,3 @@ def test_a_replicator_that_is_gone_makes_the_data_unknown(link: Link) -> None:
     link.turns(3.0)
     assert link.driver.report is None
     assert link.heard[-1].state is DataState.UNKNOWN
-
-

@@ -12,8 +12,7 @@ from hsorch.plan.spec import compile_spec
 HERE = Path(__file__).parent
 DATA = """
 replication:
-  ordered: [{path: /srv/app, include: [./app.db], preset: sqlite}]
-  watched: [/srv/images]
+  ordered: [{path: /srv/app, include: [./app.db], preset: sqlite}, /srv/images]
   exclude: ["*.tmp"]
 """
 
@@ -44,7 +43,7 @@ def test_a_general_exclude_holds_for_every_folder() -> None:
     assert replication is not None
     assert [(b.path, b.kind, b.exclude) for b in replication.bindings] == [
         ("/srv/app", "ordered", ("*.tmp",)),
-        ("/srv/images", "watched", ("*.tmp",)),
+        ("/srv/images", "ordered", ("*.tmp",)),
     ]
 
 
