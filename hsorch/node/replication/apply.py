@@ -45,7 +45,7 @@ class Applier:
         self._skipped = 0
 
     def restart(self, lsn: int) -> None:
-        """Another stream begins at lsn, in folders that were emptied: what was known of the one before is void.
+        """Another stream begins at lsn, in folders that were emptied: all that was known is void.
 
         Its files bear the same identities, so a handle kept open would take in what belongs to the new ones.
         """
