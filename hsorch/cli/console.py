@@ -91,7 +91,7 @@ def start_log(path: str, form: str, verbosity: int, arguments: Sequence[str]) ->
     Raises UsageError where the file can't be opened.
     """
     try:
-        handler = logging.FileHandler(path, encoding="utf-8")
+        handler = _LogFile(path, encoding="utf-8")
     except OSError as error:
         raise UsageError(
             f"the log file {path} can't be opened: {error.strerror}",
@@ -104,6 +104,17 @@ def start_log(path: str, form: str, verbosity: int, arguments: Sequence[str]) ->
     logger.setLevel(logging.DEBUG if verbosity else logging.INFO)
     logger.propagate = False
     logger.info("hsorch %s, arguments: %s", __version__, list(arguments))
+
+
+class _LogFile(logging.FileHandler):
+    """A log that can't be written (full disk) is told once and given up: it must not spoil the work."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        logging.getLogger("hsorch").removeHandler(self)
+        reason = sys.exc_info()[1]
+        click.echo(f"warning: the log file {self.baseFilename} can't be written: {reason}", err=True)
+        # What is still buffered would fail again at exit.
+        self.stream = None
 
 
 class _PlainLines(logging.Formatter):

@@ -22,7 +22,10 @@ def drift(terminal: Terminal, manifest: Path, format_: str) -> ExitCode:
 
     with site(manifest) as here:
         made = here.plan()
-    if here.lab:
+    if format_ == "json":
+        terminal.print(plan_json.drift(made))
+    elif here.lab:
         terminal.tell("The lab is not up: there is nothing that could have drifted.")
-    terminal.print(plan_json.drift(made) if format_ == "json" else plan_text.drift(made))
+    else:
+        terminal.print(plan_text.drift(made))
     return ExitCode.CHANGES if made.drift else ExitCode.OK

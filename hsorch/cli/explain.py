@@ -15,7 +15,7 @@ from hsorch.cli.pages import Page, page
 from hsorch.errors import ExitCode, HsorchError, UsageError
 from hsorch.verbs import EventRecord, EventsQuery
 
-CODE = re.compile(r"HS\d{3}", re.IGNORECASE)
+CODE = re.compile(r"HS\d+", re.IGNORECASE)
 TOLD = 20
 """The newest warnings and alarms that are told."""
 

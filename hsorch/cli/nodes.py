@@ -5,7 +5,6 @@ Not here: what is asked, and what the answers mean.
 
 from __future__ import annotations
 
-import getpass
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ from hsorch.cli.pairview import NodeView, PairView
 from hsorch.errors import AuthError, HsorchError, ManifestInvalid, UsageError
 from hsorch.manifest.model import Cluster, LabConnect, LocalConnect, Server, SshConnect
 from hsorch.node.operate import Ask
+from hsorch.plan.actor import login_name
 from hsorch.spec import Identity, Secret
 from hsorch.transport import door
 from hsorch.transport.base import Transport
@@ -165,7 +165,7 @@ def _ssh(connect: SshConnect, node: str) -> Transport:
     return SshTransport(
         SshTarget(
             host=connect.host,
-            user=connect.user or getpass.getuser(),
+            user=connect.user or login_name(),
             known_hosts=known_hosts,
             port=connect.port,
             key_file=Path(key.file) if key.file else None,

@@ -6,11 +6,9 @@ Whether a verb is safe is decided by the nodes (hsorch.node.core), never here.
 from __future__ import annotations
 
 import functools
-import getpass
 import json
 import logging
 import secrets
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +22,7 @@ from hsorch.cli.pairview import PairView
 from hsorch.cli.render.status_text import one_line
 from hsorch.errors import ExitCode, RefusedError, UsageError
 from hsorch.node.core.types import Verb
+from hsorch.plan.actor import actor
 from hsorch.verbs import Operate, StatusReport
 
 log = logging.getLogger("hsorch")
@@ -156,7 +155,7 @@ def _carry_out(call: Call, verb: Verb, target: str = "", *, via: str = "") -> Ex
     order = Operate(
         cluster=pair.cluster,
         verb=verb.value,
-        actor=f"{getpass.getuser()}@{socket.gethostname()}",
+        actor=actor(),
         id=secrets.token_hex(8),
         target=target,
         timeout_ms=int(call.timeout * 1000),

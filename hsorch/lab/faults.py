@@ -72,7 +72,8 @@ def parse(kind: str, arguments: Sequence[str], topology: Topology) -> Fault:
     required = [name for name in takes if not name.startswith("[")]
     if not len(required) <= len(arguments) <= len(takes):
         raise _wrong(
-            f"{kind} takes {' '.join(takes) or 'no argument'}; given: {list(arguments)}", usage(kind)
+            f"{kind} takes {' '.join(takes) or 'no argument'}; given: {' '.join(arguments) or 'nothing'}",
+            usage(kind),
         )
     # The one optional argument of a kind is left out exactly when the count says so.
     names = takes if len(arguments) == len(takes) else required

@@ -27,6 +27,7 @@ from hsorch.node.core.types import (
     Verb,
     WitnessAnswer,
 )
+from hsorch.node.notify import ServiceManager
 from hsorch.node.operator import Operator
 from hsorch.node.paths import Paths
 from hsorch.node.perform import Performer, World
@@ -62,7 +63,7 @@ class Agent:
         self._carrier = self.world.system.network.watch()
         calm = Severity.INFO if why in ORDINARY_STARTS else Severity.WARNING
         self.world.log.add(calm, "agent_process", f"agent process started: {why}")
-        if missing := self.setup.no_dead_man:
+        if missing := self.world.watchdogs.missing:
             self.world.log.add(Severity.WARNING, "no_dead_man", missing, code="HS662")
         # Before the core's first beat: a restarted agent must be heard within its lease.
         self.repair_links()
@@ -196,7 +197,15 @@ class Agent:
             self._new_guard = None
         if not alive and now >= self._guard_due:
             self._guard_due = now + REPLACE_GUARD_NS
+            self._replace_guard()
+
+    def _replace_guard(self) -> None:
+        """A guard of ours were no child of systemd, which kills such a one instead of asking it to stop."""
+        if not ServiceManager().present:
             self._new_guard = host().spawn(command("guard", self.world.spec.cluster, "--replace"))
+        elif (frozen := host().watch(host().locked_by(self.setup.paths.guard_pid))) is not None:
+            frozen.kill()
+            frozen.close()
 
 
 def _wake() -> None:

@@ -7,7 +7,6 @@ says so). Client: `ask`, for the verbs of hsorch.node.operate. Only root and the
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,7 +40,7 @@ class Caller:
 
     connection: socket.socket
     user: str
-    refusal: NodeError | RefusedError | None = None
+    refusal: RefusedError | None = None
     """Told only once the request was read: closing before would reset the connection and lose the text."""
     data: bytes = b""
 
@@ -84,14 +83,19 @@ class ControlServer:
         caller = Caller(connection, user=f"uid {user_id} (pid {pid})")
         if not self._host.may_operate(user_id):
             caller.refusal = RefusedError("only root may do this", hint="use sudo", code="HS609")
-        elif len(self._callers) >= MOST_CLIENTS:
-            caller.refusal = NodeError("too many clients at once", hint="try again in a moment", code="HS610")
+        if len(self._callers) >= MOST_CLIENTS:
+            # The one that has been silent for longest: a client that leaks connections locks nobody out.
+            silent = next(iter(self._callers))
+            self._loop.unwatch(silent)
+            self._callers.pop(silent).connection.close()
         descriptor = connection.fileno()
         self._callers[descriptor] = caller
         self._loop.watch(descriptor, lambda: self._read(descriptor))
 
     def _read(self, descriptor: int) -> None:
-        caller = self._callers[descriptor]
+        caller = self._callers.get(descriptor)
+        if caller is None:
+            return  # dropped a moment ago, when it began to speak
         try:
             part = caller.connection.recv(65_536)
         except BlockingIOError:
@@ -184,11 +188,12 @@ def _ask(
 def _listen(path: Path) -> socket.socket:
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     server.setblocking(False)
-    before = os.umask(0o177)
     try:
         # A socket file without its agent: the pid file's lock says that we are the only one.
         path.unlink(missing_ok=True)
         server.bind(str(path))
+        # Nobody can connect before it listens. Not by umask: that would be every thread's.
+        path.chmod(0o600)
         server.listen(MOST_CLIENTS)
     except OSError as error:
         server.close()
@@ -197,6 +202,4 @@ def _listen(path: Path) -> socket.socket:
             hint="run the agent as root, or remove what another user left there",
             code="HS608",
         ) from error
-    finally:
-        os.umask(before)
     return server

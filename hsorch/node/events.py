@@ -48,7 +48,9 @@ class EventLog:
         self._kept = kept
         self._lost = 0
         self._lock = threading.Lock()
-        self._path: Path | None = None
+        self._path: Path | None = next(iter(segments(directory)[-1:]), None)
+        self._torn = self._path is not None
+        """The newest segment may end within a line: a power cut, a full disk."""
         self.recent: deque[EventRecord] = deque(
             read(directory, EventsQuery(cluster="", limit=RECENT)), RECENT
         )
@@ -104,22 +106,37 @@ class EventLog:
         return record
 
     def _append(self, line: bytes, first_id: int) -> None:
-        if self._path is None or self._path.stat().st_size + len(line) > self._segment_bytes:
+        if self._path is None or self._is_full(self._path, len(line)):
             self._directory.mkdir(parents=True, exist_ok=True)
             self._path = self._directory / f"{_PREFIX}{first_id:012d}{_SUFFIX}"
             for old in segments(self._directory)[: -(self._kept - 1) or None]:
                 old.unlink()
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
         try:
-            if os.write(descriptor, line) != len(line):
+            whole = b"\n" + line if self._torn else line
+            self._torn = True
+            if os.write(descriptor, whole) != len(whole):
                 raise OSError("short write")
+            self._torn = False
         finally:
             os.close(descriptor)
+
+    def _is_full(self, path: Path, more: int) -> bool:
+        try:
+            return path.stat().st_size + more > self._segment_bytes
+        except FileNotFoundError:
+            return True  # somebody tidied up: begin anew
 
 
 def segments(directory: Path) -> list[Path]:
     """Oldest first."""
-    return sorted(directory.glob(f"{_PREFIX}*{_SUFFIX}"))
+    return sorted(path for path in directory.glob(f"{_PREFIX}*{_SUFFIX}") if _first_id(path) >= 0)
+
+
+def _first_id(path: Path) -> int:
+    """-1: a file that somebody else put there."""
+    number = path.name[len(_PREFIX) : -len(_SUFFIX)]
+    return int(number) if number.isdecimal() else -1
 
 
 def read(directory: Path, query: EventsQuery) -> list[EventRecord]:
@@ -173,7 +190,7 @@ def _legacy_message(record: EventRecord) -> str:
 def _records(directory: Path, after: int) -> Iterator[EventRecord]:
     """Those with a greater id; a torn last line (power cut) is passed over."""
     files = segments(directory)
-    starts = [int(path.name[len(_PREFIX) : -len(_SUFFIX)]) for path in files]
+    starts = [_first_id(path) for path in files]
     for index, path in enumerate(files):
         if index + 1 < len(files) and starts[index + 1] <= after:
             continue

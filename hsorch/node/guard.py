@@ -4,8 +4,8 @@
 
 It fences when the instant in the shared page (watch.py) passes unrenewed, because then the agent is dead,
 frozen or starved and the peer may act soon. It restarts a dead agent at once, and slows down and fences when
-the agent dies again and again. It decides nothing about roles. The agent watches the guard in turn: with
---replace a new guard ends the old, frozen one and takes over its agent.
+the agent dies again and again. It decides nothing about roles. The agent watches the guard in turn: where no
+service manager starts a new one, it does, and with --replace that ends the old, frozen one and takes over.
 """
 
 from __future__ import annotations
@@ -57,6 +57,8 @@ class Guard:
         self._host = host()
         self._me = enrolment.identity(paths).node
         self._watch = Watch(paths.watch, self._system.boot_id())
+        self._spec: Spec | None = None
+        self._spec_seen = 0
         self._agent: Watched | None = None
         self._deaths: deque[int] = deque(maxlen=LOOP_DEATHS + 1)
         self._start_at = 0
@@ -76,6 +78,7 @@ class Guard:
             signal.signal(number, self._on_stop)
         signal.set_wakeup_fd(self._signal_end.fileno(), warn_on_full_buffer=False)
         self._adopt()
+        self._read_spec()
         while not (self._stopping and self._agent is None):
             self._step(clock.now())
             self._sleep()
@@ -93,7 +96,9 @@ class Guard:
         if self._watch.passed(now):
             self._fire("the lease ran out and the agent did not act")
         elif self._agent is not None and self._watch.agent_alive + AGENT_SILENT_NS < now:
-            self._end_agent("it was frozen")
+            self._kill_agent(self._agent)
+            self.say(f"agent {self._agent.pid} killed: it was frozen")
+        self._read_spec()
         if self._agent is None and not self._stopping and now >= self._start_at:
             self._start(now)
         self._look_after_companion(now)
@@ -109,11 +114,7 @@ class Guard:
 
     def _sleep(self) -> None:
         now = clock.now()
-        wake = now + TICK_NS
-        if self._watch.until:
-            wake = min(wake, self._watch.until)
-        if self._agent is None:
-            wake = min(wake, self._start_at)
+        wake = self._wake_at(now)
         poll = select.poll()
         poll.register(self._signals, select.POLLIN)
         if self._agent is not None:
@@ -122,6 +123,17 @@ class Guard:
         # The byte of a signal: the handler has run by now.
         if select.select([self._signals], [], [], 0)[0]:
             self._signals.recv(64)
+
+    def _wake_at(self, now: int) -> int:
+        wake = now + TICK_NS
+        if self._watch.until:
+            wake = min(wake, self._watch.until)
+        elif self._spec is not None:
+            # The agent arms without a word: a short lease must be seen before it can end.
+            wake = min(wake, now + self._spec.policy.lease_ms * clock.MILLISECOND // 2)
+        if self._agent is None:
+            wake = min(wake, self._start_at)
+        return wake
 
     # ----------------------------------------------------------------- the agent
 
@@ -163,21 +175,23 @@ class Guard:
         else:
             self._pause = 0
 
-    def _end_agent(self, why: str) -> None:
-        assert self._agent is not None
-        self._agent.kill()
-        self._agent.wait(KILLED_WITHIN_S)
-        self.say(f"agent {self._agent.pid} killed: {why}")
+    def _kill_agent(self, agent: Watched) -> None:
+        """One that waits for a hanging disk ends only when that answers; until then it is asked again."""
+        agent.kill()
+        agent.wait(KILLED_WITHIN_S)
+        self._watch.agent_alive = clock.now()
 
     # ------------------------------------------------------------------- fencing
 
     def _fire(self, reason: str) -> None:
-        """End the agent, so that nothing starts behind our back, then every effect of the group."""
+        """End the agent, so that nothing starts behind our back, then every effect of the group.
+
+        Until that is done nothing is read from a disk and nothing written: either may hang.
+        """
         if self._agent is not None and not self._agent.ended():
-            self._end_agent(reason)
-        self._because = f"fenced by the guard: {reason}"
+            self._kill_agent(self._agent)
+        self._because, spec = f"fenced by the guard: {reason}", self._spec
         for _ in range(FENCE_TRIES):
-            spec = self._spec()
             verified, detail = fence(
                 cluster=self._paths.cluster,
                 me=self._me,
@@ -193,13 +207,18 @@ class Guard:
             self._because = f"the guard could not verify its fencing: {detail}"
         self._watch.until = 0
 
-    def _spec(self) -> Spec | None:
-        """The spec adds names to what the records say; without it the records must do."""
+    def _read_spec(self) -> None:
+        """When it is new. It adds names to what the records say; without it the records must do."""
         try:
-            return enrolment.spec(self._paths)
-        except NodeError as error:
-            self.say(error.message)
-            return None
+            seen = self._paths.spec.stat().st_mtime_ns
+        except OSError:
+            return  # the agent cannot start without it, and says so
+        if seen != self._spec_seen:
+            self._spec_seen = seen
+            try:
+                self._spec = enrolment.spec(self._paths)
+            except NodeError as error:
+                self.say(error.message)
 
     # ------------------------------------------------------------------ the rest
 
@@ -240,7 +259,6 @@ def _take_over(paths: Paths, *, replace: bool) -> Lock:
             return lock
         other = machine.watch(machine.locked_by(paths.guard_pid))
         if replace and other is not None:
-            ServiceManager().main_process(os.getpid())
             other.kill()
             other.wait(KILLED_WITHIN_S)
     raise NodeError(

@@ -61,11 +61,26 @@ def activate(name: str, runtimes: Path = RUNTIMES) -> None:
 
 
 def prune(keep: set[str], runtimes: Path = RUNTIMES) -> None:
-    """Remove all runtimes but these and the current one."""
+    """Remove all runtimes but these, the current one, and those that something on this machine runs from:
+    another pair, or guard and agent of an apply that was killed before it restarted them."""
     current = (runtimes / "current").readlink().name if (runtimes / "current").is_symlink() else ""
+    kept = keep | {current} | _in_use(runtimes)
     for folder in runtimes.iterdir():
-        if folder.is_dir() and not folder.is_symlink() and folder.name not in keep | {current}:
+        if folder.is_dir() and not folder.is_symlink() and folder.name not in kept:
             shutil.rmtree(folder)
+
+
+def _in_use(runtimes: Path) -> set[str]:
+    """Names of the runtimes that living processes were started from, by what the launcher put into their
+    environment."""
+    wanted, found = f"PYTHONPATH={runtimes}/".encode(), set()
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            entries = environment.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        found |= {entry[len(wanted) :].decode() for entry in entries if entry.startswith(wanted)}
+    return found
 
 
 def _write_launcher(part: Path, folder: Path) -> None:

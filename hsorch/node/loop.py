@@ -11,10 +11,18 @@ import selectors
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Broken:
+    """In the place of an answer: the job raised."""
+
+    error: Exception
 
 
 class Loop(Generic[T]):
@@ -22,7 +30,7 @@ class Loop(Generic[T]):
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
-        self._posted: SimpleQueue[T] = SimpleQueue()
+        self._posted: SimpleQueue[T | _Broken] = SimpleQueue()
         self._wake, self._waker = socket.socketpair()
         self._wake.setblocking(False)
         self._waker.setblocking(False)
@@ -38,14 +46,28 @@ class Loop(Generic[T]):
             self._selector.unregister(descriptor)
 
     def post(self, item: T) -> None:
+        self._put(item)
+
+    def _put(self, item: T | _Broken) -> None:
         self._posted.put(item)
         # A full pipe means that the loop is being woken already.
         with contextlib.suppress(BlockingIOError):
             self._waker.send(b"\0")
 
     def work(self, name: str, job: Callable[[], T]) -> None:
-        """Run job in a thread of its own and post what it returns. job must not raise."""
-        threading.Thread(target=lambda: self.post(job()), name=name, daemon=True).start()
+        """Run job in a thread of its own and post what it returns.
+
+        What a job raises is a bug, and `wait` raises it: an agent that ends is started again and fences, one
+        that waits for ever for an answer does not.
+        """
+
+        def run() -> None:
+            try:
+                self._put(job())
+            except Exception as error:
+                self._put(_Broken(error))
+
+        threading.Thread(target=run, name=name, daemon=True).start()
 
     def wait(self, seconds: float) -> list[T]:
         """Serve what is ready, at the latest after `seconds`; returns what was posted."""
@@ -54,7 +76,10 @@ class Loop(Generic[T]):
         posted: list[T] = []
         with contextlib.suppress(Empty):
             while True:
-                posted.append(self._posted.get_nowait())
+                item = self._posted.get_nowait()
+                if isinstance(item, _Broken):
+                    raise item.error
+                posted.append(item)
         return posted
 
     def close(self) -> None:

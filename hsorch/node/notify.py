@@ -18,15 +18,15 @@ class ServiceManager:
         self._every = microseconds * 1000 // 3
         self._last = 0
 
+    @property
+    def present(self) -> bool:
+        return bool(self._address)
+
     def ready(self) -> None:
         self._tell("READY=1")
 
     def stopping(self) -> None:
         self._tell("STOPPING=1")
-
-    def main_process(self, pid: int) -> None:
-        """The unit's main process is another one from now on."""
-        self._tell(f"MAINPID={pid}")
 
     def alive(self, now: int) -> None:
         """Feed the manager's own watchdog, when the unit has one."""

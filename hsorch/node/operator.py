@@ -8,7 +8,6 @@ import msgspec
 
 from hsorch.errors import HsorchError, NodeError
 from hsorch.node import audit, clock, control, enrolment
-from hsorch.node.core import facts
 from hsorch.node.core.types import Command, Reconfigured, Severity, Verb
 from hsorch.node.report import data_limits, limit_reports, status_report
 from hsorch.node.setup import links_of, virtual_addresses
@@ -107,10 +106,7 @@ class Operator:
             self._agent.repair_links()
         world.register = register
         world.runner.reconfigure(spec)
-        if virtual_addresses(spec) != virtual_addresses(world.spec):
-            world.dead_man.install(virtual_addresses(spec))
-            if facts.acting(self._agent.state) and not world.watch.until:
-                world.dead_man.open()
+        world.watchdogs.protect(virtual_addresses(spec))
         world.spec = spec
         self._agent.feed(Reconfigured(spec=spec))
         return spec.revision

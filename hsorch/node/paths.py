@@ -5,9 +5,14 @@ Durable files live below /var/lib/hsorch, volatile ones below /run/hsorch; `root
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+from hsorch.errors import NodeError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 
 @dataclass(frozen=True)
@@ -16,6 +21,15 @@ class Paths:
 
     cluster: str
     root: Path = Path("/")
+
+    def __post_init__(self) -> None:
+        """Raises NodeError HS605 for what is no name: folders of a cluster are removed when it is left."""
+        if not _NAME.fullmatch(self.cluster):
+            raise NodeError(
+                f"'{self.cluster}' is no name of a cluster",
+                hint="letters, digits and inner dashes, as in the manifest",
+                code="HS605",
+            )
 
     @cached_property
     def home(self) -> Path:

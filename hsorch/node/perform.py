@@ -42,8 +42,9 @@ from hsorch.node.link.links import Links
 from hsorch.node.loop import Loop
 from hsorch.node.resource.runner import Runner
 from hsorch.node.store import Store
-from hsorch.node.system.base import DeadMan, System
+from hsorch.node.system.base import System
 from hsorch.node.watch import Watch
+from hsorch.node.watchdogs import Watchdogs
 from hsorch.node.witness.base import Register
 from hsorch.node.witness.isolation import service_nic
 from hsorch.spec import Spec
@@ -68,7 +69,7 @@ class World:
     register: Register | None
     runner: Runner
     system: System
-    dead_man: DeadMan
+    watchdogs: Watchdogs
     watch: Watch
     log: EventLog
     loop: Loop[Event]
@@ -117,7 +118,7 @@ class Performer:
                 if self._failing:
                     self._failing, heard = False, done
             elif isinstance(action, Disarm):
-                self._disarm(acting=facts.acting(state))
+                self._disarm(effects=facts.acting(state) and not state.group.fenced)
             else:
                 self._do[type(action)](action)
         return heard
@@ -187,10 +188,6 @@ class Performer:
 
     def _run(self, run: Run) -> None:
         world = self._world
-        if run.operation is Operation.START and not world.watch.until:
-            # Started without a watchdog: the right is exclusive, so the kernel passes the traffic for good.
-            world.dead_man.open()
-
         job = world.runner.prepare(run.resource, run.operation)
 
         def call() -> Event:
@@ -247,16 +244,14 @@ class Performer:
     # -------------------------------------------------------------- the watchdogs
 
     def _arm(self, arm: Arm) -> None:
-        self._world.watch.until = arm.until
-        self._world.dead_man.arm(arm.until)
+        self._world.watchdogs.arm(arm.until)
 
-    def _disarm(self, *, acting: bool) -> None:
+    def _disarm(self, *, effects: bool) -> None:
         """With effects on (SOLO) the kernel passes their traffic without end, otherwise none."""
-        if acting:
-            self._world.dead_man.open()
+        if effects:
+            self._world.watchdogs.release()
         else:
-            self._world.dead_man.block()
-        self._world.watch.until = 0
+            self._world.watchdogs.block()
 
     # ------------------------------------------------------------------ operators
 
@@ -290,6 +285,6 @@ class Performer:
             caller.answer(control.failure(RefusedError(answer.message, hint=answer.hint, code=code)))
 
     def _exit(self, _: Exit) -> None:
-        self._world.dead_man.remove()
+        self._world.watchdogs.remove()
         self._world.watch.left = True
         self.exiting = True

@@ -51,7 +51,7 @@ def status_report(agent: Agent) -> StatusReport:
         peer_digest=last.digest if last is not None else "",
         lease_left_ms=report.lease_left_ms(state, now),
         witness=report.witness_state(state),
-        assurance="guard" if agent.setup.no_dead_man else "kernel",
+        assurance="guard" if world.watchdogs.missing else "kernel",
         guard_alive=state.guard_alive,
         links=world.links.report(now),
         resources=_resources(state),

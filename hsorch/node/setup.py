@@ -18,6 +18,7 @@ from hsorch.node.store import Loaded, Store
 from hsorch.node.system import system
 from hsorch.node.system.host import Lock, host
 from hsorch.node.watch import Watch
+from hsorch.node.watchdogs import Watchdogs
 from hsorch.node.witness.register import open_register
 from hsorch.spec import Identity, Ip, Spec
 
@@ -32,8 +33,6 @@ class Setup:
     loaded: Loaded
     incarnation: int
     world: World
-    no_dead_man: str
-    """Why the kernel has no dead-man switch here; empty: it has."""
 
 
 def set_up(paths: Paths) -> Setup:
@@ -49,7 +48,6 @@ def set_up(paths: Paths) -> Setup:
         )
     machine, store = system(), Store(paths.state, paths.incarnation)
     loaded = store.load()
-    dead_man = machine.dead_man(spec.cluster)
     watch = Watch(paths.watch, machine.boot_id())
     authority = Authority()
     door = Door(paths, authority)
@@ -62,7 +60,7 @@ def set_up(paths: Paths) -> Setup:
         register=open_register(spec, identity, paths, machine),
         runner=Runner(spec, identity.node, paths, machine, lambda: not watch.passed(clock.now()), door),
         system=machine,
-        dead_man=dead_man,
+        watchdogs=Watchdogs(watch, machine.dead_man(spec.cluster), virtual_addresses(spec), log),
         watch=watch,
         log=log,
         loop=Loop(),
@@ -73,9 +71,8 @@ def set_up(paths: Paths) -> Setup:
         identity=identity,
         lock=lock,
         loaded=loaded,
-        incarnation=_next_incarnation(store, paths),
+        incarnation=_next_incarnation(store, paths, loaded),
         world=world,
-        no_dead_man=dead_man.install(virtual_addresses(spec)),
     )
 
 
@@ -96,9 +93,10 @@ def virtual_addresses(spec: Spec) -> list[str]:
     return [str(ipaddress.ip_interface(r.address).ip) for r in spec.group.resources if isinstance(r, Ip)]
 
 
-def _next_incarnation(store: Store, paths: Paths) -> int:
+def _next_incarnation(store: Store, paths: Paths, loaded: Loaded) -> int:
+    known = loaded.durable.incarnation if loaded.durable is not None else 0
     try:
-        return store.next_incarnation(clock.wall() // clock.SECOND)
+        return store.next_incarnation(clock.wall() // clock.SECOND, known)
     except OSError as error:
         raise NodeError(
             f"cannot write {paths.incarnation}: {error.strerror}",

@@ -61,17 +61,18 @@ class Store:
             return Persisted(ok=False, detail=f"cannot write {self._state}: {error.strerror or error}")
         return Persisted(ok=True)
 
-    def next_incarnation(self, wall_s: int) -> int:
+    def next_incarnation(self, wall_s: int, known: int = 0) -> int:
         """Greater than any earlier one, on stable storage. Raises OSError.
 
         Starts from the wall clock, so that a node which lost its disk does not begin again below what its
-        peer remembers.
+        peer remembers. known: what the state says; the core has taken a greater one than the counter's when
+        the node was set back to an old image.
         """
         try:
             last = int(self._incarnation.read_text("ascii"))
         except (FileNotFoundError, ValueError):
             last = 0
-        number = max(last + 1, wall_s)
+        number = max(last + 1, known + 1, wall_s)
         replace_file(self._incarnation, str(number).encode("ascii"), mode=0o600)
         return number
 

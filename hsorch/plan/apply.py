@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 import secrets
-import socket
 import threading
 from collections.abc import Callable, Mapping
 
 from hsorch.errors import HsorchError
+from hsorch.plan.actor import actor
 from hsorch.plan.deed import Site
 from hsorch.plan.deeds import deeds
 from hsorch.plan.enrolment import Enrolment
@@ -44,7 +43,7 @@ def run(
         transports=transports,
         runtime=runtime,
         operation=operation,
-        owner=f"{getpass.getuser()}@{socket.gethostname()}",
+        owner=actor(),
         create_lab=create_lab,
         enrolment=Enrolment(plan.cluster, transports),
         break_lock=break_lock,

@@ -121,7 +121,7 @@ class EnrollNode(Plain):
         cluster = self.site.plan.cluster
         secret = self.site.enrolment.get()
         identity = Identity(cluster=cluster, cluster_id=secret.cluster_id, node=step.node)
-        order = Enroll(cluster=cluster, identity=identity, key=secret.key)
+        order = Enroll(cluster=cluster, identity=identity, key=secret.key, joins=secret.joins)
         self.site.ask(step.node, "enroll", order, Done)
 
 

@@ -8,7 +8,7 @@ from hsorch.node.deployment.wire import Facts
 from hsorch.plan.model import Problem
 from hsorch.plan.observe import Observation
 from hsorch.plan.runtime import Runtime
-from hsorch.spec import WIRE, Spec
+from hsorch.spec import WIRE, Service, Spec
 
 DISK_NEEDED = 200 * 1024 * 1024
 CLOCK_SKEW_S = 5.0
@@ -104,7 +104,7 @@ def _replication(node: str, facts: Facts, spec: Spec, runtime: Runtime) -> Itera
     machine, port = facts.machine, spec.replication.port
     if not machine.fuse and any(b.kind == "ordered" for b in spec.replication.bindings):
         yield _error(
-            "HS415",
+            "HS417",
             node,
             f"{node} cannot mount over folders (FUSE): nothing can be replicated in order there",
             "install it: apt-get install fuse3 libfuse3-3; in a container, let it see /dev/fuse",
@@ -139,6 +139,20 @@ def _tools(node: str, facts: Facts, spec: Spec, runtime: Runtime) -> Iterator[Pr
             f"{node} has no nftables: a node whose programs all freeze can't be cut off by its kernel",
             "install it: apt-get install nftables",
         )
+
+
+def _at_boot(node: str, facts: Facts, spec: Spec, runtime: Runtime) -> Iterator[Problem]:
+    """REQ-D31: a protected service that starts at boot would run on the standby too."""
+    for resource in spec.group.resources:
+        if not isinstance(resource, Service):
+            continue
+        for unit in {resource.unit, f"{resource.unit}.service"} & set(facts.machine.at_boot):
+            yield _error(
+                "HS415",
+                node,
+                f"{unit} starts at boot on {node} by itself, also when the other node runs the group",
+                f"leave its start to hsorch: run on {node}: systemctl disable {unit}",
+            )
 
 
 def _trouble(node: str, facts: Facts, spec: Spec, runtime: Runtime) -> Iterator[Problem]:
@@ -188,6 +202,7 @@ CHECKS: tuple[Check, ...] = (
     _replication,
     _disk,
     _tools,
+    _at_boot,
     _trouble,
 )
 

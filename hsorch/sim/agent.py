@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 RESTART = 100 * MS
 """The watchdog notices a dead agent and has a new one running."""
 _NEVER = 1 << 62
+_SPIN = 100
 _INBOX = 512
 """Beats that wait for a frozen agent; the socket buffer drops the rest."""
 
@@ -66,6 +67,8 @@ class Agent:
         self._pending: deque[Action] = deque()
         self._writing = False
         self._write_failed = False
+        self._ticked = self._spins = 0
+        """Local time of the last tick, and how many there were at that instant."""
         self._tick_at = _NEVER
         """Local time of the entry in the queue that will tick."""
 
@@ -197,8 +200,14 @@ class Agent:
         self._tick_at = _NEVER
         if self.state is None or self._blocked:
             return
-        if self._machine.clock.local(self._machine.world.now) >= core.wake_at(self.state):
-            self._step(self._tick())
+        local = self._machine.clock.local(self._machine.world.now)
+        if local >= core.wake_at(self.state):
+            self._spins = self._spins + 1 if local == self._ticked else 0
+            self._ticked = local
+            if self._spins > _SPIN:
+                self._machine.world.spins(self._machine)
+            else:
+                self._step(self._tick())
         else:
             self.schedule_tick()
 

@@ -28,12 +28,14 @@ def torn(world: World, machine: Machine, fault: Fault) -> Heal:
     """Power loss that also ruins the state file."""
     machine.power_off()
     machine.disk.tear()
+    world.monitor.forgets(machine.name)
     return machine.boot
 
 
 def rolled_back(world: World, machine: Machine, fault: Fault) -> Heal:
     """Power loss; the disk comes back as it was `value` milliseconds into the run."""
     machine.power_off()
+    world.monitor.forgets(machine.name)
     machine.disk.restore(world.start_of_faults + int(fault.value) * MS)
     return machine.boot
 

@@ -84,9 +84,9 @@ def _want_again(world: World) -> None:
     for machine in world.machines.values():
         machine.agent.start_again()
         intent = machine.disk.durable.intent if machine.disk.durable else Intent()
-        if intent.version and intent.maintenance:
+        if intent.by and intent.maintenance:
             world.order(world.active(), Verb.MAINTENANCE_OFF)
             return
-        if intent.version and intent.desired is Desired.OUT:
+        if intent.by and intent.desired is Desired.OUT:
             world.order(world.active(), Verb.BRING_IN)
             return

@@ -65,7 +65,8 @@ class Monitor:
     """Real times of automatic changes of the acting node."""
     newer: dict[str, int] = field(default_factory=dict)
     """Acting nodes that know of a higher epoch than their own, since when."""
-    _configs: dict[Epoch, Config] = field(default_factory=dict)
+    _configs: dict[Epoch, dict[str, Config]] = field(default_factory=dict)
+    """Who holds, or held, what in each epoch."""
     _last_actor: str = ""
     _ordered: bool = False
 
@@ -84,11 +85,18 @@ class Monitor:
             self._moved(now, actors[0].name)
 
     def persisted(self, now: int, node: str, config: Config) -> None:
-        known = self._configs.setdefault(config.epoch, config)
-        if known != config and not self.forgiven:
+        known = self._configs.setdefault(config.epoch, {})
+        other = next((c for c in known.values() if c != config), None)
+        if other is not None and not self.forgiven:
             self.broke(
-                "I2", now, f"{node} wrote {text(config)} though {text(known)} exists in the same epoch"
+                "I2", now, f"{node} wrote {text(config)} though {text(other)} exists in the same epoch"
             )
+        known[node] = config
+
+    def forgets(self, node: str) -> None:
+        """Its disk is lost: what no other node holds never was."""
+        for known in self._configs.values():
+            known.pop(node, None)
 
     def starts(self, now: int, actor: Actor) -> None:
         """A start begins on this node."""

@@ -13,6 +13,7 @@ from hsorch.node.core.types import Operation, ResourceOutcome, Run
 from hsorch.sim.clock import MS, Timeline
 from hsorch.spec import Ip, Process, Resource, Service, Spec
 
+_FENCED = "ended by a fence"
 Done = Callable[[int, Run, ResourceOutcome, str], None]
 """Receives the asker's life, the action, its outcome and a detail."""
 
@@ -56,7 +57,7 @@ class Services:
         self._timeline = timeline
         self._changed = changed
         self._life = 0
-        """Operations begun before the last fence or power loss never end."""
+        """Operations begun before the last fence, power loss or death of the agent do nothing any more."""
 
     @property
     def effects(self) -> bool:
@@ -121,11 +122,15 @@ class Services:
             self._timeline.after(takes, finish, call)
 
     def _give_up(self, call: _Call) -> None:
-        if call.life == self._life:
-            call.end(ResourceOutcome.TIMEOUT, f"no end within {call.action.limit // MS} ms")
+        in_time = call.life == self._life
+        call.end(
+            ResourceOutcome.TIMEOUT if in_time else ResourceOutcome.FAILED,
+            f"no end within {call.action.limit // MS} ms" if in_time else _FENCED,
+        )
 
     def _start(self, call: _Call) -> None:
         if call.life != self._life:
+            call.end(ResourceOutcome.FAILED, _FENCED)
             return
         item = self.items[call.action.resource]
         if item.start_fails or item.taken:
@@ -140,6 +145,7 @@ class Services:
 
     def _stop(self, call: _Call) -> None:
         if call.life != self._life:
+            call.end(ResourceOutcome.FAILED, _FENCED)
             return
         item = self.items[call.action.resource]
         if item.running:
@@ -149,6 +155,7 @@ class Services:
 
     def _check(self, call: _Call) -> None:
         if call.life != self._life:
+            call.end(ResourceOutcome.FAILED, _FENCED)
             return
         item = self.items[call.action.resource]
         good = (item.running and item.answering) if item.effect else True

@@ -224,6 +224,10 @@ class World:
         if machine.services.serving and self.on_lan(machine):
             self.client.serving(self.now, name)
 
+    def spins(self, machine: Machine) -> None:
+        """The agent would burn its processor: nothing else gets done, so the run ends here."""
+        self.monitor.broke("I8", self.now, f"{machine.name} wants a tick again and again at one instant")
+
     def stepped(self, machine: Machine) -> None:
         """Called by a machine that has handled an event."""
         if machine.agent.seen > machine.epoch and machine.services.effects:

@@ -6,6 +6,7 @@ Not here: what a lab is made of, how it boots or breaks (hsorch.lab). This modul
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -13,9 +14,11 @@ from typing import Literal
 
 import msgspec
 
-from hsorch.errors import TransportError
+from hsorch.errors import LabError, TransportError
 from hsorch.transport.base import Completed
 from hsorch.transport.posix import PosixFiles
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 
 class LabHost(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,13 +59,17 @@ class LabState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def labs_dir() -> Path:
-    """Where this user's labs keep their state: one folder per cluster."""
+    """Where this user's labs keep their state: one folder per cluster, where nobody else can write."""
     if os.geteuid() == 0:
         return Path("/run/hsorch-lab")
-    return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/hsorch-{os.geteuid()}") / "hsorch-lab"
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(runtime) / "hsorch-lab" if runtime else Path.home() / ".cache" / "hsorch-lab"
 
 
 def state_dir(cluster: str) -> Path:
+    """Of one lab. Raises LabError HS801 for what is no name: the folder is removed with the lab."""
+    if not _NAME.fullmatch(cluster):
+        raise LabError(f"'{cluster}' is no name of a lab", hint="hsorch lab status lists them", code="HS801")
     return labs_dir() / cluster
 
 

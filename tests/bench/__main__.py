@@ -15,6 +15,7 @@ BENCHES: dict[str, Callable[[], Iterable[Table]]] = {
     "idle": idle.idle,
     "ports": node_ports.ports,
     "start-up": lambda: [command_line.start_up()],
+    "plan": lambda: [command_line.plan_over_ssh()],
     "validate": lambda: [command_line.validate_many()],
 }
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench.table import Row, Table
+from tests.lab.test_ssh import ssh_site
 
 EXAMPLE = Path(__file__).parents[2] / "examples/lab/cluster.yaml"
 BARE_CLICK = """\
@@ -49,6 +50,27 @@ def validate_many(count: int = 1000) -> Table:
         command = ["taskset", "-c", "0", hsorch, "validate", "--format", "concise", folder]
         seconds = tuple(_milliseconds(command) / 1000 for _ in range(3))
     return Table(f"Validation of {count} manifests on one core", "s", (Row("hsorch validate", seconds),))
+
+
+def plan_over_ssh(rounds: int = 5) -> Table:
+    """Seconds of `hsorch plan` for a live pair over SSH, from the lab's client machine; nothing to change."""
+    with tempfile.TemporaryDirectory() as folder:
+        sites = ssh_site(Path(folder))
+        site = next(sites)
+        site.keyscan()
+        applied = site.hsorch("apply", "--yes")
+        assert applied.returncode == 0, applied.stderr
+        before = site.sessions("node-a")
+        samples = []
+        for _ in range(rounds):
+            begin = time.perf_counter()
+            planned = site.hsorch("plan")
+            samples.append(time.perf_counter() - begin)
+            assert "No changes" in planned.stdout, planned.stderr
+        commands = (site.sessions("node-a") - before) / rounds
+        next(sites, None)
+    row = Row("hsorch plan", tuple(samples), f"{commands:g} command a node")
+    return Table("Plan of a live pair over SSH", "s", (row,))
 
 
 def _milliseconds(command: Sequence[str]) -> float:

@@ -296,7 +296,7 @@ def running_pair(
     a, b, switch = machines
     pair = Pair(a, b, switch, spec)
     try:
-        wire(pair)
+        _wire(pair)
         cluster_id, key = secrets.token_hex(16), secrets.token_hex(32)
         for machine in (a, b):
             machine.log = directory / f"{machine.name}.log"
@@ -327,20 +327,21 @@ def bare_machine(name: str) -> Machine:
     return Machine(name, holder)
 
 
-def wire(pair: Pair) -> None:
-    pair.switch.run("ip", "link", "add", "lan0", "type", "bridge")
+def _wire(pair: Pair) -> None:
+    # An address of its own: else it is a port's, and changes when that machine loses its power.
+    pair.switch.run("ip", "link", "add", "lan0", "address", "02:00:00:00:00:01", "type", "bridge")
     pair.switch.run("ip", "link", "set", "lan0", "up")
     pair.switch.run("ip", "addr", "add", "10.99.0.1/24", "dev", "lan0")
-    _cable(pair.a, "hb", pair.b, "hb")
+    cable(pair.a, "hb", pair.b, "hb")
     for machine, last in ((pair.a, 11), (pair.b, 12)):
-        _cable(machine, "svc", pair.switch, f"to-{machine.name}")
+        cable(machine, "svc", pair.switch, f"to-{machine.name}")
         pair.switch.run("ip", "link", "set", f"to-{machine.name}", "master", "lan0", "up")
         for nic, net in (("svc", "10.99.0"), ("hb", "10.98.0")):
             machine.run("ip", "addr", "add", f"{net}.{last}/24", "dev", nic)
             machine.run("ip", "link", "set", nic, "up")
 
 
-def _cable(one: Machine, one_end: str, other: Machine, other_end: str) -> None:
+def cable(one: Machine, one_end: str, other: Machine, other_end: str) -> None:
     one.run("ip", "link", "add", one_end, "type", "veth", "peer", "name", "far")
     # Moved by the host, which sees both machines' processes.
     subprocess.run(

@@ -1,8 +1,10 @@
 #!/bin/sh
 # Process 1 of a test machine, in namespaces of its own: builds its root and becomes systemd.
-# Usage: systemd_boot.sh ROOT DISK SHARE NAME BOOT_ID. DISK (etc, var) is what outlives a reboot.
+# Usage: systemd_boot.sh ROOT DISK SHARE NAME BOOT_ID KEEP... DISK (etc, var) is what outlives a reboot;
+# KEEP are folders that must be there although they lie in one that is the machine's own (a checkout in /tmp).
 set -eu
 root=$1 disk=$2 share=$3 name=$4 boot_id=$5
+shift 5
 
 mount --make-rprivate /
 mount -t tmpfs -o mode=755,size=16m tmpfs "$root"
@@ -31,6 +33,9 @@ done
 mount --bind "$share" mnt
 mount -t tmpfs -o mode=755 tmpfs run
 mount -t tmpfs tmpfs tmp
+for folder in "$@"; do
+    [ -e ".$folder" ] || { mkdir -p ".$folder" && mount --rbind "$folder" ".$folder"; }
+done
 
 # The kernel is everybody's: its settings can be read here, only those of this network be written.
 mount -t proc proc proc
@@ -51,6 +56,7 @@ done
 ln -s /proc/self/fd dev/fd
 mkdir dev/pts dev/shm
 mount -t devpts -o newinstance,ptmxmode=666 devpts dev/pts
+ln -s pts/ptmx dev/ptmx
 
 mkdir run/host
 pivot_root . run/host

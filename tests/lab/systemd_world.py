@@ -36,6 +36,7 @@ _DOOR = "/var/lib/hsorch/runtime/current/hsorch-node"
 _PREFIX = "hsorch-test-"
 _NETWORKS = {"svc": "10.99.0", "hb": "10.98.0"}
 _LAST = {"switch": 1, "a": 11, "b": 12}
+_SWITCH_MAC = "02:00:00:00:00:01"
 _BOOT_LIMIT_S = 30.0
 _LIMIT_S = 100.0
 _QUIET = (
@@ -182,7 +183,8 @@ def systemd_pair(home: Path, spec: Spec) -> Iterator[SystemdPair]:
     pair = SystemdPair(one, other, bare_machine("switch"), spec)
     try:
         for nic, network in _NETWORKS.items():
-            pair.switch.run("ip", "link", "add", f"{nic}0", "type", "bridge")
+            # An address of its own: else it is a port's, and changes when that machine loses its power.
+            pair.switch.run("ip", "link", "add", f"{nic}0", "address", _SWITCH_MAC, "type", "bridge")
             pair.switch.run("ip", "link", "set", f"{nic}0", "up")
             pair.switch.run("ip", "addr", "add", f"{network}.{_LAST['switch']}/24", "dev", f"{nic}0")
         for machine in pair.machines:
@@ -223,7 +225,8 @@ def _power_on(name: str, disk: Path) -> subprocess.Popen[bytes]:
     (disk / "root").mkdir(exist_ok=True)
     unshare = "exec unshare --mount --uts --net --ipc --pid --cgroup --fork --kill-child"
     script = f'echo $$ > "$0/cgroup.procs" && {unshare} sh "$@"'
-    arguments = (_BOOT_SCRIPT, disk / "root", disk, disk.parent / "share", name, str(uuid.uuid4()))
+    keep = (sys.prefix, sys.base_prefix)
+    arguments = (_BOOT_SCRIPT, disk / "root", disk, disk.parent / "share", name, str(uuid.uuid4()), *keep)
     with (disk / "boot.log").open("wb") as log:
         return subprocess.Popen(["sh", "-c", script, group, *arguments], stdout=log, stderr=log)
 

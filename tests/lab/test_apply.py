@@ -185,7 +185,6 @@ def test_a_pair_leaves_without_residue(absent_pair: Pair) -> None:
         assert absent_pair.exec(node, "find", "/var/lib/hsorch", "/run/hsorch").stdout.split() == [
             "/var/lib/hsorch",
             "/var/lib/hsorch/witness.token",
-            "/run/hsorch",
         ]
         assert "hsorch.node" not in absent_pair.exec(node, "ps", "ax").stdout
     hsorch("apply", str(absent_pair.manifest), "--yes")

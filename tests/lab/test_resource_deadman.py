@@ -6,11 +6,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from hsorch.node.events import EventLog
 from hsorch.node.system import system
 from hsorch.node.system.base import DeadMan
+from hsorch.node.watch import Watch
+from hsorch.node.watchdogs import Watchdogs
 from tests.lab.resource_net import Switch, why_not
 from tests.unit.resource.world import eventually
 
@@ -178,3 +182,14 @@ def test_rules_flushed_by_somebody_else_are_noticed_at_the_next_renewal(machine:
     assert machine.install() == ""
     assert machine.arm(600)
     assert machine.answering() == set(VIPS)
+
+
+def test_a_firewall_reload_costs_the_switch_for_one_moment(machine: Machine, tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "events", node="alpha", group="app")
+    watch = Watch(tmp_path / "watch", "boot")
+    watchdogs = machine.alpha.do(Watchdogs, watch, machine.dead_man, VIPS, log)
+    machine.alpha.sh("nft flush ruleset")
+    machine.alpha.do(watchdogs.arm, time.monotonic_ns() + 2 * SECOND)
+    eventually(lambda: not watchdogs.missing)
+    eventually(lambda: machine.answering() == set())
+    assert [record.kind for record in log.recent] == ["dead_man_lost", "dead_man_restored"]

@@ -231,17 +231,45 @@ def test_the_narrow_door_answers_on_the_node_itself(healthy: Pair) -> None:
     assert door("status", '{"cluster": "nowhere"}').code == "HS601"
 
 
+def test_an_exclusive_node_serves_on_after_a_firewall_reload_and_a_new_agent(healthy: Pair) -> None:
+    """The new agent makes the kernel's switch anew, which blocks until somebody says that it may pass."""
+    machine = healthy.machine(healthy.active())
+    _cut(healthy)
+    healthy.until("it is exclusive", lambda: machine.status().solo)
+    machine.run("nft", "flush", "ruleset")
+    os.kill(machine.process("agent"), signal.SIGKILL)
+    healthy.until("the client is served", lambda: bool(healthy.answers()))
+    healthy.until("it goes on for good", lambda: machine.status().role == "active-solo")
+    assert healthy.answers()
+    assert machine.status().assurance == "kernel"
+    _heal(healthy)
+    healthy.until("both nodes are protected", healthy.healthy, 60)
+
+
+def test_a_firewall_reload_under_a_lease_is_told_and_mended(healthy: Pair) -> None:
+    machine = healthy.machine(healthy.active())
+    machine.run("nft", "flush", "ruleset")
+    told = lambda: machine.events(kind="dead_man_restored")  # noqa: E731
+    healthy.until("the switch is back", lambda: bool(told()))
+    assert machine.status().assurance == "kernel"
+    assert healthy.answers()
+
+
 # ------------------------------------------------------------------- hostile or broken
 
 
 def test_noise_on_the_heartbeat_port_is_counted_told_and_harmless(healthy: Pair) -> None:
+    """From the peer's address and port; a stranger's noise does not even reach the agent."""
     shout = (
-        "import socket; s = socket.socket(type=socket.SOCK_DGRAM)\n"
-        "for i in range(200): s.sendto(b'HSOB' + bytes(100), ('10.99.0.11', 3000))"
+        "import socket, struct; s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)\n"
+        "frame = struct.pack('!HHHH', 3000, 3000, 112, 0) + b'HSOB' + bytes(100)\n"
+        "for i in range(200): s.sendto(frame, ('10.99.0.11', 0))"
     )
     active = healthy.active()
-    healthy.switch.run(sys.executable, "-S", "-c", shout)
+    for machine in (healthy.switch, healthy.b):
+        machine.run(sys.executable, "-S", "-c", shout)
     healthy.until("it is counted", lambda: healthy.a.status().links[1].rejected >= 200)
+    assert healthy.a.status().links[1].rejected == 200
     assert healthy.active() == active
     assert healthy.a.status().peer_seen
 

@@ -69,7 +69,11 @@ def site(lab_allowed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """Not applied yet; the host keys are not known yet."""
     if not Path(SSHD).exists():
         pytest.skip("there is no sshd on this machine: apt-get install openssh-server")
-    folder, name = tmp_path_factory.mktemp("ssh"), fresh_name()
+    yield from ssh_site(tmp_path_factory.mktemp("ssh"))
+
+
+def ssh_site(folder: Path) -> Iterator[Site]:
+    name = fresh_name()
     manifest = copy_example(folder, name)
     pair = Pair(name, manifest)
     make_keys(folder)

@@ -146,4 +146,4 @@ def test_a_fence_outruns_a_start_under_way(spec: Spec) -> None:
     called.services.drop()
     called.timeline.run_until(SECOND)
     assert not called.services.effects
-    assert called.results == []
+    assert called.results == [ResourceOutcome.FAILED]

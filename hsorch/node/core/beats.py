@@ -31,7 +31,10 @@ def received(turn: Turn, event: Received) -> None:
         _believe(turn, beat)
         return
     if beat.incarnation != state.peer.incarnation:
-        turn.set(due=turn.now)  # a new run of the peer: answer at once, so that its next beat is fresh
+        # A new run of the peer: answer at once, so that its next beat is fresh. A grant names a beat of the
+        # old run by number; echoed to the new one it would grant whichever beat bears that number there.
+        turn.set(due=turn.now)
+        turn.lease(grants=0)
     turn.set(peer=replace(state.peer, incarnation=beat.incarnation, seq=beat.seq))
 
 

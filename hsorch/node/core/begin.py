@@ -47,7 +47,7 @@ def begin(
     """
     peer = spec.peer_of(me).name
     timing = facts.timing_of(spec)
-    before = _forgotten(peer) if forgotten else durable or _fresh(spec)
+    before = _forgotten(spec, peer) if forgotten else durable or _fresh(spec)
     same_boot = durable is not None and not forgotten and durable.boot == boot
     state = State(
         spec=spec,
@@ -83,14 +83,17 @@ def begin(
 
 def _fresh(spec: Spec) -> Durable:
     """A pair that never ran: PAIR of the preferred node, wishes as the manifest says."""
-    desired = Desired.IN if spec.group.desired_state == "in" else Desired.OUT
     config = Config(epoch=Epoch(0, 0), holder=spec.preferred, solo=False)
-    return Durable(config=config, intent=Intent(desired=desired))
+    return Durable(config=config, intent=Intent(desired=_desired(spec)))
 
 
-def _forgotten(peer: str) -> Durable:
+def _forgotten(spec: Spec, peer: str) -> Durable:
     """Below everything real, the wish as well: whatever the peer holds is newer."""
-    return Durable(config=epoch.nothing(peer), stale=True, intent=Intent(version=-1))
+    return Durable(config=epoch.nothing(peer), stale=True, intent=Intent(version=-1, desired=_desired(spec)))
+
+
+def _desired(spec: Spec) -> Desired:
+    return Desired.IN if spec.group.desired_state == "in" else Desired.OUT
 
 
 def _go_on(turn: Turn) -> None:

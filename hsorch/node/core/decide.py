@@ -41,6 +41,7 @@ from hsorch.node.core.types import (
     DataState,
     Disarm,
     Event,
+    Exit,
     Fenced,
     GuardState,
     Instant,
@@ -65,7 +66,7 @@ STORE_RETRY = Span(5 * SECOND)
 def decide(state: State, event: Event, now: Instant) -> tuple[State, tuple[Action, ...]]:
     """The next state, and what is to be done, in order. Never raises for any event."""
     if state.left:
-        return state, ()
+        return state, (Exit(),)  # said again: a write that failed swallows what comes after it
     turn = Turn(state, now)
     turn.set(now=now)
     _end_lease(turn)

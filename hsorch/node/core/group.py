@@ -114,6 +114,8 @@ def fenced(turn: Turn, event: Fenced) -> None:
             f"ended without their stop: {', '.join(state.durable.unclean)}",
             "HS714",
         )
+    if owed:
+        turn.do(Disarm())  # nothing is left to end: those stops may take their time
     stop_next(turn)
 
 

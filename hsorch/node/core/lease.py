@@ -9,7 +9,7 @@ from __future__ import annotations
 from hsorch.node.core import facts, rules
 from hsorch.node.core.state import NEVER, Lease, Phase, State
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import Arm, Beat, Instant
+from hsorch.node.core.types import Arm, Beat, Disarm, Instant
 
 
 def asks(state: State) -> bool:
@@ -56,7 +56,7 @@ def _granted(turn: Turn, beat: Beat) -> None:
     length = state.timing.lease
     until = rules.lease_end(sent, turn.now, length)
     turn.lease(until=until, proven=True, answered=sent)
-    if facts.acting(state) and state.group.phase is not Phase.FENCING and turn.now < until:
+    if _has_effects(state) and turn.now < until:
         turn.do(Arm(until=rules.watchdog_until(sent, length, state.timing)))
 
 
@@ -85,8 +85,14 @@ def retime(turn: Turn) -> None:
     state = turn.state
     limit = Instant(turn.now + state.timing.lease)
     turn.lease(asked=(), until=min(state.lease.until, limit))
-    if facts.acting(state) and state.group.phase is not Phase.FENCING:
+    if _has_effects(state):
         arm(turn)
+
+
+def _has_effects(state: State) -> bool:
+    """There is something to watch over, and it is not being ended anyway."""
+    group = state.group
+    return facts.acting(state) and group.phase is not Phase.FENCING and not group.fenced
 
 
 def _known_hold(state: State) -> int:
@@ -99,12 +105,14 @@ def release(turn: Turn) -> None:
 
 
 def arm(turn: Turn) -> None:
-    """Arm the watchdog for the running lease, before the first effect."""
+    """Before the first effect: arm the watchdog for the running lease, or say that none is needed."""
     state = turn.state
-    if not rules.exclusive(state.durable.config, state.me):
-        length = state.timing.lease
-        sent = Instant(state.lease.until - length)
-        turn.do(Arm(until=rules.watchdog_until(sent, length, state.timing)))
+    if rules.exclusive(state.durable.config, state.me):
+        turn.do(Disarm())
+        return
+    length = state.timing.lease
+    sent = Instant(state.lease.until - length)
+    turn.do(Arm(until=rules.watchdog_until(sent, length, state.timing)))
 
 
 def restart(turn: Turn, keep: bool = False) -> None:

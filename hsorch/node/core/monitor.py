@@ -66,6 +66,8 @@ def isolation_result(turn: Turn, event: IsolationResult) -> None:
 
 def nic_changed(turn: Turn, event: NicChanged) -> None:
     down = {*turn.state.nics_down} - {event.nic} if event.up else {*turn.state.nics_down, event.nic}
+    if down == {*turn.state.nics_down}:
+        return  # the kernel repeats itself with every change of the NIC
     turn.set(nics_down=tuple(sorted(down)))
     severity = Severity.INFO if event.up else Severity.WARNING
     turn.emit(severity, "nic_changed", f"NIC {event.nic} is {'up' if event.up else 'down'}", nic=event.nic)

@@ -14,6 +14,7 @@ from hsorch.node.core.types import (
     Action,
     Answer,
     Arm,
+    Disarm,
     Durable,
     Emit,
     Fence,
@@ -68,6 +69,9 @@ class Turn:
         self._prove = True
 
     def do(self, action: Action) -> None:
+        if isinstance(action, Arm):
+            # It goes out first: an end of the watch that was decided before it must not come after it.
+            self._actions = [earlier for earlier in self._actions if not isinstance(earlier, Disarm)]
         first = isinstance(action, Fence | Arm)
         (self._first if first else self._actions).append(action)
 

@@ -13,7 +13,7 @@ from hsorch.node.deployment.wire import Done
 from hsorch.node.paths import Paths
 from hsorch.node.store import replace_file
 
-UNIT = """# Written by hsorch.
+UNIT = """# Written by hsorch. No sandbox here: scripts and processes of the group run in this unit.
 [Unit]
 Description=hsorch guard of the pair {cluster}
 After=network-online.target
@@ -22,16 +22,16 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=notify
-NotifyAccess=all
+NotifyAccess=main
 ExecStart={launcher} guard {cluster}
 Restart=always
 RestartSec=200ms
 WatchdogSec=10s
 KillMode=process
+# Processes of the group get control groups of their own below this unit's.
+Delegate=
 TimeoutStopSec=120
 OOMScoreAdjust=-900
-RuntimeDirectory=hsorch
-RuntimeDirectoryPreserve=yes
 
 [Install]
 WantedBy=multi-user.target
@@ -153,11 +153,18 @@ def unit_name(paths: Paths) -> str:
 
 def _systemctl(*arguments: str, limit_s: float = 30.0) -> None:
     argv = ["systemctl", "--no-ask-password", *arguments]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=limit_s, check=False)
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=limit_s, check=False)
+    except subprocess.TimeoutExpired:
+        raise _refused(argv, f"no end within {limit_s:g} s") from None
     if done.returncode != 0:
-        raise NodeError(
-            f"{' '.join(argv)} failed",
-            hint="run it on the node and repair what it names",
-            detail=done.stderr.strip(),
-            code="HS453",
-        )
+        raise _refused(argv, done.stderr.strip())
+
+
+def _refused(argv: list[str], detail: str) -> NodeError:
+    return NodeError(
+        f"{' '.join(argv)} failed",
+        hint="run it on the node and repair what it names",
+        detail=detail,
+        code="HS453",
+    )

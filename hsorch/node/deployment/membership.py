@@ -7,6 +7,7 @@ revision replaces it. Everything is safe to repeat; every file is replaced whole
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 from pathlib import Path
 from typing import TypeVar
@@ -21,11 +22,16 @@ from hsorch.node.store import replace_file
 from hsorch.spec import WIRE, Identity, Spec, digest, encode
 
 T = TypeVar("T")
+_KEY = re.compile(rb"[0-9a-f]{64}")
 
 
 def enroll(paths: Paths, order: Enroll) -> Done:
-    """Raises RefusedError HS432 when this node belongs to another pair, or is another node of this one."""
-    known = identity(paths)
+    """Raises RefusedError HS432 when this node belongs to another pair, or is another node of this one;
+    NodeError HS442 when it can't say which, because its identity is torn and its key is not the pair's."""
+    key = order.key.encode()
+    held = paths.key.read_bytes() if paths.key.is_file() else b""
+    foreign = held != key and _KEY.fullmatch(held) is not None
+    known = _identity_beside_foreign_key(paths) if foreign else _identity_unless_torn(paths)
     if known is not None and known != order.identity:
         raise RefusedError(
             f"this machine already is {known.node} of the pair {known.cluster} (id {known.cluster_id[:8]}), "
@@ -34,10 +40,13 @@ def enroll(paths: Paths, order: Enroll) -> Done:
             f'run on it: hsorch-node leave, with {{"cluster": "{known.cluster}"}} on stdin',
             code="HS432",
         )
-    key = order.key.encode()
-    if known is not None and paths.key.is_file() and paths.key.read_bytes() == key:
+    if known is not None and held == key:
         return Done(changed=False)
     paths.var.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if order.joins and not paths.state.exists() and not paths.incarnation.exists():
+        # A machine with an empty disk is no founder: as one it would take an old win at the witness for its
+        # own. A counter without a state says that the state is lost, and the peer has to tell it.
+        replace_file(paths.incarnation, b"0", mode=0o600)
     replace_file(paths.key, key, mode=0o600)
     replace_file(paths.identity, encode(order.identity), mode=0o600)
     return Done(changed=True)
@@ -109,6 +118,9 @@ def leave(paths: Paths, order: Leave) -> Done:
     for folder in (paths.run, paths.var):
         if folder.exists():
             shutil.rmtree(folder)
+    with contextlib.suppress(OSError):
+        # Another cluster's folder keeps it.
+        paths.run.parent.rmdir()
     if not any(folder != paths.runtimes for folder in paths.home.iterdir() if folder.is_dir()):
         # The running interpreter has read all it needs; the folder may go from under it.
         shutil.rmtree(paths.runtimes)
@@ -120,6 +132,24 @@ def leave(paths: Paths, order: Leave) -> Done:
 
 def identity(paths: Paths) -> Identity | None:
     return _read(paths.identity, Identity) if paths.identity.exists() else None
+
+
+def _identity_unless_torn(paths: Paths) -> Identity | None:
+    """Nothing here speaks of another pair: what a crash tore is written anew."""
+    with contextlib.suppress(NodeError):
+        return identity(paths)
+    return None
+
+
+def _identity_beside_foreign_key(paths: Paths) -> Identity | None:
+    try:
+        return identity(paths)
+    except NodeError as error:
+        raise NodeError(
+            f"{error.message}, and the key beside it is another pair's",
+            hint="if this machine is meant, let it leave first: hsorch-node leave",
+            code="HS442",
+        ) from error
 
 
 def committed_spec(paths: Paths) -> Spec | None:

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import sys
 import sysconfig
 import time
@@ -20,6 +21,8 @@ from typing import Any
 
 HOME = "/var/lib/hsorch"
 TOOLS = ("ip", "nft", "systemctl", "arping", "openssl")
+SYSTEMD = Path("/run/systemd/system")
+SYSTEMD_LIMIT_S = 10
 
 
 def machine() -> dict[str, Any]:
@@ -35,7 +38,8 @@ def machine() -> dict[str, Any]:
         "version": sys.version_info[:2],
         "extensions": sysconfig.get_config_var("EXT_SUFFIX"),
         "wall": time.time(),
-        "systemd": Path("/run/systemd/system").is_dir(),
+        "systemd": SYSTEMD.is_dir(),
+        "at_boot": at_boot(),
         "disk_free": shutil.disk_usage(home).free,
         "nics": nics(),
         "fuse": fuse(),
@@ -43,6 +47,23 @@ def machine() -> dict[str, Any]:
         "tcp_ports": tcp_ports(),
         "tools": {tool: path for tool, path in found.items() if path},
     }
+
+
+def at_boot() -> list[str]:
+    """Services that systemd starts at boot by itself. Empty where it does not run or gives no answer."""
+    argv = ["systemctl", "list-unit-files", "--plain", "--no-legend", "--no-pager", "--type=service"]
+    if not SYSTEMD.is_dir():
+        return []
+    try:
+        told = subprocess.run(
+            [*argv, "--state=enabled,enabled-runtime"],
+            capture_output=True,
+            text=True,
+            timeout=SYSTEMD_LIMIT_S,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [line.split()[0] for line in told.stdout.splitlines() if line.strip()]
 
 
 class _Address(ctypes.Structure):

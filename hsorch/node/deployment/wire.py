@@ -35,6 +35,8 @@ class Machine(Report, frozen=True, kw_only=True):
     wall: float
     """Seconds since 1970, UTC, when it answered."""
     systemd: bool
+    at_boot: tuple[str, ...] = ()
+    """Services that the system starts at boot by itself, e.g. `nginx.service`."""
     disk_free: int
     """Bytes free where hsorch keeps its state."""
     nics: dict[str, tuple[str, ...]] = {}
@@ -109,6 +111,8 @@ class Enroll(Order, frozen=True, kw_only=True):
     identity: Identity
     key: str
     """Hex, 256 bit. Arrives on stdin only."""
+    joins: bool = False
+    """The pair is older than this machine's part in it: what it decided so far is only known to the peer."""
 
 
 class ShowCertificate(Order, frozen=True, kw_only=True):

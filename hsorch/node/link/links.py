@@ -5,7 +5,6 @@ The agent calls `send` when the core says so, `read` when a socket is readable a
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -76,10 +75,10 @@ class Links:
     def read(self, name: str, clock: Callable[[], int]) -> Iterator[Event]:
         """What waits on one link, as the core's events."""
         end = self._ends[name]
-        for frame, from_peer in end.socket.receive():
+        for frame in end.socket.receive():
             now = clock()
             opened = end.sealer.open(frame)
-            reason = self._why_not(opened, from_peer)
+            reason = self._why_not(opened)
             if isinstance(opened, Opened) and reason is None:
                 beat = opened.beat
                 if end.stats.accept(beat.incarnation, beat.seq, opened.times, now):
@@ -125,10 +124,10 @@ class Links:
         for end in self._ends.values():
             end.socket.close()
 
-    def _why_not(self, opened: Opened | Reason, from_peer: bool) -> Reason | None:
+    def _why_not(self, opened: Opened | Reason) -> Reason | None:
         if isinstance(opened, Reason):
             return opened
-        return None if from_peer and opened.beat.sender == self._peer else Reason.STRANGER
+        return None if opened.beat.sender == self._peer else Reason.STRANGER
 
 
 def ends_of(spec: Spec, me: str, link: Link) -> Ends:
@@ -142,7 +141,4 @@ def ends_of(spec: Spec, me: str, link: Link) -> Ends:
 
 
 def _plain(cidr: str) -> str:
-    """The address of a CIDR as the socket API writes it, so that sources compare as text."""
-    text = cidr.partition("/")[0]
-    family = socket.AF_INET6 if ":" in text else socket.AF_INET
-    return socket.inet_ntop(family, socket.inet_pton(family, text))
+    return cidr.partition("/")[0]

@@ -1,4 +1,5 @@
-"""The UDP socket of one link, bound to the NIC's address and, where the OS lets us, to its device.
+"""The UDP socket of one link: bound to the NIC's address and, where the OS lets us, to its device, and
+connected to the other end, so that the kernel drops a stranger's frames before they fill the buffer.
 
 A link never stops the agent: what goes wrong is kept in `error` and tried again by `repair`. The socket
 carries bytes; what they mean is the frame's business.
@@ -53,10 +54,14 @@ class LinkSocket:
             candidate.setblocking(False)
             self._bind_to_device(candidate)
             candidate.bind((self.ends.local, self.ends.port))
+            candidate.connect((self.ends.remote, self.ends.port))
         except OSError as failure:
             candidate.close()
             self.port_taken = failure.errno == errno.EADDRINUSE
-            self.error = f"cannot listen on {self.ends.local} port {self.ends.port}: {failure.strerror}"
+            self.error = (
+                f"no link from {self.ends.local} to {self.ends.remote} on port {self.ends.port}: "
+                f"{failure.strerror}"
+            )
             return False
         self._socket, self.error, self.port_taken = candidate, "", False
         return True
@@ -66,7 +71,11 @@ class LinkSocket:
         if self._socket is None:
             return
         try:
-            self._socket.sendto(frame, (self.ends.remote, self.ends.port))
+            try:
+                self._socket.send(frame)
+            except ConnectionRefusedError:
+                # The verdict on an earlier frame, told in the place of sending this one.
+                self._socket.send(frame)
             self.error = ""
         except OSError as failure:
             if failure.errno in _TRANSIENT:
@@ -75,18 +84,19 @@ class LinkSocket:
             if failure.errno in _SOCKET_IS_DEAD:
                 self.close()
 
-    def receive(self) -> Iterator[tuple[bytes, bool]]:
-        """Up to BURST waiting frames, each with whether it came from the other end's address."""
+    def receive(self) -> Iterator[bytes]:
+        """Up to BURST waiting frames."""
         for _ in range(BURST):
             if self._socket is None:
                 return
             try:
-                data, source = self._socket.recvfrom(_LARGEST)
+                yield self._socket.recv(_LARGEST)
+            except ConnectionRefusedError:
+                continue
             except OSError as failure:
                 if failure.errno in _SOCKET_IS_DEAD:
                     self.close()
                 return
-            yield data, source[0] == self.ends.remote
 
     def close(self) -> None:
         if self._socket is not None:

@@ -48,7 +48,8 @@ def fence(
     records = Records(directory)
     effects = _effects(records, spec, me, system)
     faults: list[str] = []
-    blocked = system.dead_man(cluster).block()
+    dead_man = system.dead_man(cluster)  # kept to the end: to close its channel takes longer than all else
+    blocked = dead_man.block()
     _addresses_off(effects, system, faults)
     # Before the processes: one that waits for a flush in a mount can't be killed.
     cut, uncut = system.mounts.cut(_folders(spec))

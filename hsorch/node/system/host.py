@@ -68,7 +68,7 @@ class Host(Protocol):
         """A child in a session of its own, with nothing on its standard input. Raises OSError."""
 
     def watch(self, pid: int) -> Watched | None:
-        """None: no such process."""
+        """None: no such process; 0 is none (locked_by)."""
 
     def favour(self, priority: int) -> list[str]:
         """Real-time priority (not inherited), memory kept in RAM, last to be killed when memory runs out.

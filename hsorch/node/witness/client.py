@@ -55,7 +55,8 @@ class HttpRegister:
             connection.request(method, path, body, headers)
             reply = connection.getresponse()
             data = reply.read(LARGEST_REPLY)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            # ValueError: a name that no resolver takes.
             return failed(f"{self._url.netloc}: {error or type(error).__name__}")
         finally:
             connection.close()

@@ -27,6 +27,7 @@ from hsorch.node.witness.directory import Directory
 _REGISTER = re.compile(re.escape(signing.PREFIX) + r"/([0-9a-f]{32})/(0|[1-9][0-9]{0,17})")
 LARGEST_BODY = 1024
 SLOWEST_CLIENT_S = 5.0
+MOST_CLIENTS = 64
 
 
 class _Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,6 +46,8 @@ class WitnessServer(ThreadingHTTPServer):
         self.data = data
         self.token = token
         self.writing = Lock()
+        self._connected: dict[Any, None] = {}
+        """Oldest first."""
         self.address_family = socket.AF_INET6 if ":" in listen[0] else socket.AF_INET
         try:
             data.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -57,6 +60,21 @@ class WitnessServer(ThreadingHTTPServer):
             ) from error
         if tls is not None:
             self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Whoever has dawdled longest makes room: a stranger who holds connections open locks nobody out."""
+        self._connected[request] = None
+        if len(self._connected) > MOST_CLIENTS:
+            oldest = list(self._connected)[0]  # noqa: RUF015 - other threads change it while one iterates
+            self._connected.pop(oldest, None)
+            with contextlib.suppress(OSError):
+                # The plain socket's: the thread that serves it, maybe within its handshake, does the rest.
+                socket.socket.shutdown(oldest, socket.SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._connected.pop(request, None)
+        super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that breaks off is no event; anything else goes to the log in one line."""

@@ -155,6 +155,19 @@ def test_a_log_that_cannot_be_written_is_said_at_once(hsorch) -> None:
     assert "HS904" in ran.err
 
 
+def test_a_log_that_fills_its_disk_is_said_once_and_spoils_nothing(hsorch) -> None:
+    ran = hsorch("--log-file", "/dev/full", "explain", "HS904")
+    assert ran.code == ExitCode.OK
+    assert ran.err.count("/dev/full can't be written") == 1
+    assert "Traceback" not in ran.err
+
+
+def test_a_code_that_is_none_is_not_taken_for_a_file(hsorch) -> None:
+    ran = hsorch("explain", "HS9999")
+    assert ran.code == ExitCode.USAGE
+    assert "there is no code HS9999" in ran.err
+
+
 @pytest.mark.parametrize(
     ("word", "given", "passes"),
     [

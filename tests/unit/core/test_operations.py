@@ -336,3 +336,12 @@ def test_a_new_resource_is_started_while_the_group_is_in(pair: Duo) -> None:
 def test_a_second_verb_waits_for_the_first(pair: Duo) -> None:
     pair.order("a", Verb.SWITCH)
     refused(pair, "a", pair.order("a", Verb.SWITCH), "HS701")
+
+
+def test_a_nic_that_is_told_again_as_it_was_is_no_news(pair: Duo) -> None:
+    for up in (True, False, False, True, True):
+        pair.feed("b", NicChanged(nic="service", up=up))
+    assert [told.message for told in pair.nodes["b"].told("nic_changed")] == [
+        "NIC service is down",
+        "NIC service is up",
+    ]

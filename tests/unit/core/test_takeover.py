@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hsorch.node.core import rules
 from hsorch.node.core.report import protected, role
-from hsorch.node.core.types import AskWitness, Instant, Persist, Persisted, Role, Tick, Verb
+from hsorch.node.core.types import AskWitness, Instant, Persist, Persisted, Role, Send, Tick, Verb
 from tests.unit.core.conftest import make_spec
 from tests.unit.core.duo import MS, Duo
 
@@ -26,6 +26,15 @@ def test_after_a_crash_the_standby_waits_out_its_last_grant_then_takes_over(pair
     pair.run(300)
     assert pair.active == "b"
     assert pair.config("b") == "1.0 SOLO(b)"
+
+
+def test_a_grant_to_an_earlier_run_is_not_told_to_the_next(pair: Duo) -> None:
+    pair.restart_agent("a")
+    run, told = pair.state("a").durable.incarnation, len(pair.nodes["b"].actions)
+    pair.run(300)
+    beats = [a.beat for a in pair.nodes["b"].actions[told:] if isinstance(a, Send)]
+    first = next(beat for beat in beats if beat.echo_incarnation == run)
+    assert first.grants == 0, "seq numbers begin anew: the old number would name another beat"
 
 
 def test_a_pure_link_cut_costs_nothing(pair: Duo) -> None:

@@ -71,6 +71,21 @@ def test_the_current_runtime_is_switched_and_old_ones_go(runtime: Runtime, tmp_p
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["0.2-old", runtime.name, "current"])
 
 
+def test_a_runtime_that_something_still_runs_from_stays(runtime: Runtime, tmp_path: Path) -> None:
+    """Another pair on this machine, or an apply that was killed before it restarted guard and agent."""
+    (tmp_path / "0.1-older").mkdir()
+    folder = unpack(runtime, tmp_path)
+    install.activate(runtime.name, tmp_path)
+    environment = {"PYTHONPATH": str(tmp_path / "0.1-older")}
+    with subprocess.Popen(["sleep", "600"], env=environment, executable="/bin/sleep") as guard:
+        install.prune(set(), tmp_path)
+        guard.kill()
+    assert (tmp_path / "0.1-older").is_dir()
+    install.prune(set(), tmp_path)
+    assert not (tmp_path / "0.1-older").exists()
+    assert folder.is_dir()
+
+
 def test_a_runtime_that_is_not_there_never_becomes_current(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         install.activate("1.0-none", tmp_path)

@@ -12,6 +12,7 @@ from hsorch.errors import HsorchError, NodeError, RefusedError
 from hsorch.node.deployment import facts, lock, membership
 from hsorch.node.deployment.wire import Abort, Commit, Enroll, Leave, Stage, TakeLock
 from hsorch.node.paths import Paths
+from hsorch.node.store import Store
 from hsorch.spec import Group, Identity, Link, Nic, Node, NoWitness, Policy, Spec, digest
 
 ME = Identity(cluster="demo", cluster_id="c" * 32, node="node-a")
@@ -77,6 +78,21 @@ def test_a_member_of_one_pair_is_not_torn_into_another(member: Paths, other: dic
     error = refused("HS432", membership.enroll, member, Enroll(cluster="demo", identity=stranger, key=KEY))
     assert isinstance(error, RefusedError)
     assert membership.identity(member) == ME
+
+
+@pytest.mark.parametrize("key", [KEY, KEY[:7]])
+def test_a_torn_identity_is_written_anew(key: str, member: Paths) -> None:
+    member.identity.write_text('{"cl')
+    member.key.write_text(key)
+    assert membership.enroll(member, Enroll(cluster="demo", identity=ME, key=KEY)).changed
+    assert membership.identity(member) == ME
+
+
+def test_a_torn_identity_beside_a_foreign_key_is_left_alone(member: Paths) -> None:
+    member.identity.write_text('{"cl')
+    member.key.write_text("f" * 64)
+    refused("HS442", membership.enroll, member, Enroll(cluster="demo", identity=ME, key=KEY))
+    assert member.key.read_text() == "f" * 64
 
 
 def test_a_staged_spec_binds_nobody_until_it_is_committed(member: Paths) -> None:
@@ -164,3 +180,13 @@ def test_the_runtime_stays_while_another_pair_needs_it(member: Paths) -> None:
     Paths("other", root=member.root).var.mkdir()
     membership.leave(member, Leave(cluster="demo"))
     assert member.runtimes.exists()
+
+
+def test_a_replaced_machine_joins_without_a_memory_of_its_own(paths: Paths) -> None:
+    membership.enroll(paths, Enroll(cluster="demo", identity=ME, key=KEY, joins=True))
+    assert Store(paths.state, paths.incarnation).load().forgotten
+
+
+def test_a_founder_starts_afresh(member: Paths) -> None:
+    loaded = Store(member.state, member.incarnation).load()
+    assert (loaded.durable, loaded.forgotten) == (None, False)

@@ -139,6 +139,16 @@ def test_a_client_that_hangs_up_or_talks_without_end_is_dropped(door: Door) -> N
     assert ask(door.paths) == "status"
 
 
+def test_clients_that_leak_connections_lock_nobody_out(door: Door) -> None:
+    leaked = [socket.socket(socket.AF_UNIX) for _ in range(2 * control.MOST_CLIENTS)]
+    for client in leaked:
+        client.connect(str(door.paths.control))
+    assert ask(door.paths) == "status"
+    assert leaked[0].recv(1) == b""
+    for client in leaked:
+        client.close()
+
+
 def test_another_user_is_turned_away(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     turned: Callable[[object, int], bool] = lambda self, user_id: False  # noqa: E731
     monkeypatch.setattr(type(host()), "may_operate", turned)

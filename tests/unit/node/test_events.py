@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,39 @@ def test_a_torn_last_line_is_passed_over(tmp_path: Path) -> None:
         file.write(b'{"id":2,"time":"20')
     log(tmp_path).add(Severity.INFO, "two", "after the power cut")
     assert [record.message for record in events.read(tmp_path, ALL)] == ["whole", "after the power cut"]
+
+
+def test_restarts_cost_no_history(tmp_path: Path) -> None:
+    """An agent that dies again and again must not push out how it began."""
+    for run in range(30):
+        log(tmp_path, kept=3).add(Severity.INFO, "start", f"run {run}")
+    assert [record.message for record in events.read(tmp_path, ALL)] == [f"run {run}" for run in range(30)]
+    assert len(events.segments(tmp_path)) == 1
+
+
+def test_a_disk_that_fills_within_a_line_costs_that_record_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, write = log(tmp_path), os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:20]))
+    writer.add(Severity.INFO, "torn", "cut off")
+    monkeypatch.undo()
+    writer.add(Severity.INFO, "kept", "there is space again")
+    assert [record.kind for record in events.read(tmp_path, ALL)] == ["events_lost", "kept"]
+
+
+def test_a_folder_that_was_tidied_up_is_made_again(tmp_path: Path) -> None:
+    writer = log(tmp_path / "events")
+    writer.add(Severity.INFO, "gone", "before")
+    shutil.rmtree(tmp_path / "events")
+    writer.add(Severity.INFO, "kept", "after")
+    assert [record.kind for record in events.read(tmp_path / "events", ALL)] == ["kept"]
+
+
+def test_a_file_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "events-000000000001-copy.ndjson").write_text("somebody's copy")
+    log(tmp_path).add(Severity.INFO, "kept", "on")
+    assert [record.kind for record in events.read(tmp_path, ALL)] == ["kept"]
 
 
 def test_severity_asks_for_this_and_graver(tmp_path: Path) -> None:

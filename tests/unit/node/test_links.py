@@ -64,11 +64,12 @@ def test_a_frame_that_names_another_sender_is_a_strangers(
     assert arrived(b) == [Rejected(link="lan", why=Reason.STRANGER)]
 
 
-def test_noise_from_anybody_is_told_once(spec: Spec, cluster_id: str, key: bytes) -> None:
-    b = opened(spec, "b", cluster_id, key)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as anybody:
+def test_noise_from_the_other_end_is_told_once(spec: Spec, cluster_id: str, key: bytes) -> None:
+    b, port = opened(spec, "b", cluster_id, key), spec.links[0].port
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as program:
+        program.bind(("127.0.0.11", port))
         for _ in range(5):
-            anybody.sendto(b"hello", ("127.0.0.12", spec.links[0].port))
+            program.sendto(b"hello", ("127.0.0.12", port))
     events: list[Event] = []
     while b.report(clock.now())[0].rejected < 5:
         events += arrived(b)
@@ -100,6 +101,30 @@ def test_a_send_that_the_system_refuses_is_the_links_error(
     spec: Spec, cluster_id: str, key: bytes, beat: Beat
 ) -> None:
     broadcast = Node(name="b", nics={"service": Nic(name="lo", address="127.255.255.255/8")})
-    links = opened(msgspec.structs.replace(spec, nodes=(spec.nodes[0], broadcast)), "a", cluster_id, key)
+    links = Links(msgspec.structs.replace(spec, nodes=(spec.nodes[0], broadcast)), "a", cluster_id, key)
+    assert list(links.repair()) == []
     links.send(beat, (), clock.now)
     assert "127.255.255.255" in links.report(clock.now())[0].error
+
+
+def test_a_strangers_flood_does_not_push_the_peers_beat_out(
+    spec: Spec, cluster_id: str, key: bytes, beat: Beat
+) -> None:
+    a, b = opened(spec, "a", cluster_id, key), opened(spec, "b", cluster_id, key)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        for _ in range(5_000):
+            stranger.sendto(b"x" * 1_000, ("127.0.0.12", spec.links[0].port))
+    a.send(beat, (), clock.now)
+    assert [type(event) for event in arrived(b)] == [Received]
+
+
+def test_the_first_beat_to_a_peer_that_was_down_is_not_lost(
+    spec: Spec, cluster_id: str, key: bytes, beat: Beat
+) -> None:
+    """Its machine has answered "nobody listens here" to the beats before."""
+    a = opened(spec, "a", cluster_id, key)
+    a.send(beat, (), clock.now)
+    b = opened(spec, "b", cluster_id, key)
+    a.send(msgspec.structs.replace(beat, seq=2), (), clock.now)
+    assert [type(event) for event in arrived(b)] == [Received]
+    assert list(a.read("lan", clock.now)) == []

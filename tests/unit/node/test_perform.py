@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from hsorch.node import clock, events
 from hsorch.node.core.decide import begin, decide
-from hsorch.node.core.state import State
+from hsorch.node.core.state import Phase, State
 from hsorch.node.core.types import (
     Arm,
     AskWitness,
@@ -41,6 +42,7 @@ from hsorch.node.perform import MOST_HANGING, Performer, World
 from hsorch.node.resource.runner import Result
 from hsorch.node.store import Store
 from hsorch.node.watch import Watch
+from hsorch.node.watchdogs import Watchdogs
 from hsorch.node.witness.base import Answer
 from hsorch.spec import Spec
 from hsorch.verbs import EventsQuery
@@ -69,6 +71,9 @@ class Switch:
     """A dead-man switch that writes down what it was told."""
 
     told: list[str] = field(default_factory=list)
+
+    def install(self, addresses: Sequence[str]) -> str:
+        return ""
 
     def arm(self, until_ns: int) -> bool:
         self.told.append("arm")
@@ -108,6 +113,7 @@ class Stage:
 @pytest.fixture
 def stage(spec: Spec, tmp_path: Path) -> Iterator[Stage]:
     share, switch = HangingShare(), Switch()
+    watch, log = Watch(tmp_path / "watch", "boot-1"), EventLog(tmp_path / "events", node="a", group="g")
     world = World(
         spec=spec,
         me="a",
@@ -116,9 +122,9 @@ def stage(spec: Spec, tmp_path: Path) -> Iterator[Stage]:
         register=share,
         runner=cast(Any, Resources()),
         system=cast(Any, None),
-        dead_man=cast(Any, switch),
-        watch=Watch(tmp_path / "watch", "boot-1"),
-        log=EventLog(tmp_path / "events", node="a", group="g"),
+        watchdogs=Watchdogs(watch, cast(Any, switch), ["10.0.0.9"], log),
+        watch=watch,
+        log=log,
         loop=Loop(),
     )
     state, _ = begin(spec, "a", None, "boot-1", 1, Instant(1), 1)
@@ -215,11 +221,14 @@ def test_disarming_an_idle_node_leaves_its_traffic_blocked(stage: Stage) -> None
     assert stage.switch.told == ["arm", "block"]
 
 
-def test_an_exclusive_start_lets_the_traffic_pass(stage: Stage) -> None:
-    stage.perform(Run(call=1, resource="app", operation=Operation.START, limit=LIMIT))
-    assert stage.switch.told == ["open"]
+def test_effects_that_need_no_lease_pass_without_end(stage: Stage) -> None:
+    running = replace(stage.state, group=replace(stage.state.group, phase=Phase.ON))
+    stage.performer.carry_out([Arm(until=Instant(77)), Disarm()], running)
+    assert stage.world.watch.until == 0
+    assert stage.switch.told == ["arm", "open"]
 
 
-def test_a_start_under_a_lease_is_for_the_watchdog_to_end(stage: Stage) -> None:
-    stage.perform(Arm(until=Instant(77)), Run(call=1, resource="app", operation=Operation.START, limit=LIMIT))
-    assert stage.switch.told == ["arm"]
+def test_stops_that_are_owed_after_a_fence_let_nothing_pass(stage: Stage) -> None:
+    fenced = replace(stage.state, group=replace(stage.state.group, phase=Phase.STOPPING, fenced=True))
+    stage.performer.carry_out([Disarm()], fenced)
+    assert stage.switch.told == ["block"]

@@ -118,3 +118,9 @@ def test_a_node_that_lost_its_disk_starts_above_what_its_peer_remembers(store: S
     before = store.next_incarnation(1_000_000)
     (tmp_path / "incarnation").unlink()
     assert store.next_incarnation(1_000_060) > before
+
+
+def test_an_incarnation_that_the_core_took_is_never_undercut(store: Store) -> None:
+    """Set back to an old image, clock of 1970: below it the peer takes this run for a recording."""
+    store.next_incarnation(5)
+    assert store.next_incarnation(6, known=1_000_000) > 1_000_000

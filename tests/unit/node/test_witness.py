@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -14,7 +16,7 @@ from hsorch.errors import NodeError
 from hsorch.node.core.types import WitnessOutcome
 from hsorch.node.witness.base import Register
 from hsorch.node.witness.client import HttpRegister
-from hsorch.node.witness.server import WitnessServer, server_tls
+from hsorch.node.witness.server import MOST_CLIENTS, WitnessServer, server_tls
 from hsorch.node.witness.share import ShareRegister
 from hsorch.spec import HttpWitness, Secret
 
@@ -146,6 +148,21 @@ def test_a_witness_that_is_down_confirms_nothing(unused_port: int, token: Path) 
     answer = HttpRegister(witness, CLUSTER).create(1, "a", 1.0)
     assert answer.outcome is WitnessOutcome.FAILED
     assert str(unused_port) in answer.detail
+
+
+def test_a_name_that_cannot_be_one_confirms_nothing(token: Path) -> None:
+    witness = HttpWitness(url=f"http://{'w' * 70}.example:1", token=Secret(file=str(token)))
+    assert HttpRegister(witness, CLUSTER).create(1, "a", 1.0).outcome is WitnessOutcome.FAILED
+
+
+def test_strangers_who_hold_connections_open_lock_nobody_out(server: WitnessServer, token: Path) -> None:
+    place = cast(tuple[str, int], server.server_address)
+    silent = [socket.create_connection(place, timeout=30) for _ in range(2 * MOST_CLIENTS)]
+    witness = HttpWitness(url=url(server), token=Secret(file=str(token)))
+    assert HttpRegister(witness, CLUSTER).create(1, "a", LIMIT_S).outcome is WitnessOutcome.CREATED
+    assert silent[0].recv(1) == b""
+    for connection in silent:
+        connection.close()
 
 
 def test_clusters_do_not_see_each_other(server: WitnessServer, token: Path) -> None:

@@ -97,6 +97,8 @@ class LinuxHost:
         return LinuxWatched(pid, os.pidfd_open(pid))
 
     def watch(self, pid: int) -> LinuxWatched | None:
+        if pid == 0:
+            return None
         try:
             return LinuxWatched(pid, os.pidfd_open(pid))
         except ProcessLookupError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hsorch.node.system.linux import cgroup
 _PROPERTIES = "Id,LoadState,ActiveState,SubState,Result,UnitFileState,ControlGroup"
 _RUNTIME = Path("/run/systemd/system")
 _CGROUPS = Path("/sys/fs/cgroup")
+_LOOK_AGAIN_S = 0.01
 
 
 class SystemdServices:
@@ -48,11 +50,16 @@ class SystemdServices:
         return self._systemctl(mark, deadline, "stop", "--", unit)
 
     def kill(self, unit: str, group: str, mark: str, deadline: Deadline) -> None:
-        if group:
-            cgroup.kill(str(_CGROUPS / group.lstrip("/")))
-        self._systemctl(mark, deadline, "kill", "--signal=SIGKILL", "--", unit)
-        # A stop keeps the manager from starting it again (Restart=); with nothing left to stop it is quick.
-        self._systemctl(mark, deadline, "stop", "--", unit)
+        """Until it is gone: each command that its stop runs (ExecStop, ExecStopPost) is ended as it shows."""
+        _kill_group(group)
+        # The job must be there before the next kill: it keeps the manager from starting it again (Restart=).
+        self._systemctl(mark, deadline, "stop", "--no-block", "--", unit)
+        while not (state := self.state(unit, deadline)).gone:
+            _kill_group(state.group)
+            self._systemctl(mark, deadline, "kill", "--signal=SIGKILL", "--", unit)
+            if deadline.left() <= _LOOK_AGAIN_S:
+                return
+            time.sleep(_LOOK_AGAIN_S)
 
     def _systemctl(
         self, mark: str, deadline: Deadline, *arguments: str, gate: Gate = nullcontext
@@ -65,6 +72,11 @@ class SystemdServices:
             )
         argv = ("systemctl", "--no-ask-password", "--no-pager", *arguments)
         return self._processes.execute(Launch(argv=argv, mark=mark, gate=gate), deadline)
+
+
+def _kill_group(group: str) -> None:
+    if group:
+        cgroup.kill(str(_CGROUPS / group.lstrip("/")))
 
 
 def parse_show(unit: str, text: str) -> ServiceState:

@@ -1,0 +1,72 @@
+"""Schedules that once broke an invariant, as small as they got. Each names what was wrong in the core."""
+
+from __future__ import annotations
+
+import pytest
+
+from hsorch.sim.fault import Fault, Schedule
+from hsorch.sim.schedules import run
+from hsorch.spec import Policy
+from tests.sim.pairs import DEFAULT, FAST, pair
+
+FOUND: dict[str, tuple[Policy, tuple[Fault, ...]]] = {
+    "a grant to an earlier run of the peer was echoed to the next, whose beats bear the same numbers": (
+        DEFAULT,
+        (
+            Fault(0, "slow", "preferred", 5000, value=407),
+            Fault(1000, "crash", "active", 1000),
+            Fault(2000, "slow", "other", 6000, value=2250),
+        ),
+    ),
+    "a restarted standby forgot that its peer still ran a longer lease": (
+        DEFAULT,
+        (
+            Fault(0, "crash", "standby", 3000),
+            Fault(1000, "retimed", "standby", value=50),
+            Fault(6000, "agent-loop", "active", 5000),
+        ),
+    ),
+    "a standby with a shorter lease than its peer took over too early": (
+        FAST,
+        (
+            Fault(0, "retimed", "standby", value=50),
+            Fault(1000, "agent-kill", "other", 100),
+            Fault(2000, "agent-freeze", "active", 1000),
+        ),
+    ),
+    "a node that forgot everything also forgot that the group was wanted": (
+        DEFAULT,
+        (Fault(4800, "torn", "active", 7000), Fault(5000, "order", "other", 64, what="shutdown")),
+    ),
+    "a shutdown with a full disk never let the agent go, which then span": (
+        DEFAULT,
+        (
+            Fault(0, "isolate", "standby", 5000),
+            Fault(1800, "disk-full", "active", 6000),
+            Fault(2900, "order", "active", 2000, what="shutdown"),
+        ),
+    ),
+    "an order to a node that forgot everything took the group out": (
+        DEFAULT,
+        (
+            Fault(0, "order", "other", 5000, what="shutdown"),
+            Fault(2000, "torn", "active", 34),
+            Fault(4000, "order", "active", 300, what="maintenance-on"),
+        ),
+    ),
+    "checks that went down with a failed write were waited for for ever": (
+        DEFAULT,
+        (
+            Fault(0, "partition", "standby", 1000),
+            Fault(2000, "agent-loop", "active", 5000),
+            Fault(7000, "disk-full", "active", 1000),
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("story", FOUND)
+def test_what_was_found_stays_mended(story: str) -> None:
+    policy, faults = FOUND[story]
+    outcome = run(pair(policy), Schedule(seed=0, faults=faults, watch=16_000, service_ms=5))
+    assert not outcome.invariant, outcome.message
