@@ -67,7 +67,7 @@ def _lag(data: DataReport) -> str:
     if data.lag_bytes < 0:
         return ""
     age = f" ({data.lag_ms} ms)" if data.lag_ms >= 0 else ""
-    return f"a takeover loses at most {size(data.lag_bytes)}{age}"
+    return f"the other node lacks {size(data.lag_bytes)}{age}"
 
 
 def _space(data: DataReport) -> str:

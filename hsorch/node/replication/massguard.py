@@ -18,8 +18,8 @@ class Verdict:
 
 
 class MassGuard:
-    """By how much a tree shrinks within a minute, against what it holds. Turnover is no shrinking: a file that
-    was written within that minute makes up for one that went.
+    """By how much a tree shrinks within a minute, against what it holds. Turnover is no shrinking: what
+    was written within it makes up for one that went.
 
     share: of the files that were there, above which deletions are held back. floor: as many always pass.
     """
