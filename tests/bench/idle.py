@@ -13,7 +13,7 @@ TICK_S = 0.01
 
 
 def idle(seconds: float = 30.0) -> tuple[Table, Table]:
-    """Percent of one core, MB resident (proportional share): guard and agent together, a sample per node."""
+    """Percent of one core, MB resident: guard and agent together, a sample per node."""
     cpu, memory = [], []
     for contender in (DEFAULT, FAST):
         with contender.running() as rig:
