@@ -72,6 +72,42 @@ class LimitReport(Wire, frozen=True, kw_only=True):
     hint: str
 
 
+class DataReport(Wire, frozen=True, kw_only=True):
+    """The replicated data as this node's replicator sees them (REQ-H23). -1: not known."""
+
+    role: str
+    """`none`, `source` (the application writes here) or `target`."""
+    state: str
+    """hsorch.node.core.types.DataState of what lies on this node."""
+    phase: str
+    """`stopped`, `connecting`, `mirror`, `verify`, `resync`, `live` or `behind`."""
+    connected: bool = False
+    mounted: bool = False
+    guarded: bool = False
+    """As source: no flush is answered without the target, and none will be before `thaw`."""
+    frozen: int = 0
+    """Flushes of the application that wait now."""
+    followed: bool = False
+    """The target holds everything, but for what is on its way to it; after `release`: everything."""
+    link: str = ""
+    generation: str = ""
+    lsn: int = 0
+    speed: int = 0
+    """Bytes a second."""
+    sent_bytes: int = 0
+    queue_bytes: int = 0
+    left_bytes: int = 0
+    left_ms: int = -1
+    lag_bytes: int = -1
+    lag_ms: int = -1
+    """What a takeover would lose at most, by this node's knowledge."""
+    verified: str = ""
+    """UTC, RFC 3339: when both sides were last compared; empty: never."""
+    space: str = "ok"
+    """`ok`, `warn`, `stop` or `lost`: the worst volume of this node."""
+    troubles: tuple[LimitReport, ...] = ()
+
+
 class StatusReport(Wire, frozen=True, kw_only=True):
     """One node's view. The two lights: up = the group answers here or at the peer; protected = a crash of
     the active node would be survived now."""
@@ -111,6 +147,8 @@ class StatusReport(Wire, frozen=True, kw_only=True):
     links: tuple[LinkReport, ...] = ()
     resources: tuple[ResourceReport, ...] = ()
     limits: tuple[LimitReport, ...] = ()
+    data: DataReport | None = None
+    """None: nothing is replicated, or the replicator gives no answer (a limit says so)."""
     events: tuple[EventRecord, ...] = ()
     """Newest last; at most 10."""
     last_outage_ms: int = -1

@@ -88,6 +88,8 @@ class Agent:
         loop = self.world.loop
         loop.watch(self._carrier.fileno(), self._on_carrier)
         self._operator.open()
+        if self.world.data is not None:
+            self.world.data.start()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: loop.post(_shutdown()))
         for role, nic in self.world.spec.node(self.world.me).nics.items():
@@ -96,6 +98,8 @@ class Agent:
         while not self.performer.exiting:
             self._turn()
         self._operator.close()
+        if self.world.data is not None:
+            self.world.data.stop()
         self.world.links.close()
         return 0
 
@@ -131,6 +135,7 @@ class Agent:
         for late in self.performer.overdue(now):
             self.feed(late)
         self._read_links()
+        self._look_after_data()
         self._look_after_guard(now)
         if now >= self._repair_due:
             self._repair_due = now + REPAIR_NS
@@ -174,6 +179,13 @@ class Agent:
         for name, up in self._carrier.read():
             for role in [role for role, nic in nics.items() if nic.name == name]:
                 self.feed(NicChanged(nic=role, up=up))
+
+    def _look_after_data(self) -> None:
+        data = self.world.data
+        if data is not None:
+            if (news := data.turn(self.state)) is not None:
+                self.feed(news)
+            data.confirm(self.state)
 
     def _look_after_guard(self, now: int) -> None:
         alive = now - self.world.watch.guard_alive < GUARD_SILENT_NS

@@ -36,6 +36,7 @@ from hsorch.node.core.types import (
     WitnessAnswer,
     WitnessOutcome,
 )
+from hsorch.node.data import DataDriver
 from hsorch.node.events import EventLog
 from hsorch.node.link.links import Links
 from hsorch.node.loop import Loop
@@ -72,6 +73,8 @@ class World:
     watch: Watch
     log: EventLog
     loop: Loop[Event]
+    data: DataDriver | None = None
+    """None: nothing is replicated."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from hsorch.node.core.turn import Turn
 from hsorch.node.core.types import (
     Action,
     Config,
+    DataState,
     Desired,
     Durable,
     Epoch,
@@ -62,6 +63,7 @@ def begin(
         store_due=Instant(now + STORE_CHECK),
         links=links_of(spec),
         witness=WitnessMemory(due=now),
+        data=DataState.UNKNOWN if facts.replicates(spec) else DataState.NONE,
     )
     turn = Turn(state, now)
     turn.save(boot=boot, incarnation=incarnation)

@@ -226,6 +226,8 @@ def _why_no_move(state: State, target: str, now: Instant) -> tuple[str, str, str
         return "HS704", f"{state.me} cannot take the group: {here}", "hsorch explain names the way out."
     if target == state.peer_name and not beat.can_take:
         return "HS704", f"{target} cannot take the group", f"hsorch explain for {target} says why."
+    if target == state.peer_name and not rules.data_follow(state):
+        return "HS748", f"{target} does not have all of the data", "Wait until hsorch status says live."
     if state.witness.proposed or beat.proposed:
         return "HS736", "a question to the witness is open", "Try again in a few seconds."
     return None

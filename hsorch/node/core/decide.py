@@ -37,6 +37,8 @@ from hsorch.node.core.turn import Turn
 from hsorch.node.core.types import (
     Action,
     Command,
+    DataChanged,
+    DataState,
     Disarm,
     Event,
     Exit,
@@ -159,6 +161,23 @@ def _persisted(turn: Turn, event: Persisted) -> None:
         turn.do(Disarm())
 
 
+def _data_changed(turn: Turn, event: DataChanged) -> None:
+    """An answer that comes after replication was taken out of the spec says nothing any more."""
+    if not facts.replicates(turn.state.spec):
+        return
+    if event.state is not turn.state.data:
+        turn.emit(
+            Severity.INFO, "data_state", f"the data of {turn.state.me} are {event.state.value}",
+            before=turn.state.data.value,
+        )  # fmt: skip
+    turn.set(
+        data=event.state,
+        guarded=event.guarded,
+        followed=event.followed,
+        behind=(event.behind_bytes, event.behind_ms),
+    )
+
+
 def _reconfigured(turn: Turn, event: Reconfigured) -> None:
     """A new spec without a break: the lease goes on, for the new length at most."""
     old = turn.state
@@ -168,6 +187,9 @@ def _reconfigured(turn: Turn, event: Reconfigured) -> None:
         digest=contract.digest(event.spec),
         links=links_of(event.spec, old.links),
     )
+    if facts.replicates(event.spec) != facts.replicates(old.spec):
+        begins = DataState.UNKNOWN if facts.replicates(event.spec) else DataState.NONE
+        turn.set(data=begins, guarded=False, followed=False, behind=(-1, -1))
     lease.retime(turn)
     group.reconfigured(turn)
     turn.emit(Severity.INFO, "reconfigured", f"spec revision {event.spec.revision} is in force")
@@ -184,6 +206,7 @@ _HANDLERS: dict[type, Callable[[Turn, Any], None]] = {
     NicChanged: monitor.nic_changed,
     IsolationResult: monitor.isolation_result,
     GuardState: monitor.guard_state,
+    DataChanged: _data_changed,
     Command: commands.command,
     Reconfigured: _reconfigured,
 }

@@ -269,6 +269,7 @@ def can_release(state: State, now: Instant) -> bool:
         and beat is not None
         and beat.can_take
         and not beat.leaving
+        and rules.data_follow(state)
         and beat.config.epoch.major == state.durable.config.epoch.major
     )
 

@@ -17,7 +17,7 @@ from hsorch.node.core.types import (
     Severity,
     Span,
 )
-from hsorch.spec import Ip, Script, Service
+from hsorch.spec import Data, Ip, Script, Service
 
 
 def finished(turn: Turn, event: ResourceResult) -> None:
@@ -100,6 +100,9 @@ def _stopped(turn: Turn, event: ResourceResult) -> None:
         "HS713",
         resource=event.resource,
     )
+    if isinstance(wanted, Data) and turn.state.group.release:
+        turn.emit(Severity.ALARM, "hand_over_void", "the data did not get across: the group stays", "HS747")
+        turn.group(release="")
     call = turn.run(event.resource, Operation.KILL, Span(wanted.stop_limit_ms * MS))
     turn.group(current=event.resource, call=call)
 

@@ -69,6 +69,16 @@ def protected(state: State, now: Instant) -> bool:
     return able and sees_witness and facts.heard_by_peer(state, now)
 
 
+def loss(state: State) -> str:
+    """What a takeover by this node loses of the data, in words (REQ-G03); empty: nothing is replicated."""
+    if not facts.replicates(state.spec):
+        return ""
+    size, age = state.behind
+    if size < 0:
+        return f"its data are {state.data.value}, what is lost is not known"
+    return f"its data are {state.data.value}, lost are at most {size} bytes ({age} ms)"
+
+
 def lease_left_ms(state: State, now: Instant) -> int:
     """As holder: until fencing; as standby: until it may propose. 0: none runs."""
     config, lease = state.durable.config, state.lease

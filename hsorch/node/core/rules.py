@@ -203,6 +203,7 @@ def may_open_pair(state: State, now: Instant) -> bool:
         and facts.heard_by_peer(state, now)
         and not state.durable.intent.maintenance
         and facts.has_witness(state)
+        and data_joined(state, beat)
         and ((state.witness.ok and beat.witness_ok) or state.spec.policy.witness_lost == "require_both")
     )
 
@@ -333,6 +334,24 @@ def failed_lately(state: State, now: Instant) -> bool:
 def data_gate(policy: Policy, data: DataState) -> bool:
     """[12, REQ-G13] Which data may be taken over; with nothing replicated the gate is open."""
     return data in _GOOD_ENOUGH[policy.takeover]
+
+
+def data_joined(state: State, beat: Beat) -> bool:
+    """[12] The standby gets its vote back with data that it may take over with. Under `complete` only once
+    no flush here is answered without it: that right is given up before the vote is granted."""
+    policy = state.spec.policy
+    shared = policy.takeover != "complete" or state.guarded or not facts.replicates(state.spec)
+    return shared and data_gate(policy, beat.data)
+
+
+def data_follow(state: State) -> bool:
+    """[12, REQ-H09] Handing over in order loses nothing: the peer has all that was written here."""
+    return state.followed or not facts.replicates(state.spec)
+
+
+def may_write_alone(state: State) -> bool:
+    """[12] Flushes may be answered without the standby: it has no vote, by a durable word."""
+    return exclusive(state.durable.config, state.me)
 
 
 _GOOD_ENOUGH = {

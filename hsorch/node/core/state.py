@@ -221,6 +221,12 @@ class State(Value, frozen=True):
     nics_down: tuple[str, ...] = ()
     guard_alive: bool = True
     data: DataState = DataState.NONE
+    guarded: bool = False
+    """As source: every flush waits for the standby."""
+    followed: bool = False
+    """As source: the peer holds everything, but for what is on its way."""
+    behind: tuple[int, int] = (-1, -1)
+    """Bytes and ms that a takeover by this node would lose at most; -1: not known."""
     broken: bool = False
     """The disk refuses: nothing can be promised."""
     store_due: Instant = NEVER

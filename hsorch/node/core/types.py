@@ -302,6 +302,21 @@ class Command(Value, frozen=True, kw_only=True, tag=True):
     target: NodeName = ""
 
 
+class DataChanged(Value, frozen=True, kw_only=True, tag=True):
+    """What the replicator of this node says of its data (rule 12).
+
+    guarded: as source, no flush of the application is answered any more without the standby, and none will be
+    before this node was told otherwise. followed: the peer holds everything, or is about to.
+    behind: what a takeover would lose at most, -1: not known.
+    """
+
+    state: DataState
+    guarded: bool = False
+    followed: bool = False
+    behind_bytes: int = -1
+    behind_ms: int = -1
+
+
 class Reconfigured(Value, frozen=True, kw_only=True, tag=True):
     """A new committed spec is in force."""
 
@@ -310,7 +325,7 @@ class Reconfigured(Value, frozen=True, kw_only=True, tag=True):
 
 Event = (
     Tick | Received | Rejected | WitnessAnswer | ResourceResult | Fenced | Persisted | NicChanged
-    | IsolationResult | GuardState | Command | Reconfigured
+    | IsolationResult | GuardState | DataChanged | Command | Reconfigured
 )  # fmt: skip
 
 # ------------------------------------------ actions: what the core asks of the world, carried out in order

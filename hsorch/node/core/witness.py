@@ -6,7 +6,7 @@ question it belongs to; what follows from a fact is worked out by `resolve`.
 
 from __future__ import annotations
 
-from hsorch.node.core import epoch, facts, group, rules
+from hsorch.node.core import epoch, facts, group, report, rules
 from hsorch.node.core.state import NEVER, SECOND
 from hsorch.node.core.turn import Turn
 from hsorch.node.core.types import (
@@ -158,7 +158,12 @@ def _win(turn: Turn) -> None:
     if took_over:
         epoch.count_takeover(turn)
         turn.group(reason=f"{state.peer_name} is gone")
-        turn.emit(Severity.ALARM, "takeover_begin", f"{state.me} takes over from {state.peer_name}")
+        loses = report.loss(state)
+        turn.emit(
+            Severity.ALARM,
+            "takeover_begin",
+            f"{state.me} takes over from {state.peer_name}{'; ' + loses if loses else ''}",
+        )
 
 
 def _resolve_forced(turn: Turn) -> None:

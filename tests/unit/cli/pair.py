@@ -8,6 +8,7 @@ from hsorch.errors import TransportError
 from hsorch.transport.base import Completed
 from hsorch.transport.fake import FakeTransport
 from hsorch.verbs import (
+    DataReport,
     EventRecord,
     EventsQuery,
     LimitReport,
@@ -62,6 +63,7 @@ class FakePair:
         }
         self.news: list[list[EventRecord]] = []
         """What each `tail` finds, in turn; after the last the user presses Ctrl-C."""
+        self.data: dict[str, DataReport] = {}
         self.limits: dict[str, tuple[LimitReport, ...]] = {"a": (), "b": ()}
         self.protected = True
         self.nodes = {name: FakeTransport(self._handler(name)) for name in ("a", "b")}
@@ -121,6 +123,7 @@ class FakePair:
             witness="ok",
             assurance="kernel",
             guard_alive=True,
+            data=self.data.get(name),
             links=(
                 LinkReport(
                     name="direct",

@@ -1,0 +1,92 @@
+"""The write side of the journal: a record first, then the deed; and a mark of how far the deeds got.
+
+The mark lives in a shared page of memory, so it outlives a killed process: every record below it was carried
+out here. After such an end the records from the mark on are done again (recover.py). Several deeds may be
+under way at once; the mark never passes the oldest one.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from hsorch.node.replication.journal import Journal
+from hsorch.node.replication.record import Buffer, Kind, Record
+
+_MARK = struct.Struct("<Q")
+
+
+class Watcher(Protocol):
+    """Told of every change of content before its record is written (queue.py)."""
+
+    def before(self, fid: int, offset: int, length: int) -> bool:
+        """False: only the place is noted, the record leaves its data out. Raises OSError."""
+        ...
+
+
+class Mark:
+    """A number in a page that survives the process, not the machine."""
+
+    def __init__(self, path: Path) -> None:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.ftruncate(descriptor, mmap.PAGESIZE)
+            self._page = mmap.mmap(descriptor, mmap.PAGESIZE)
+        finally:
+            os.close(descriptor)
+
+    def get(self) -> int:
+        return int(_MARK.unpack_from(self._page, 0)[0])
+
+    def set(self, lsn: int) -> None:
+        _MARK.pack_into(self._page, 0, lsn)
+
+    def close(self) -> None:
+        self._page.close()
+
+
+class Log:
+    """names: the one lock under which names change (and the only one held together with a file's)."""
+
+    def __init__(self, journal: Journal, mark: Mark, watcher: Watcher | None = None) -> None:
+        self.journal = journal
+        self.names = threading.RLock()
+        self.watcher = watcher
+        self._mark = mark
+        self._under_way: dict[int, int] = {}
+        mark.set(journal.end)
+
+    @contextmanager
+    def entry(
+        self,
+        kind: Kind,
+        *,
+        fid: int | None = 0,
+        a: int = 0,
+        b: int = 0,
+        aux: int = 0,
+        path: bytes = b"",
+        data: Buffer = b"",
+    ) -> Iterator[Record]:
+        """Append a record; the body of the `with` carries it out. Raises OSError."""
+        token = threading.get_ident()
+        outer = self._under_way.get(token)
+        # Registered with a bound that is not above the record's own lsn, before the record exists.
+        self._under_way.setdefault(token, self.journal.end)
+        try:
+            yield self.journal.append(kind, fid=fid, a=a, b=b, aux=aux, path=path, data=data)
+        finally:
+            if outer is None:
+                end = self.journal.end
+                del self._under_way[token]
+                self._mark.set(min(list(self._under_way.values()), default=end))
+
+    def content(self, kind: Kind, fid: int, offset: int, length: int) -> bool:
+        """Ask the watcher, if any, before a change of content is recorded. Raises OSError."""
+        return self.watcher is None or self.watcher.before(fid, offset, length)

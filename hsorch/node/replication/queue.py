@@ -1,0 +1,111 @@
+"""How much may wait for an absent standby, and what is kept once it is too much.
+
+Up to the cap the journal holds everything and the standby loses nothing. Beyond it ("behind") records of
+writes leave their data out and only the places are noted, in blocks; names and sizes go on in order. When the
+standby is back, those blocks are copied from the files as they are by then, between MIRROR_BEGIN and
+MIRROR_END: the resync costs what differs, not everything. The application never waits for room of ours.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+from hsorch.node.replication.journal import Journal
+from hsorch.node.replication.record import Kind
+
+BLOCK_BYTES = 64 * 1024
+CAP_BYTES = 4 * 1024 * 1024 * 1024
+
+
+class DirtyMap:
+    """Which blocks of which files were written without their data being kept. A set bit per block."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[int, int] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._blocks)
+
+    def add(self, fid: int, offset: int, length: int) -> None:
+        first, last = offset // BLOCK_BYTES, (offset + max(length, 1) - 1) // BLOCK_BYTES
+        self._blocks[fid] = self._blocks.get(fid, 0) | ((1 << (last - first + 1)) - 1) << first
+
+    @property
+    def bytes(self) -> int:
+        """What a resync would copy at most."""
+        return sum(bits.bit_count() for bits in self._blocks.values()) * BLOCK_BYTES
+
+    def files(self) -> frozenset[int]:
+        return frozenset(self._blocks)
+
+    def ranges(self, fid: int) -> Iterator[tuple[int, int]]:
+        """(offset, length) of each run of dirty blocks."""
+        bits, at = self._blocks.get(fid, 0), 0
+        while bits:
+            skip = (bits & -bits).bit_length() - 1
+            bits >>= skip
+            at += skip
+            run = (~bits & (bits + 1)).bit_length() - 1
+            yield at * BLOCK_BYTES, run * BLOCK_BYTES
+            bits >>= run
+            at += run
+
+
+class Queue:
+    """The watcher of capture.log: asked before each change of content. Thread-safe."""
+
+    def __init__(self, journal: Journal, held: Callable[[], int], cap: int = CAP_BYTES) -> None:
+        """held: the lsn up to which the standby holds everything durably. cap: bytes."""
+        self._journal = journal
+        self._held = held
+        self._cap = cap
+        self._lock = threading.Lock()
+        self._dirty: DirtyMap | None = self._left_open()
+        """Not None: behind."""
+
+    @property
+    def behind(self) -> bool:
+        return self._dirty is not None
+
+    @property
+    def dirty_bytes(self) -> int:
+        dirty = self._dirty
+        return 0 if dirty is None else dirty.bytes
+
+    def before(self, fid: int, offset: int, length: int) -> bool:
+        """False: the record leaves its data out. Raises OSError when the journal cannot be written."""
+        if self._dirty is None and self._journal.end - max(self._held(), self._journal.first) < self._cap:
+            return True
+        with self._lock:
+            if self._dirty is None:
+                # The standby's files are no picture of one moment from here to the end of the resync.
+                self._journal.keep = self._journal.append(Kind.MIRROR_BEGIN, a=1).lsn
+                self._dirty = DirtyMap()
+            self._dirty.add(fid, offset, length)
+        return False
+
+    def level(self) -> DirtyMap:
+        """The standby is connected again: records are whole from now on; what is missing is returned."""
+        with self._lock:
+            dirty, self._dirty = self._dirty, None
+            return dirty or DirtyMap()
+
+    def closed(self) -> None:
+        """MIRROR_END is in the journal: nothing is missing any more."""
+        self._journal.keep = None
+
+    def _left_open(self) -> DirtyMap | None:
+        """What a process before this one left out and did not copy: the journal itself knows.
+
+        Reads all of it, once. Raises as journal.read does.
+        """
+        dirty: DirtyMap | None = None
+        for record in self._journal.records(self._journal.first):
+            if record.kind is Kind.MIRROR_BEGIN and record.a == 1:
+                dirty, self._journal.keep = DirtyMap(), record.lsn
+            elif record.kind is Kind.MIRROR_END:
+                dirty, self._journal.keep = None, None
+            elif dirty is not None and record.kind is Kind.WRITE and len(record.data) != record.b:
+                dirty.add(record.fid, record.a, record.b)
+        return dirty

@@ -1,0 +1,271 @@
+"""One node's part in replication, as source or as target: all the pieces put together, and taken apart again.
+
+Both parts use the same folders, journal and durable state, one after the other. A session is made by the
+replicator process and belongs to it; it never decides which part to play.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+
+from hsorch.errors import RefusedError
+from hsorch.node.replication.apply import Applier
+from hsorch.node.replication.capture.copyin import copy_dirty, copy_in
+from hsorch.node.replication.capture.group import Capture, clear_mounts, recover
+from hsorch.node.replication.gate import Gate
+from hsorch.node.replication.generations import begin, go_on_alone, reached, resynced
+from hsorch.node.replication.journal import Journal, Start
+from hsorch.node.replication.messages import Hello
+from hsorch.node.replication.meta import Meta, MetaFile, Place
+from hsorch.node.replication.queue import Queue
+from hsorch.node.replication.record import Kind
+from hsorch.node.replication.setup import Places, Setup
+from hsorch.node.replication.ship import Shipper
+from hsorch.node.replication.spool import Spool
+from hsorch.node.replication.tree import Tree
+from hsorch.node.replication.wire import Broken, Listener, connect
+
+POLL_S = 0.02
+LINGER_S = 0.003
+SYNC_EVERY_S = 0.2
+NEAR_BYTES = 8 * 1024 * 1024
+"""A standby that lacks less than this is level enough to wait for."""
+
+
+class Ground:
+    """What both parts stand on: durable state, journal, bound folders."""
+
+    def __init__(self, places: Places, setup: Setup, boot: str) -> None:
+        """Raises NodeError HS682, journal.Damaged, ValueError (durable state torn), OSError."""
+        clear_mounts([Path(binding.path) for binding in setup.bindings])
+        self.places, self.setup, self.boot = places, setup, boot
+        job = bytes.fromhex(setup.job)
+        self.meta = MetaFile(places.meta, Meta(node=setup.node, job=job, boot=boot))
+        self.rebooted = self.meta.value.boot != boot
+        self.trees = [Tree(number, binding) for number, binding in enumerate(setup.bindings)]
+        self.journal = Journal(places.journal, Start(job=job, generation=self.meta.value.generations.current))
+
+    def hello(self) -> Hello:
+        journal = self.journal
+        return Hello(
+            job=self.meta.value.job,
+            node=self.setup.node,
+            purpose="stream",
+            lineage=self.meta.value.generations,
+            end=Place(generation=journal.generation, lsn=journal.end, crc=journal.crc),
+        )
+
+    def set_aside(self, tree: Tree, name: str) -> None:
+        place = self.places.aside / f"{time.time_ns()}" / str(tree.number) / name
+        place.parent.mkdir(parents=True)
+        shutil.move(tree.path(name), place)
+
+    def empty(self) -> None:
+        """Before a first mirror: what is bound here and came from elsewhere is kept, but out of the way."""
+        for tree in self.trees:
+            for name in os.listdir(tree.path("")):
+                if tree.covers(name) or tree.covers_folder(name):
+                    self.set_aside(tree, name)
+
+    def close(self) -> None:
+        self.journal.close()
+        for tree in self.trees:
+            tree.close()
+
+
+class Source:
+    """Mounted and streaming when made."""
+
+    def __init__(self, ground: Ground, *, alone: bool) -> None:
+        """alone: the peer does not know of it (takeover); the data become a generation of their own.
+
+        Raises NodeError HS683 and what the ground raises.
+        """
+        self._ground = ground
+        self._stopped = threading.Event()
+        self.gate = Gate(ground.setup.level)
+        self.gate.open()  # until the standby holds a whole image (_guard)
+        unclean = ground.meta.value.role == "source" and not ground.meta.value.clean
+        self._name_generation(alone=alone, unsure=unclean and ground.rebooted)
+        self.queue = Queue(ground.journal, lambda: self.gate.durable, ground.setup.queue_bytes)
+        self.capture = Capture(
+            ground.trees,
+            ground.journal,
+            ground.places.mark,
+            self.gate,
+            on_fault=self._fault,
+            watcher=self.queue,
+        )
+        self.redone = 0
+        if unclean and not ground.rebooted:
+            self.redone = recover(ground.trees, ground.journal, self.capture.redone_from, ground.set_aside)
+        ground.meta.change(role="source", clean=False, consistent=True, boot=ground.boot)
+        keys, setup = ground.places.keys, ground.setup
+        self.shipper = Shipper(
+            ground.journal,
+            self.gate,
+            lambda: connect(setup.peer, setup.port, keys, local=setup.address),
+            self._hello,
+            lambda: threading.Thread(target=self._mirror, name="mirror", daemon=True).start(),
+            linger_s=LINGER_S if setup.level == "none" else 0.0,
+        )
+        self.mirrored_to = 0
+        self.mirroring = False
+        self.copied = 0
+        self.capture.mount()
+        self.shipper.start()
+        threading.Thread(target=self._guard, name="guard", daemon=True).start()
+
+    def thaw(self) -> None:
+        """The standby was declared outdated where it can be seen (witness, operator): go on without it.
+
+        Durably a generation of its own before the first flush answers. Raises RefusedError HS688, OSError.
+        """
+        if self.shipper.connected:
+            raise RefusedError(
+                "the standby is connected: flushes are acknowledged by it",
+                hint="nothing is frozen; look at `hsorch status`",
+                code="HS688",
+            )
+        self._name_generation(alone=True, unsure=False)
+        self.gate.open()
+
+    def drain(self, limit_s: float) -> bool:
+        """Wait until the standby applied everything. False: not in time."""
+        until = time.monotonic() + limit_s
+        while self.gate.applied < self._ground.journal.end or self.mirroring:
+            if time.monotonic() > until:
+                return False
+            time.sleep(POLL_S)
+        return True
+
+    def stop(self, *, force: bool = False) -> None:
+        """Raises NodeError HS684: the application still has files open; then it goes on."""
+        self.capture.unmount(force=force)
+        self._stopped.set()
+        self.shipper.stop()
+        end = self._ground.journal.sync()
+        lineage = reached(self._ground.meta.value.generations, end)
+        self._ground.meta.change(clean=True, generations=lineage, protected_until=self.gate.applied)
+
+    def _name_generation(self, *, alone: bool, unsure: bool) -> None:
+        ground, lineage = self._ground, self._ground.meta.value.generations
+        if not lineage.current:
+            lineage = begin(_new_generation())
+        elif alone:
+            lineage = go_on_alone(lineage, _new_generation(), ground.journal.end)
+        lineage = msgspec.structs.replace(lineage, tail_unsure=lineage.tail_unsure or unsure)
+        ground.meta.change(generations=lineage)
+        if ground.journal.generation != lineage.current:
+            ground.journal.begin_generation(lineage.current)
+
+    def _hello(self) -> Hello:
+        hello = self._ground.hello()
+        return msgspec.structs.replace(hello, lineage=reached(hello.lineage, hello.end.lsn))
+
+    def _mirror(self) -> None:
+        log = self.capture.log
+        self.mirroring = True
+        try:
+            log.journal.append(Kind.MIRROR_BEGIN)
+            for tree in self._ground.trees:
+                self.copied += copy_in(
+                    tree, log, self.capture.nodes, self.capture.files, stopped=self._stopped.is_set
+                )
+            if not self._stopped.is_set():
+                self.mirrored_to = log.journal.append(Kind.MIRROR_END).end
+        except OSError as error:
+            self._fault(f"the mirror stopped: {error}")
+        finally:
+            self.mirroring = False
+
+    def _guard(self) -> None:
+        """Once the standby applied a whole image, flushes wait for it (as far as the policy says)."""
+        while not self._stopped.wait(POLL_S):
+            near = self._ground.journal.end - self.gate.applied < NEAR_BYTES
+            if not self.shipper.connected or self.mirroring or not near:
+                continue
+            if self.queue.behind:
+                self._catch_up()
+            elif self.gate.applied >= self.mirrored_to:
+                self.gate.shut()
+                lineage = self._ground.meta.value.generations
+                if lineage.base is not None or lineage.tail_unsure:
+                    self._ground.meta.change(generations=resynced(lineage))
+
+    def _catch_up(self) -> None:
+        capture = self.capture
+        try:
+            self.copied += copy_dirty(
+                self._ground.trees, self.queue.level(), capture.log, capture.nodes, capture.files
+            )
+        except OSError as error:
+            self._fault(f"the resync stopped: {error}")
+            return
+        self.mirrored_to = capture.log.journal.append(Kind.MIRROR_END).end
+        self.queue.closed()
+
+    def _fault(self, why: str) -> None:
+        self._ground.meta.change(verify_needed=why)
+
+
+class Target:
+    """Listening and applying when made."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self.applier = Applier(ground.trees, ground.set_aside)
+        ground.meta.change(role="target", clean=False, boot=ground.boot)
+        pause = SYNC_EVERY_S if ground.setup.level == "none" else 0.0
+        self.spool = Spool(
+            ground.journal, self.applier, ground.meta, ground.hello, ground.empty, sync_every_s=pause
+        )
+        self._listener = Listener(ground.setup.address, ground.setup.port, ground.places.keys)
+        self.connected = False
+        self.spool.start()
+        self._thread = threading.Thread(target=self._serve, name="listener", daemon=True)
+        self._thread.start()
+
+    def finish(self) -> Place:
+        """For a takeover or an orderly stop: everything received is in the files. Raises OSError, Damaged."""
+        self._listener.close()
+        place = self.spool.finish()
+        self.applier.close()
+        self._ground.meta.change(clean=True)
+        return place
+
+    def must_be_whole(self) -> None:
+        """Raises RefusedError HS686: the files are no picture of one moment."""
+        if not self._ground.meta.value.consistent:
+            raise RefusedError(
+                "the data on this node are incomplete: a mirror or resync was under way",
+                hint="bring the other node back and let it finish; `hsorch status` shows how much is left",
+                code="HS686",
+            )
+
+    def _serve(self) -> None:
+        while not self._listener.closed:
+            with contextlib.suppress(Broken):
+                channel = self._listener.accept(1.0)
+                if channel is None:
+                    continue
+                frame = channel.receive(10)
+                if frame is None or not isinstance(frame.message, Hello):
+                    channel.close()
+                    continue
+                self.connected = True
+                try:
+                    self.spool.serve(channel, frame.message)
+                finally:
+                    self.connected = False
+
+
+def _new_generation() -> int:
+    return int.from_bytes(os.urandom(8), "little") | 1

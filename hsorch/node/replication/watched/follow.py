@@ -1,0 +1,192 @@
+"""Both parts of watched bindings, each over channels of their own: the source follows, the target takes in.
+
+The source makes one channel per binding and makes it again when it breaks; whatever happened meanwhile is
+found by the mirror that begins every channel. Which part a node plays is the replicator's business.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from hsorch.errors import NodeError, RefusedError
+from hsorch.node.replication.bindings import Binding
+from hsorch.node.replication.entries import Anchor
+from hsorch.node.replication.generations import meet, refusal
+from hsorch.node.replication.landing import Keep, LandingError
+from hsorch.node.replication.massguard import MassGuard
+from hsorch.node.replication.messages import Hello, Refused, Task
+from hsorch.node.replication.mirror import Mirror, MirrorError
+from hsorch.node.replication.progress import Figures, Progress
+from hsorch.node.replication.receiving import serve
+from hsorch.node.replication.watched.inotify import Watcher
+from hsorch.node.replication.watched.live import Batch, Live
+from hsorch.node.replication.wire import Broken, Channel
+
+RETRY_S = 1.0
+LOOK_AGAIN_S = 600.0
+"""A mirror by size and time so often, for what no watcher tells (links that came and went, memory maps)."""
+ANSWER_S = 10.0
+State = Literal["stopped", "connecting", "mirroring", "following", "held", "refused"]
+
+
+@dataclass(frozen=True)
+class Followed:
+    """One binding as status shows it. held: deletions that wait for an operator. lag_ms: of the last one."""
+
+    path: str
+    state: State = "stopped"
+    detail: str = ""
+    held: int = 0
+    lag_ms: float = 0.0
+    changes: int = 0
+    mirrors: int = 0
+    figures: Figures | None = None
+
+
+class Follower:
+    """The source of one watched binding; a thread that runs until stop()."""
+
+    def __init__(self, binding: Binding, dial: Callable[[], Channel], hello: Callable[[], Hello]) -> None:
+        """dial raises Broken. The volume that the path lies on now is the one that counts."""
+        self._binding = binding
+        self._dial = dial
+        self._hello = hello
+        self._anchor: Anchor | None = None
+        self._mode: Literal["quick", "content"] = "quick"
+        self._confirmed = False
+        self._stopped = threading.Event()
+        self._again = threading.Event()
+        self._channel: Channel | None = None
+        self._progress = Progress()
+        self._seen = Followed(binding.path)
+        self._thread = threading.Thread(target=self._run, name=f"follow {binding.path}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        if self._channel is not None:
+            self._channel.close()
+        self._thread.join(30)
+
+    def status(self) -> Followed:
+        return replace(self._seen, figures=self._progress.figures())
+
+    def verify(self, *, confirmed: bool = False) -> None:
+        """Compare all contents now. confirmed: let the deletions through that the guard holds back."""
+        self._mode, self._confirmed = "content", confirmed
+        self._again.set()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._tell("connecting")
+                self._channel = self._dial()
+                self._agree(self._channel)
+                while not self._stopped.is_set():
+                    self._round(self._channel)
+            except Broken as end:
+                self._tell("connecting", str(end))
+            except RefusedError as refused:
+                self._tell("refused", f"{refused.code}: {refused.message}")
+            except NodeError as error:
+                self._tell("stopped", f"{error.code}: {error.message}")
+            except OSError as error:
+                self._tell("stopped", f"{error.filename or self._binding.path}: {error.strerror}")
+            finally:
+                if self._channel is not None:
+                    self._channel.close()
+            self._stopped.wait(RETRY_S)
+        self._tell("stopped")
+
+    def _agree(self, channel: Channel) -> None:
+        """Raises RefusedError: an operator must select the source first."""
+        mine = self._hello()
+        channel.send(mine)
+        frame = channel.receive(ANSWER_S)
+        if frame is None or not isinstance(frame.message, Hello):
+            why = frame.message.why if frame and isinstance(frame.message, Refused) else "no answer"
+            raise Broken(f"the standby does not take {self._binding.path}: {why}")
+        if (refused := refusal(meet(mine.lineage, frame.message.lineage))) is not None:
+            raise refused
+
+    def _round(self, channel: Channel) -> None:
+        """Mirror, then every change, until everything must be looked at again."""
+        self._again.clear()
+        mode, confirmed, self._mode, self._confirmed = self._mode, self._confirmed, "quick", False
+        watcher = Watcher(self._binding.path, self._binding)
+        try:
+            self._progress = Progress()
+            self._tell("mirroring")
+            task = Task(binding=self._binding, mode=mode, confirmed=confirmed)
+            anchor = self._anchor = self._anchor or _anchor(self._binding.path)
+            mirror = Mirror(channel, self._binding.path, task, anchor=anchor, progress=self._progress)
+            held = mirror.run().held
+            self._seen = replace(self._seen, held=held, mirrors=self._seen.mirrors + 1)
+            self._tell("held" if held else "following")
+            live = Live(channel, self._binding.path, self._binding, mirror.twins)
+            until = time.monotonic() + LOOK_AGAIN_S
+            live.follow(watcher, lambda: self._due(until), self._told)
+        finally:
+            watcher.close()
+
+    def _due(self, until: float) -> bool:
+        return self._stopped.is_set() or self._again.is_set() or time.monotonic() >= until
+
+    def _told(self, batch: Batch) -> None:
+        seen = self._seen
+        held = seen.held + batch.held
+        self._seen = replace(
+            seen, changes=seen.changes + batch.names, lag_ms=batch.took_ns / 1e6, held=held,
+            state="held" if held else "following",
+        )  # fmt: skip
+
+    def _tell(self, state: State, detail: str = "") -> None:
+        self._seen = replace(self._seen, state=state, detail=detail)
+
+
+class Taker:
+    """The target of all watched bindings: serve() each channel whose Hello names the purpose `watched`."""
+
+    def __init__(
+        self, bindings: Sequence[Binding], hello: Callable[[], Hello], keep: Callable[[], Keep | None]
+    ) -> None:
+        """keep(): where that goes which would be lost; None while nothing here is unreplicated."""
+        self._bindings = {binding.path: binding for binding in bindings}
+        self._guards = {binding.path: MassGuard() for binding in bindings}
+        self._hello = hello
+        self._keep = keep
+
+    def serve(self, channel: Channel, theirs: Hello) -> None:
+        """Returns when the channel ends. Raises OSError, NodeError after telling the source why."""
+        mine = self._hello()
+        if theirs.job != mine.job or theirs.epoch < mine.epoch:
+            channel.send(Refused(why="another pair, or a node whose time is over"))
+            return
+        channel.send(mine)
+        if refusal(meet(mine.lineage, theirs.lineage)) is None:
+            serve(channel, self._begin, guard=self._guards, keep=self._keep())
+
+    def _begin(self, task: Task) -> str:
+        if self._bindings.get(task.binding.path) != task.binding:
+            raise LandingError(
+                f"{task.binding.path} is not bound alike on both nodes",
+                hint="Run hsorch apply, so that both hold the same spec.",
+            )
+        return task.binding.path
+
+
+def _anchor(path: str) -> Anchor:
+    try:
+        return Anchor.of(path)
+    except OSError as error:
+        raise MirrorError(
+            f"{path} cannot be read: {error.strerror}",
+            hint="Mount its disk or restore the folder; replication goes on by itself.",
+            code="HS674",
+        ) from error
