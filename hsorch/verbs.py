@@ -72,6 +72,22 @@ class LimitReport(Wire, frozen=True, kw_only=True):
     hint: str
 
 
+class BindingReport(Wire, frozen=True, kw_only=True):
+    """One bound folder as this node's replicator sees it."""
+
+    path: str
+    kind: str
+    """`ordered` or `watched`."""
+    state: str
+    """`live`, `mirror`, `verify`, `resync`, `behind`, `held` (deletions wait for a word), `lost`, `stopped`."""
+    left_files: int = 0
+    left_bytes: int = 0
+    held: int = 0
+    """Deletions at the source that are held back from the target."""
+    verified: str = ""
+    """UTC, RFC 3339; empty: never."""
+
+
 class DataReport(Wire, frozen=True, kw_only=True):
     """The replicated data as this node's replicator sees them (REQ-H23). -1: not known."""
 
@@ -81,6 +97,8 @@ class DataReport(Wire, frozen=True, kw_only=True):
     """hsorch.node.core.types.DataState of what lies on this node."""
     phase: str
     """`stopped`, `connecting`, `mirror`, `verify`, `resync`, `live` or `behind`."""
+    mode: str = ""
+    """What a flush of the application means: `complete` (the standby holds it, too) or `logical`."""
     connected: bool = False
     mounted: bool = False
     guarded: bool = False
@@ -103,6 +121,11 @@ class DataReport(Wire, frozen=True, kw_only=True):
     """What a takeover would lose at most, by this node's knowledge."""
     verified: str = ""
     """UTC, RFC 3339: when both sides were last compared; empty: never."""
+    checked_bytes: int = 0
+    """Of the comparison that runs, or ran last."""
+    differing_bytes: int = -1
+    """Found different by it, and sent anew; -1: there was none yet."""
+    bindings: tuple[BindingReport, ...] = ()
     space: str = "ok"
     """`ok`, `warn`, `stop` or `lost`: the worst volume of this node."""
     troubles: tuple[LimitReport, ...] = ()
