@@ -21,10 +21,12 @@ import msgspec
 from hsorch.errors import HsorchError, NodeError
 from hsorch.node.paths import Paths
 from hsorch.node.replication.gate import Level
+from hsorch.node.replication.ground import Ground
 from hsorch.node.replication.meter import Meter
 from hsorch.node.replication.record import Damaged
-from hsorch.node.replication.session import Ground, Source, Target
 from hsorch.node.replication.setup import Places, Setup, load
+from hsorch.node.replication.source import Source
+from hsorch.node.replication.target import Target
 from hsorch.verbs import Reply
 
 SAMPLE_S = 0.1

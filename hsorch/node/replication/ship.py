@@ -83,6 +83,12 @@ class Shipper:
             channel.close()
         self._thread.join(30)
 
+    def reconnect(self) -> None:
+        """What both sides know of themselves has changed: meet again."""
+        channel = self._channel
+        if channel is not None:
+            channel.close()
+
     def _run(self) -> None:
         while not self._stopped.is_set():
             channel = None

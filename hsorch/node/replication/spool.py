@@ -75,6 +75,12 @@ class Spool:
         for thread in self._threads:
             thread.join(60)
 
+    def hang_up(self) -> None:
+        """What this node knows of itself has changed: the source must meet it again."""
+        channel = self._channel
+        if channel is not None:
+            channel.close()
+
     def finish(self) -> Place:
         """For a takeover: no more stream, everything spooled is applied and on stable storage.
 

@@ -1,83 +1,31 @@
-"""One node's part in replication, as source or as target: all the pieces put together, and taken apart again.
+"""The source: its folders are mounted, what is done there is recorded, and a standby that connects follows.
 
-Both parts use the same folders, journal and durable state, one after the other. A session is made by the
-replicator process and belongs to it; it never decides which part to play.
+Made by the replicator process and belonging to it; it never decides which part to play.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
 import threading
 import time
-from pathlib import Path
 
 import msgspec
 
 from hsorch.errors import RefusedError
-from hsorch.node.replication.apply import Applier
 from hsorch.node.replication.capture.copyin import copy_dirty, copy_in
-from hsorch.node.replication.capture.group import Capture, clear_mounts, recover
+from hsorch.node.replication.capture.group import Capture, recover
 from hsorch.node.replication.gate import Gate
-from hsorch.node.replication.generations import begin, go_on_alone, reached, resynced
-from hsorch.node.replication.journal import Journal, Start
+from hsorch.node.replication.generations import Lineage, begin, go_on_alone, reached, resynced, selected
+from hsorch.node.replication.ground import Ground, new_generation
 from hsorch.node.replication.messages import Hello
-from hsorch.node.replication.meta import Meta, MetaFile, Place
 from hsorch.node.replication.queue import Queue
 from hsorch.node.replication.record import Kind
-from hsorch.node.replication.setup import Places, Setup
 from hsorch.node.replication.ship import Shipper
-from hsorch.node.replication.spool import Spool
-from hsorch.node.replication.tree import Tree
-from hsorch.node.replication.wire import Broken, Listener, connect
+from hsorch.node.replication.wire import connect
 
 POLL_S = 0.02
 LINGER_S = 0.003
-SYNC_EVERY_S = 0.2
 NEAR_BYTES = 8 * 1024 * 1024
 """A standby that lacks less than this is level enough to wait for."""
-
-
-class Ground:
-    """What both parts stand on: durable state, journal, bound folders."""
-
-    def __init__(self, places: Places, setup: Setup, boot: str) -> None:
-        """Raises NodeError HS682, journal.Damaged, ValueError (durable state torn), OSError."""
-        clear_mounts([Path(binding.path) for binding in setup.bindings])
-        self.places, self.setup, self.boot = places, setup, boot
-        job = bytes.fromhex(setup.job)
-        self.meta = MetaFile(places.meta, Meta(node=setup.node, job=job, boot=boot))
-        self.rebooted = self.meta.value.boot != boot
-        self.trees = [Tree(number, binding) for number, binding in enumerate(setup.bindings)]
-        self.journal = Journal(places.journal, Start(job=job, generation=self.meta.value.generations.current))
-
-    def hello(self) -> Hello:
-        journal = self.journal
-        return Hello(
-            job=self.meta.value.job,
-            node=self.setup.node,
-            purpose="stream",
-            lineage=self.meta.value.generations,
-            end=Place(generation=journal.generation, lsn=journal.end, crc=journal.crc),
-        )
-
-    def set_aside(self, tree: Tree, name: str) -> None:
-        place = self.places.aside / f"{time.time_ns()}" / str(tree.number) / name
-        place.parent.mkdir(parents=True)
-        shutil.move(tree.path(name), place)
-
-    def empty(self) -> None:
-        """Before a first mirror: what is bound here and came from elsewhere is kept, but out of the way."""
-        for tree in self.trees:
-            for name in os.listdir(tree.path("")):
-                if tree.covers(name) or tree.covers_folder(name):
-                    self.set_aside(tree, name)
-
-    def close(self) -> None:
-        self.journal.close()
-        for tree in self.trees:
-            tree.close()
 
 
 class Source:
@@ -137,6 +85,18 @@ class Source:
         self._name_generation(alone=True, unsure=False)
         self.gate.open()
 
+    def choose(self) -> Lineage:
+        """An operator chose this side, knowing what the other one loses; the standby is compared anew.
+
+        Durable when it returns: the lineage that the other side's choose() needs. Raises OSError.
+        """
+        ground = self._ground
+        lineage = selected(ground.lineage(), new_generation())
+        ground.meta.change(generations=lineage)
+        ground.journal.begin_generation(lineage.current)
+        self.shipper.reconnect()
+        return lineage
+
     def drain(self, limit_s: float) -> bool:
         """Wait until the standby applied everything. False: not in time."""
         until = time.monotonic() + limit_s
@@ -158,9 +118,9 @@ class Source:
     def _name_generation(self, *, alone: bool, unsure: bool) -> None:
         ground, lineage = self._ground, self._ground.meta.value.generations
         if not lineage.current:
-            lineage = begin(_new_generation())
+            lineage = begin(new_generation())
         elif alone:
-            lineage = go_on_alone(lineage, _new_generation(), ground.journal.end)
+            lineage = go_on_alone(lineage, new_generation(), ground.journal.end)
         lineage = msgspec.structs.replace(lineage, tail_unsure=lineage.tail_unsure or unsure)
         ground.meta.change(generations=lineage)
         if ground.journal.generation != lineage.current:
@@ -214,58 +174,3 @@ class Source:
 
     def _fault(self, why: str) -> None:
         self._ground.meta.change(verify_needed=why)
-
-
-class Target:
-    """Listening and applying when made."""
-
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
-        self.applier = Applier(ground.trees, ground.set_aside)
-        ground.meta.change(role="target", clean=False, boot=ground.boot)
-        pause = SYNC_EVERY_S if ground.setup.level == "none" else 0.0
-        self.spool = Spool(
-            ground.journal, self.applier, ground.meta, ground.hello, ground.empty, sync_every_s=pause
-        )
-        self._listener = Listener(ground.setup.address, ground.setup.port, ground.places.keys)
-        self.connected = False
-        self.spool.start()
-        self._thread = threading.Thread(target=self._serve, name="listener", daemon=True)
-        self._thread.start()
-
-    def finish(self) -> Place:
-        """For a takeover or an orderly stop: everything received is in the files. Raises OSError, Damaged."""
-        self._listener.close()
-        place = self.spool.finish()
-        self.applier.close()
-        self._ground.meta.change(clean=True)
-        return place
-
-    def must_be_whole(self) -> None:
-        """Raises RefusedError HS686: the files are no picture of one moment."""
-        if not self._ground.meta.value.consistent:
-            raise RefusedError(
-                "the data on this node are incomplete: a mirror or resync was under way",
-                hint="bring the other node back and let it finish; `hsorch status` shows how much is left",
-                code="HS686",
-            )
-
-    def _serve(self) -> None:
-        while not self._listener.closed:
-            with contextlib.suppress(Broken):
-                channel = self._listener.accept(1.0)
-                if channel is None:
-                    continue
-                frame = channel.receive(10)
-                if frame is None or not isinstance(frame.message, Hello):
-                    channel.close()
-                    continue
-                self.connected = True
-                try:
-                    self.spool.serve(channel, frame.message)
-                finally:
-                    self.connected = False
-
-
-def _new_generation() -> int:
-    return int.from_bytes(os.urandom(8), "little") | 1
