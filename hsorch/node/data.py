@@ -18,7 +18,7 @@ from hsorch.node.core import facts, rules
 from hsorch.node.core.state import State
 from hsorch.node.core.types import DataChanged, DataState
 from hsorch.node.paths import Paths
-from hsorch.node.replication.replicator import Drained, DrainInput, ReplicationStatus, RoleInput
+from hsorch.node.replication.orders import Drained, DrainInput, ReplicationStatus, RoleInput
 from hsorch.verbs import DataReport, LimitReport
 
 ASK_EVERY_S = 0.25

@@ -22,9 +22,9 @@ def _agent(argv: list[str]) -> int:
 
 
 def _replicator(argv: list[str]) -> int:
-    from hsorch.node.replication import replicator
+    from hsorch.node.replication import door
 
-    return replicator.main(argv)
+    return door.main(argv)
 
 
 PROCESSES: dict[str, Callable[[list[str]], int]] = {

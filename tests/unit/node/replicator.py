@@ -10,7 +10,7 @@ from hsorch.errors import RefusedError
 from hsorch.node import control
 from hsorch.node.loop import Loop
 from hsorch.node.paths import Paths
-from hsorch.node.replication.replicator import Drained, ReplicationStatus, RoleInput
+from hsorch.node.replication.orders import Drained, ReplicationStatus, RoleInput
 from hsorch.node.system.host import host
 
 

@@ -13,7 +13,7 @@ from hsorch.node.core.state import Group, Phase
 from hsorch.node.core.types import Config, DataChanged, DataState, Epoch
 from hsorch.node.data import Authority, DataDriver, Door
 from hsorch.node.paths import Paths
-from hsorch.node.replication.replicator import ReplicationStatus
+from hsorch.node.replication.orders import ReplicationStatus
 from hsorch.spec import Binding, Replication
 from tests.unit.core.conftest import make_spec
 from tests.unit.core.duo import Duo

@@ -1,0 +1,67 @@
+"""What the agent asks of its replicator and what it is told: values only (the local door, door.py)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from hsorch.node.replication.gate import Level
+from hsorch.verbs import BindingReport, LimitReport
+
+Role = Literal["none", "source", "target"]
+
+
+class RoleInput(msgspec.Struct, frozen=True, kw_only=True):
+    """alone: source without the peer (takeover), a new generation. force: unmount even what is in use."""
+
+    role: Role
+    alone: bool = False
+    force: bool = False
+
+
+class DrainInput(msgspec.Struct, frozen=True, kw_only=True):
+    limit_s: float = 60.0
+
+
+class Drained(msgspec.Struct, frozen=True, kw_only=True):
+    ok: bool
+
+
+class ConfirmInput(msgspec.Struct, frozen=True, kw_only=True):
+    """path: a watched binding; empty: all of them. Deletions that the guard holds back are let through."""
+
+    path: str = ""
+
+
+class ReplicationStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What the agent shows. Bytes, milliseconds. queue: written here, not yet held by the standby."""
+
+    role: Role
+    state: str
+    mode: Level
+    connected: bool = False
+    consistent: bool = False
+    mirroring: bool = False
+    copied: int = 0
+    queue: int = 0
+    behind: bool = False
+    """The queue is over its cap: only places are noted, a resync of `dirty` bytes follows."""
+    dirty: int = 0
+    lag_ms: int = 0
+    speed: int = 0
+    frozen: int = 0
+    """Flushes of the application that wait for the standby."""
+    guarded: bool = False
+    """A flush that returns now is held by the standby, too."""
+    generation: int = 0
+    lsn: int = 0
+    applied: int = 0
+    verify_needed: str = ""
+    fault: str = ""
+    link: str = ""
+    """Which link carries the data now."""
+    bindings: tuple[BindingReport, ...] = ()
+    space: str = "ok"
+    troubles: tuple[LimitReport, ...] = ()
+    """What keeps the data from being safe, besides a connection that is not there."""
