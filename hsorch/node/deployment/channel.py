@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ssl
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -12,7 +13,10 @@ from hsorch.errors import NodeError
 from hsorch.node.deployment.wire import Certificate, Done, Pin, ShowCertificate
 from hsorch.node.paths import Paths
 from hsorch.node.store import replace_file
-from hsorch.spec import Spec, encode
+from hsorch.spec import Link, Node, Spec, encode
+
+if TYPE_CHECKING:
+    from hsorch.node.replication.setup import Road
 
 
 def show(paths: Paths, order: ShowCertificate) -> Certificate:
@@ -52,19 +56,36 @@ def set_up(paths: Paths, spec: Spec, node: str, job: str) -> None:
         file.unlink(missing_ok=True)
         return
     bound, _ = resolve(Binding(**msgspec.structs.asdict(b)) for b in wanted.bindings)
-    link = next((link for link in spec.links if link.data), spec.links[0])
-    here, there = (n.nics[link.nic].address.partition("/")[0] for n in (spec.node(node), spec.peer_of(node)))
+    first, *spare = roads(spec, node)
     setup = Setup(
         job=job,
         node=node,
-        bindings=tuple(b for b in bound if b.kind == "ordered"),
-        address=here,
-        peer=there,
+        bindings=bound,
+        link=first.link,
+        address=first.address,
+        peer=first.peer,
+        spare=tuple(spare),
         port=wanted.port,
         level=wanted.ack,
+        warn_bytes=wanted.warn_bytes,
+        stop_bytes=wanted.stop_bytes,
     )
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     replace_file(file, encode(setup), mode=0o600)
+
+
+def roads(spec: Spec, node: str) -> list[Road]:
+    """The ways that data can take: links marked for it first, the others are spare."""
+    from hsorch.node.replication.setup import Road
+
+    def address(of: Node, link: Link) -> str:
+        return of.nics[link.nic].address.partition("/")[0]
+
+    here, there = spec.node(node), spec.peer_of(node)
+    links = sorted(spec.links, key=lambda link: not link.data)
+    found = {link.nic: Road(link=link.name, address=address(here, link), peer=address(there, link))
+             for link in reversed(links)}  # fmt: skip
+    return list(reversed(found.values()))
 
 
 def fingerprint(path: Path) -> str:

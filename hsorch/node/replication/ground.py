@@ -24,12 +24,12 @@ class Ground:
 
     def __init__(self, places: Places, setup: Setup, boot: str) -> None:
         """Raises NodeError HS682, journal.Damaged, ValueError (durable state torn), OSError."""
-        clear_mounts([Path(binding.path) for binding in setup.bindings])
+        clear_mounts([Path(binding.path) for binding in setup.ordered])
         self.places, self.setup, self.boot = places, setup, boot
         job = bytes.fromhex(setup.job)
         self.meta = MetaFile(places.meta, Meta(node=setup.node, job=job, boot=boot))
         self.rebooted = self.meta.value.boot != boot
-        self.trees = [Tree(number, binding) for number, binding in enumerate(setup.bindings)]
+        self.trees = [Tree(number, binding) for number, binding in enumerate(setup.ordered)]
         self.journal = Journal(places.journal, Start(job=job, generation=self.meta.value.generations.current))
 
     def lineage(self) -> Lineage:

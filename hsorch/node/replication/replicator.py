@@ -15,7 +15,9 @@ from hsorch.errors import HsorchError, NodeError
 from hsorch.node.replication.ground import Ground
 from hsorch.node.replication.meter import Meter
 from hsorch.node.replication.orders import Drained, DrainInput, ReplicationStatus, Role, RoleInput
+from hsorch.node.replication.reception import Reception
 from hsorch.node.replication.record import Damaged
+from hsorch.node.replication.roads import Roads
 from hsorch.node.replication.setup import Places, Setup
 from hsorch.node.replication.source import Source
 from hsorch.node.replication.target import Target
@@ -31,6 +33,7 @@ class Replicator:
         self._lock = threading.Lock()
         self._ground: Ground | None = None
         self._part: Source | Target | None = None
+        self._way: Roads | Reception | None = None
         self._meter = Meter()
         self._stopped = threading.Event()
         threading.Thread(target=self._sample, name="meter", daemon=True).start()
@@ -85,6 +88,7 @@ class Replicator:
                 lag_ms=self._meter.lag_ms(now, gate.applied), speed=int(self._meter.bytes_per_s),
                 frozen=gate.waiting, guarded=gate.guards, generation=meta.generations.current, lsn=end,
                 applied=gate.applied, verify_needed=meta.verify_needed,
+                link=self._way.link if isinstance(self._way, Roads) else "",
             )  # fmt: skip
         return ReplicationStatus(
             role="target", state="receiving" if part.connected else "waiting", mode=self._setup.level,
@@ -100,19 +104,29 @@ class Replicator:
                 self._leave(force=False)
 
     def _enter(self, wanted: RoleInput) -> None:
-        ground = Ground(self._places, self._setup, self._boot)
-        try:
-            part = Source(ground, alone=wanted.alone) if wanted.role == "source" else Target(ground)
-        except BaseException:
-            ground.close()
-            raise
+        with contextlib.ExitStack() as undo:
+            ground = Ground(self._places, self._setup, self._boot)
+            undo.callback(ground.close)
+            if wanted.role == "source":
+                self._way = roads = Roads(self._setup, self._places.keys)
+                undo.callback(roads.close)
+                self._part = Source(ground, roads.dial, alone=wanted.alone)
+            else:
+                self._way = reception = Reception(self._setup, self._places.keys)
+                undo.callback(reception.close)
+                self._part = target = Target(ground)
+                reception.open({"stream": target.serve})
+            undo.pop_all()
         self._meter = Meter()
-        self._ground, self._part = ground, part
+        self._ground = ground
 
     def _leave(self, *, force: bool) -> None:
         if isinstance(self._part, Source):
             self._part.stop(force=force)
-        elif isinstance(self._part, Target):
+        if self._way is not None:
+            self._way.close()
+            self._way = None
+        if isinstance(self._part, Target):
             self._part.finish()
         self._part = None
         if self._ground is not None:

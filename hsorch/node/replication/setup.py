@@ -12,12 +12,21 @@ from hsorch.node.paths import Paths
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.gate import Level
 from hsorch.node.replication.queue import CAP_BYTES
+from hsorch.node.replication.space import Limits
 from hsorch.node.replication.tls import Keys
 from hsorch.spec import Wire
 
 
+class Road(Wire, frozen=True, kw_only=True):
+    """One link between the nodes: this end's address and the other's."""
+
+    link: str = ""
+    address: str
+    peer: str
+
+
 class Setup(Wire, frozen=True, kw_only=True):
-    """job: 32 hex digits, the same on both nodes. address, peer: of the data link, one port on both."""
+    """job: 32 hex digits, the same on both nodes. link, address, peer: of the data link; one port on both."""
 
     job: str
     node: str
@@ -26,9 +35,32 @@ class Setup(Wire, frozen=True, kw_only=True):
     address: str
     peer: str
     port: int
+    link: str = ""
+    spare: tuple[Road, ...] = ()
+    """Links that the data take, in this order, while the data link is down."""
+    warn_bytes: int = Limits.warn
+    stop_bytes: int = Limits.stop
+    """Free space of a volume at which replication warns, and stops."""
     queue_bytes: int = CAP_BYTES
     level: Level = "none"
     """What a flush of the application waits for: none (logical), received or durable (complete)."""
+
+    @property
+    def ordered(self) -> tuple[Binding, ...]:
+        return tuple(binding for binding in self.bindings if binding.kind == "ordered")
+
+    @property
+    def watched(self) -> tuple[Binding, ...]:
+        return tuple(binding for binding in self.bindings if binding.kind == "watched")
+
+    @property
+    def roads(self) -> tuple[Road, ...]:
+        """The preferred one first."""
+        return (Road(link=self.link, address=self.address, peer=self.peer), *self.spare)
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.warn_bytes, self.stop_bytes)
 
 
 @dataclass(frozen=True)
@@ -58,6 +90,15 @@ class Places:
     @property
     def mark(self) -> Path:
         return self.home / "mark"
+
+    @property
+    def bound(self) -> Path:
+        """What this node remembers of its bound folders."""
+        return self.home / "bound.json"
+
+    @property
+    def quarantine(self) -> Path:
+        return self.home / "quarantine"
 
     @property
     def aside(self) -> Path:

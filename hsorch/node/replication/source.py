@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import msgspec
 
@@ -20,7 +21,7 @@ from hsorch.node.replication.messages import Hello
 from hsorch.node.replication.queue import Queue
 from hsorch.node.replication.record import Kind
 from hsorch.node.replication.ship import Shipper
-from hsorch.node.replication.wire import connect
+from hsorch.node.replication.wire import Channel
 
 POLL_S = 0.02
 LINGER_S = 0.003
@@ -31,8 +32,10 @@ NEAR_BYTES = 8 * 1024 * 1024
 class Source:
     """Mounted and streaming when made."""
 
-    def __init__(self, ground: Ground, *, alone: bool) -> None:
-        """alone: the peer does not know of it (takeover); the data become a generation of their own.
+    def __init__(self, ground: Ground, dial: Callable[[], Channel], *, alone: bool) -> None:
+        """dial() reaches the standby, or raises Broken.
+
+        alone: the peer does not know of it (takeover); the data become a generation of their own.
 
         Raises NodeError HS683 and what the ground raises.
         """
@@ -55,14 +58,13 @@ class Source:
         if unclean and not ground.rebooted:
             self.redone = recover(ground.trees, ground.journal, self.capture.redone_from, ground.set_aside)
         ground.meta.change(role="source", clean=False, consistent=True, boot=ground.boot)
-        keys, setup = ground.places.keys, ground.setup
         self.shipper = Shipper(
             ground.journal,
             self.gate,
-            lambda: connect(setup.peer, setup.port, keys, local=setup.address),
+            dial,
             self._hello,
             lambda: threading.Thread(target=self._mirror, name="mirror", daemon=True).start(),
-            linger_s=LINGER_S if setup.level == "none" else 0.0,
+            linger_s=LINGER_S if ground.setup.level == "none" else 0.0,
         )
         self.mirrored_to = 0
         self.mirroring = False

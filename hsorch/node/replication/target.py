@@ -1,11 +1,10 @@
-"""The target: listens, takes the stream of the source into its spool and its bound folders.
+"""The target: takes the stream of the source into its spool and its bound folders.
 
 Made by the replicator process and belonging to it; it never decides which part to play.
 """
 
 from __future__ import annotations
 
-import contextlib
 import threading
 
 from hsorch.errors import RefusedError
@@ -15,13 +14,13 @@ from hsorch.node.replication.ground import Ground
 from hsorch.node.replication.messages import Hello
 from hsorch.node.replication.meta import Place
 from hsorch.node.replication.spool import Spool
-from hsorch.node.replication.wire import Broken, Listener
+from hsorch.node.replication.wire import Channel
 
 SYNC_EVERY_S = 0.2
 
 
 class Target:
-    """Listening and applying when made."""
+    """Applying when made; whoever listens gives connections to serve()."""
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
@@ -31,15 +30,13 @@ class Target:
         self.spool = Spool(
             ground.journal, self.applier, ground.meta, ground.hello, ground.empty, sync_every_s=pause
         )
-        self._listener = Listener(ground.setup.address, ground.setup.port, ground.places.keys)
+        self._channel: Channel | None = None
+        self._turn = threading.Lock()
         self.connected = False
         self.spool.start()
-        self._thread = threading.Thread(target=self._serve, name="listener", daemon=True)
-        self._thread.start()
 
     def finish(self) -> Place:
         """For a takeover or an orderly stop: everything received is in the files. Raises OSError, Damaged."""
-        self._listener.close()
         place = self.spool.finish()
         self.applier.close()
         self._ground.meta.change(clean=True)
@@ -61,18 +58,15 @@ class Target:
                 code="HS686",
             )
 
-    def _serve(self) -> None:
-        while not self._listener.closed:
-            with contextlib.suppress(Broken):
-                channel = self._listener.accept(1.0)
-                if channel is None:
-                    continue
-                frame = channel.receive(10)
-                if frame is None or not isinstance(frame.message, Hello):
-                    channel.close()
-                    continue
-                self.connected = True
-                try:
-                    self.spool.serve(channel, frame.message)
-                finally:
-                    self.connected = False
+    def serve(self, channel: Channel, hello: Hello) -> None:
+        """The stream, until it ends. The source knows best which connection is its last: that one counts,
+        also while this side believes in an older one. Raises Broken."""
+        older, self._channel = self._channel, channel
+        if older is not None:
+            older.close()
+        with self._turn:
+            self.connected = True
+            try:
+                self.spool.serve(channel, hello)
+            finally:
+                self.connected = False
