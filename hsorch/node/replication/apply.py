@@ -45,13 +45,10 @@ class Applier:
         self._skipped = 0
 
     def restart(self, lsn: int) -> None:
-        """Another stream begins at lsn, in folders that were emptied: all that was known is void.
-
-        Its files bear the same identities, so a handle kept open would take in what belongs to the new ones.
-        """
+        """Another stream begins at lsn: what was known of the files may be void, so they are looked at anew."""
         self.close()
         self._written.clear()
-        self._index.clear()
+        self._index.read_again(list(self._trees.values()))
         for number, tree in self._trees.items():
             tree.set_applied(lsn)
             self._noted[number] = lsn

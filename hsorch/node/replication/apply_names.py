@@ -37,7 +37,7 @@ class NameApplier:
 
     def _is_done(self, tree: Tree, name: str, record: Record) -> bool:
         """Whether the one record in doubt was carried out before the crash."""
-        there = lstat(tree, name)
+        there = tree.look(name)
         if record.kind in (Kind.CREATE, Kind.LINK, Kind.IDENT):
             return there is not None and tree.fid(name) == record.fid
         if record.kind in (Kind.UNLINK, Kind.REMOVE_DIRECTORY, Kind.RENAME):
@@ -45,7 +45,11 @@ class NameApplier:
         return False  # to do the others twice is the same as once
 
     def _ident(self, tree: Tree, name: str, record: Record) -> None:
-        if lstat(tree, name) is None:
+        there = tree.look(name)
+        if there is not None and not stat.S_ISREG(there.st_mode):
+            self._clear(tree, name)
+            there = None
+        if there is None:
             self._parents(tree, name)
             os.close(os.open(tree.path(name), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         old = tree.fid(name)
@@ -68,7 +72,7 @@ class NameApplier:
         self._index.add(record.fid, tree.number, name)
 
     def _make_folder(self, tree: Tree, name: str, record: Record) -> None:
-        there = lstat(tree, name)
+        there = tree.look(name)
         if there is None or not stat.S_ISDIR(there.st_mode):
             self._clear(tree, name)
             self._parents(tree, name)
@@ -77,7 +81,7 @@ class NameApplier:
         tree.set_attributes(name, Attributes(mode=record.a, uid=uid, gid=gid))
 
     def _symlink(self, tree: Tree, name: str, record: Record) -> None:
-        there, target = lstat(tree, name), os.fsdecode(bytes(record.data))
+        there, target = tree.look(name), os.fsdecode(bytes(record.data))
         if there is None or not stat.S_ISLNK(there.st_mode) or os.readlink(tree.path(name)) != target:
             self._clear(tree, name)
             self._parents(tree, name)
@@ -90,42 +94,51 @@ class NameApplier:
         if found is None:
             self.skipped += 1
             return
-        if lstat(tree, name) is not None and tree.fid(name) == record.fid:
+        if tree.look(name) is not None and tree.fid(name) == record.fid:
             return
         self._clear(tree, name)
         self._parents(tree, name)
+        found = self._index.where(record.fid)
+        if found is None:
+            self.skipped += 1
+            return
         os.link(self._trees[found[0]].path(found[1]), tree.path(name))
         self._index.add(record.fid, tree.number, name)
 
     def _unlink(self, tree: Tree, name: str, record: Record) -> None:
-        if lstat(tree, name) is not None:
+        there = tree.look(name)
+        if there is not None and stat.S_ISDIR(there.st_mode):
+            self._put_aside(tree, name)
+        elif there is not None:
             fid = tree.fid(name)
             os.unlink(tree.path(name))
             self._index.remove(fid, tree.number, name)
             self._forget(fid)
 
     def _remove_folder(self, tree: Tree, name: str, record: Record) -> None:
-        if lstat(tree, name) is None:
-            return
-        for inner in os.listdir(tree.path(name)):
-            self._set_aside(tree, f"{name}/{inner}")
-        os.rmdir(tree.path(name))
+        there = tree.look(name)
+        if there is not None and stat.S_ISDIR(there.st_mode):
+            for inner in os.listdir(tree.path(name)):
+                self._put_aside(tree, f"{name}/{inner}")
+            os.rmdir(tree.path(name))
+        elif there is not None:
+            self._put_aside(tree, name)
 
     def _rename(self, tree: Tree, name: str, record: Record) -> None:
         new = os.fsdecode(bytes(record.data))
-        what = lstat(tree, name)
+        what = tree.look(name)
         if what is None:
             self.skipped += 1
             return
         self._parents(tree, new)
-        there = lstat(tree, new)
+        there = tree.look(new)
         replaced = 0
         if there is not None:
             if stat.S_ISDIR(there.st_mode) and stat.S_ISDIR(what.st_mode):
                 for inner in os.listdir(tree.path(new)):
-                    self._set_aside(tree, f"{new}/{inner}")
+                    self._put_aside(tree, f"{new}/{inner}")
             elif stat.S_ISDIR(there.st_mode) or stat.S_ISDIR(what.st_mode):
-                self._set_aside(tree, new)
+                self._put_aside(tree, new)
             else:
                 replaced = tree.fid(new)
         os.rename(tree.path(name), tree.path(new))
@@ -139,7 +152,7 @@ class NameApplier:
             self._index.add(fid, tree.number, new)
 
     def _attributes(self, tree: Tree, name: str, record: Record) -> None:
-        if lstat(tree, name) is None:
+        if tree.look(name) is None:
             self.skipped += 1
         elif record.kind is Kind.ATTRIBUTES:
             tree.set_attributes(name, decode_attributes(record.data))
@@ -148,20 +161,29 @@ class NameApplier:
 
     def _clear(self, tree: Tree, name: str) -> None:
         """Something stands where the record makes a new name: nobody recorded it, so it is kept elsewhere."""
-        there = lstat(tree, name)
+        there = tree.look(name)
         if there is not None:
             fid = tree.fid(name)
             if stat.S_ISREG(there.st_mode) and there.st_size == 0 and fid == 0:
                 os.unlink(tree.path(name))  # half a creation, cut by a crash
             else:
-                self._set_aside(tree, name)
+                self._put_aside(tree, name)
             self._index.remove(fid, tree.number, name)
+            self._forget(fid)
+
+    def _put_aside(self, tree: Tree, name: str) -> None:
+        self._set_aside(tree, name)
+        for fid in self._index.leave(tree.number, name):
             self._forget(fid)
 
     def _parents(self, tree: Tree, name: str) -> None:
         """Folders on the way that the binding does not cover by themselves."""
         folder = name.rpartition("/")[0]
-        if folder and lstat(tree, folder) is None:
+        there = tree.look(folder) if folder else None
+        if there is not None and not stat.S_ISDIR(there.st_mode):
+            self._put_aside(tree, folder)
+            there = None
+        if folder and there is None:
             self._parents(tree, folder)
             os.mkdir(tree.path(folder), 0o755)
 
@@ -178,13 +200,6 @@ _DEEDS: dict[Kind, Callable[[NameApplier, Tree, str, Record], None]] = {
     Kind.ATTRIBUTES: NameApplier._attributes,
     Kind.XATTR: NameApplier._attributes,
 }
-
-
-def lstat(tree: Tree, name: str) -> os.stat_result | None:
-    try:
-        return os.lstat(tree.path(name))
-    except FileNotFoundError:
-        return None
 
 
 def set_xattr(tree: Tree, name: str, record: Record) -> None:

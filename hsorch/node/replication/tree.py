@@ -82,6 +82,21 @@ class Tree:
         """Whether a folder is replicated itself: it is covered, or what lies in it would be."""
         return not relative or self.binding.covers(relative) or self.binding.covers(relative + "/0")
 
+    def look(self, relative: str) -> os.stat_result | None:
+        """lstat(2) of a name that lies in folders of this tree; None: there is none.
+
+        A link on the way leads elsewhere, so what lies behind it is not below this folder.
+        """
+        try:
+            at = relative.find("/")
+            while at >= 0:
+                if not stat.S_ISDIR(os.lstat(self._base + relative[:at]).st_mode):
+                    return None
+                at = relative.find("/", at + 1)
+            return os.lstat(self.path(relative))
+        except FileNotFoundError:
+            return None
+
     # ----------------------------------------------------------------- identity
 
     def fid(self, relative: str) -> int:

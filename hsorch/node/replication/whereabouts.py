@@ -26,9 +26,8 @@ class Whereabouts:
     def __len__(self) -> int:
         return len(self._names)
 
-    def clear(self) -> None:
-        """Nothing is there any more."""
-        self._names.clear()
+    def read_again(self, trees: Sequence[Tree]) -> None:
+        self._names = Whereabouts(trees)._names
 
     def where(self, fid: int) -> Where | None:
         """One of the file's names; None: it has none (any more)."""
@@ -45,6 +44,19 @@ class Whereabouts:
             names.remove((number, name))
             if not names:
                 del self._names[fid]
+
+    def leave(self, number: int, name: str) -> list[int]:
+        """A name and all below it are gone: the files that had one there."""
+        prefix = name + "/"
+        gone = [
+            (fid, where)
+            for fid, names in self._names.items()
+            for where in names
+            if where[0] == number and (where[1] == name or where[1].startswith(prefix))
+        ]
+        for fid, where in gone:
+            self.remove(fid, *where)
+        return [fid for fid, _ in gone]
 
     def rename_identity(self, old: int, new: int, number: int, name: str) -> None:
         """The file under this name, with all its other names, is `new` from now on."""

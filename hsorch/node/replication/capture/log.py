@@ -11,13 +11,13 @@ import mmap
 import os
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from hsorch.node.replication.journal import Journal
-from hsorch.node.replication.record import Buffer, Kind, Record
+from hsorch.node.replication.record import NAME_KINDS, Buffer, Kind, Record
 
 _MARK = struct.Struct("<Q")
 
@@ -58,6 +58,8 @@ class Log:
         self.journal = journal
         self.names = threading.RLock()
         self.watcher = watcher
+        self.observer: Callable[[Record], None] | None = None
+        """Told of each record that changes names, under their lock (compare.py)."""
         self._mark = mark
         self._under_way: dict[int, int] = {}
         mark.set(journal.end)
@@ -80,7 +82,10 @@ class Log:
         # Registered with a bound that is not above the record's own lsn, before the record exists.
         self._under_way.setdefault(token, self.journal.end)
         try:
-            yield self.journal.append(kind, fid=fid, a=a, b=b, aux=aux, path=path, data=data)
+            record = self.journal.append(kind, fid=fid, a=a, b=b, aux=aux, path=path, data=data)
+            if self.observer is not None and kind in NAME_KINDS:
+                self.observer(record)
+            yield record
         finally:
             if outer is None:
                 end = self.journal.end
