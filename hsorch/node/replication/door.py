@@ -19,9 +19,10 @@ import msgspec
 
 from hsorch.errors import HsorchError, NodeError
 from hsorch.node.paths import Paths
-from hsorch.node.replication.orders import DrainInput, RoleInput
+from hsorch.node.replication.orders import ChooseInput, DrainInput, RoleInput
 from hsorch.node.replication.replicator import Replicator
 from hsorch.node.replication.setup import Places, load
+from hsorch.node.replication.survey import SurveyInput
 from hsorch.verbs import Reply
 
 LONGEST_LINE = 64 * 1024
@@ -40,7 +41,10 @@ VERBS: dict[str, tuple[type[msgspec.Struct], Callable[[Replicator, Any], msgspec
     "role": (RoleInput, Replicator.role),
     "status": (Nothing, lambda replicator, _: replicator.status()),
     "drain": (DrainInput, Replicator.drain),
+    "confirm": (ConfirmInput, Replicator.confirm),
     "thaw": (Nothing, lambda replicator, _: replicator.thaw()),
+    "survey": (SurveyInput, Replicator.survey),
+    "choose": (ChooseInput, Replicator.choose),
     "resync": (Nothing, lambda replicator, _: replicator.resync()),
 }
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from hsorch.node.replication.capture.group import clear_mounts
-from hsorch.node.replication.generations import Lineage, reached
+from hsorch.node.replication.generations import Lineage, reached, selected
 from hsorch.node.replication.journal import Journal, Start
 from hsorch.node.replication.messages import Hello
 from hsorch.node.replication.meta import Meta, MetaFile, Place
@@ -35,6 +35,13 @@ class Ground:
     def lineage(self) -> Lineage:
         """As it is now, with the end of what was written or received here."""
         return reached(self.meta.value.generations, self.journal.end)
+
+    def choose(self) -> Lineage:
+        """An operator chose this side: durably a generation that the other side can only receive whole."""
+        lineage = selected(self.lineage(), new_generation())
+        self.meta.change(generations=lineage)
+        self.journal.begin_generation(lineage.current)
+        return lineage
 
     def here(self) -> Place:
         journal = self.journal

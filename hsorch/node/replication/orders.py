@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from hsorch.node.replication.gate import Level
+from hsorch.node.replication.generations import Lineage
 from hsorch.verbs import BindingReport, LimitReport
 
 Role = Literal["none", "source", "target"]
@@ -32,6 +33,18 @@ class ConfirmInput(msgspec.Struct, frozen=True, kw_only=True):
     """path: a watched binding; empty: all of them. Deletions that the guard holds back are let through."""
 
     path: str = ""
+
+
+class ChooseInput(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose data count. winner None: this side's. Otherwise the other side's, which chose itself before."""
+
+    winner: Lineage | None = None
+
+
+class Chosen(msgspec.Struct, frozen=True, kw_only=True):
+    """lineage: of this side from now on."""
+
+    lineage: Lineage
 
 
 class ReplicationStatus(msgspec.Struct, frozen=True, kw_only=True):

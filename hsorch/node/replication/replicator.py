@@ -10,17 +10,29 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Iterator
 
-from hsorch.errors import HsorchError, NodeError
+from hsorch.errors import HsorchError, NodeError, RefusedError
 from hsorch.node.replication.ground import Ground
 from hsorch.node.replication.meter import Meter
-from hsorch.node.replication.orders import Drained, DrainInput, ReplicationStatus, Role, RoleInput
+from hsorch.node.replication.orders import (
+    ChooseInput,
+    Chosen,
+    Drained,
+    DrainInput,
+    ReplicationStatus,
+    Role,
+    RoleInput,
+)
 from hsorch.node.replication.reception import Reception
 from hsorch.node.replication.record import Damaged
 from hsorch.node.replication.roads import Roads
 from hsorch.node.replication.setup import Places, Setup
 from hsorch.node.replication.source import Source
+from hsorch.node.replication.survey import Survey, SurveyInput, survey
+from hsorch.node.replication.status import of_source, of_target, with_watched
 from hsorch.node.replication.target import Target
+from hsorch.node.replication.watched.parts import Following, Taking
 
 SAMPLE_S = 0.1
 
@@ -33,6 +45,7 @@ class Replicator:
         self._lock = threading.Lock()
         self._ground: Ground | None = None
         self._part: Source | Target | None = None
+        self._watched: Following | Taking | None = None
         self._way: Roads | Reception | None = None
         self._meter = Meter()
         self._stopped = threading.Event()
@@ -45,6 +58,7 @@ class Replicator:
                 return self.status()
             if isinstance(self._part, Target) and wanted.role == "source":
                 self._part.must_be_whole()
+                self._watched_must_be_whole()
             try:
                 self._leave(force=wanted.force)
                 if wanted.role != "none":
@@ -59,7 +73,11 @@ class Replicator:
 
     def drain(self, wanted: DrainInput) -> Drained:
         part = self._part
-        return Drained(ok=not isinstance(part, Source) or part.drain(wanted.limit_s))
+        until = time.monotonic() + wanted.limit_s
+        ok = not isinstance(part, Source) or part.drain(wanted.limit_s)
+        if isinstance(self._watched, Following):
+            ok = self._watched.drain(until - time.monotonic()) and ok
+        return Drained(ok=ok)
 
     def thaw(self) -> ReplicationStatus:
         """Raises RefusedError HS688."""
@@ -73,29 +91,79 @@ class Replicator:
             self._part.shipper.may_mirror = True
         return self.status()
 
+    def survey(self, wanted: SurveyInput) -> Survey:
+        """What lies here, and what of it the other side never got. Raises NodeError HS698."""
+        try:
+            with self._standing() as ground:
+                meta = ground.meta.value
+                return survey(
+                    meta.node, _role_of(self._part), ground.lineage(), meta.consistent,
+                    ground.trees, ground.journal, wanted,
+                )  # fmt: skip
+        except (OSError, Damaged, ValueError) as error:
+            raise NodeError(
+                f"the data could not be looked through: {error}",
+                hint="a change of role may have come in between: ask again",
+                code="HS698",
+            ) from error
+
+    def choose(self, wanted: ChooseInput) -> Chosen:
+        """An operator says whose data count, knowing what is lost. Durable when it returns.
+
+        Raises RefusedError HS749 (the side that loses must follow, and nothing else), NodeError HS687.
+        """
+        with self._lock:
+            part = self._part
+            if wanted.winner is not None:
+                if not isinstance(part, Target):
+                    raise RefusedError(
+                        f"the replicator is {_role_of(part)} here: only a standby's data can be given up",
+                        hint="let the group run, or start, on the other node first",
+                        code="HS749",
+                    )
+                part.choose(wanted.winner)
+                return Chosen(lineage=wanted.winner)
+            if isinstance(part, Source):
+                return Chosen(lineage=part.choose())
+            try:
+                self._leave(force=False)
+                with self._standing(locked=True) as ground:
+                    return Chosen(lineage=ground.choose())
+            except (OSError, Damaged, ValueError) as error:
+                raise NodeError(
+                    f"the data here cannot be made the ones that count: {error}",
+                    hint="the detail names the file or folder; `hsorch explain HS687`",
+                    code="HS687",
+                ) from error
+
+    @contextlib.contextmanager
+    def _standing(self, *, locked: bool = False) -> Iterator[Ground]:
+        """The ground that is played on, or one for the moment; then no part can begin meanwhile."""
+        if self._ground is not None:
+            yield self._ground
+            return
+        with contextlib.nullcontext() if locked else self._lock:
+            ground = Ground(self._places, self._setup, self._boot)
+            with contextlib.closing(ground):
+                yield ground
+
+    def confirm(self, wanted: ConfirmInput) -> ReplicationStatus:
+        """Deletions that are held back from the standby are meant."""
+        if isinstance(self._watched, Following):
+            self._watched.confirm(wanted.path)
+        return self.status()
+
     def status(self) -> ReplicationStatus:
         part, ground = self._part, self._ground
         if ground is None or part is None:
             return ReplicationStatus(role="none", state="stopped", mode=self._setup.level)
-        meta, end, now = ground.meta.value, ground.journal.end, time.monotonic()
         if isinstance(part, Source):
-            gate = part.gate
-            return ReplicationStatus(
-                role="source", state=part.shipper.state, mode=self._setup.level,
-                connected=part.shipper.connected, consistent=True, mirroring=part.mirroring,
-                copied=part.copied, queue=end - gate.applied if gate.applied else end - ground.journal.first,
-                behind=part.queue.behind, dirty=part.queue.dirty_bytes,
-                lag_ms=self._meter.lag_ms(now, gate.applied), speed=int(self._meter.bytes_per_s),
-                frozen=gate.waiting, guarded=gate.guards, generation=meta.generations.current, lsn=end,
-                applied=gate.applied, verify_needed=meta.verify_needed,
-                link=self._way.link if isinstance(self._way, Roads) else "",
-            )  # fmt: skip
-        return ReplicationStatus(
-            role="target", state="receiving" if part.connected else "waiting", mode=self._setup.level,
-            connected=part.connected, consistent=meta.consistent, queue=end - part.spool.applied,
-            generation=meta.generations.current, lsn=end, applied=part.spool.applied,
-            verify_needed=meta.verify_needed, fault=part.spool.fault,
-        )  # fmt: skip
+            seen = of_source(ground, part, self._meter)
+            link = self._way.link if isinstance(self._way, Roads) else ""
+            seen = msgspec.structs.replace(seen, link=link)
+        else:
+            seen = of_target(ground, part)
+        return with_watched(seen, self._watched)
 
     def stop(self) -> None:
         with self._lock:
@@ -107,22 +175,38 @@ class Replicator:
         with contextlib.ExitStack() as undo:
             ground = Ground(self._places, self._setup, self._boot)
             undo.callback(ground.close)
+            bound = Bound(self._places.bound)
+            for binding in self._setup.bindings:
+                bound.is_there(binding.path)
             if wanted.role == "source":
                 self._way = roads = Roads(self._setup, self._places.keys)
                 undo.callback(roads.close)
                 self._part = Source(ground, roads.dial, alone=wanted.alone)
+                self._watched = Following(ground, bound, roads.dial)
             else:
                 self._way = reception = Reception(self._setup, self._places.keys)
                 undo.callback(reception.close)
                 self._part = target = Target(ground)
-                reception.open({"stream": target.serve})
+                self._watched = taking = Taking(ground, bound)
+                reception.open({"stream": target.serve, "watched": taking.serve})
             undo.pop_all()
         self._meter = Meter()
         self._ground = ground
 
+    def _watched_must_be_whole(self) -> None:
+        if isinstance(self._watched, Taking) and not self._watched.whole:
+            raise RefusedError(
+                "the watched folders on this node are incomplete: their mirror was under way",
+                hint="bring the other node back and let it finish; `hsorch status` shows how much is left",
+                code="HS686",
+            )
+
     def _leave(self, *, force: bool) -> None:
         if isinstance(self._part, Source):
             self._part.stop(force=force)
+        if isinstance(self._watched, Following):
+            self._watched.stop()
+        self._watched = None
         if self._way is not None:
             self._way.close()
             self._way = None

@@ -15,7 +15,7 @@ from hsorch.errors import RefusedError
 from hsorch.node.replication.capture.copyin import copy_dirty, copy_in
 from hsorch.node.replication.capture.group import Capture, recover
 from hsorch.node.replication.gate import Gate
-from hsorch.node.replication.generations import Lineage, begin, go_on_alone, reached, resynced, selected
+from hsorch.node.replication.generations import Lineage, begin, go_on_alone, reached, resynced
 from hsorch.node.replication.ground import Ground, new_generation
 from hsorch.node.replication.messages import Hello
 from hsorch.node.replication.queue import Queue
@@ -92,10 +92,7 @@ class Source:
 
         Durable when it returns: the lineage that the other side's choose() needs. Raises OSError.
         """
-        ground = self._ground
-        lineage = selected(ground.lineage(), new_generation())
-        ground.meta.change(generations=lineage)
-        ground.journal.begin_generation(lineage.current)
+        lineage = self._ground.choose()
         self.shipper.reconnect()
         return lineage
 
