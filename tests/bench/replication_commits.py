@@ -8,29 +8,31 @@ commit an event. Prints a table: mode, threads, commits a second, 50th and 99th 
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import msgspec
 
 from hsorch.node.replication.setup import Setup
-from tests.bench.replication_mariadb import run, server, sql
+from tests.lab import mariadb
 from tests.lab.test_replication_process import Member, free_port, until
 
 
+def run(argv: list[str]) -> str:
+    return subprocess.run(argv, check=True, text=True, capture_output=True, timeout=300).stdout
+
+
 def measure(data: Path, label: str, seconds: int) -> None:
-    socket = Path(f"/tmp/hsorch-commits-{os.getpid()}.sock")
-    process = server(data, socket)
-    try:
-        sql(socket, "create database if not exists sbtest")
+    with mariadb.server(data) as socket:
+        run(["mariadb", "--no-defaults", "-S", socket, "-e", "create database if not exists sbtest"])
         common = ["sysbench", "oltp_insert", f"--mysql-socket={socket}", "--mysql-user=root", "--tables=1"]
         run([*common, "--table-size=1000", "prepare"])
         for threads in (1, 8):
             timing = [f"--time={seconds}", f"--threads={threads}", "--percentile=99", "--histogram=on"]
-            text = run([*common, *timing, "run"]).stdout
+            text = run([*common, *timing, "run"])
             rate = re.search(r"transactions:\s+\d+\s+\((\S+) per", text)
             slow = re.search(r"99th percentile:\s+(\S+)", text)
             average = re.search(r"avg:\s+(\S+)", text)
@@ -39,9 +41,6 @@ def measure(data: Path, label: str, seconds: int) -> None:
             line = f"{label:10} {threads} threads: {rate[1]:>9} /s, avg {average[1]} ms, p99 {slow[1]} ms"
             print(line, flush=True)
         run([*common, "cleanup"])
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 MODES = "native,none,received,durable"
@@ -51,8 +50,7 @@ def main(home: Path, seconds: int, modes: list[str]) -> int:
     for mode in modes:
         shutil.rmtree(home, ignore_errors=True)
         a, b = Member(home, "a", "127.0.0.1"), Member(home, "b", "127.0.0.1")
-        run(["mariadb-install-db", "--no-defaults", f"--datadir={a.data}", "--user=mysql", "--skip-test-db"])
-        shutil.chown(a.data, "mysql", "mysql")
+        mariadb.install(a.data)
         if mode == "native":
             measure(a.data, mode, seconds)
             continue
