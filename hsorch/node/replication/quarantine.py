@@ -6,9 +6,11 @@ is full, keeping fails and the resync stops, because dropping data is an operato
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import stat
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,6 +24,8 @@ from hsorch.node.store import replace_file, sync_directory
 
 MANIFEST = "manifest.jsonl"
 ABOUT = "about.json"
+RESERVE_BYTES = 5 << 30
+"""Of the volume's free space, never used for what is kept."""
 
 
 class QuarantineFull(NodeError):
@@ -101,18 +105,19 @@ class Quarantine:
     def restore(self, incident: str, target: Path, names: Iterable[bytes] | None = None) -> list[Path]:
         """Copies (all, or those paths) below target, each under its root; nothing there is overwritten.
 
-        Raises NodeError: something stands in the way (HS693), a content is damaged (HS695).
+        Raises NodeError: target is not empty (HS693), a content is damaged (HS695).
         """
         wanted = None if names is None else set(names)
         home = self._home(incident)
+        _must_be_empty(target)
+        chosen = [kept for kept in self.listing(incident) if wanted is None or kept.path in wanted]
         restored = []
-        for kept in self.listing(incident):
-            if kept.entry is None or (wanted is not None and kept.path not in wanted):
+        # Links come last: none of ours lies on the way of a file that is written as root.
+        for kept in sorted(chosen, key=lambda kept: kept.entry is None or kept.entry.kind != FILE):
+            if kept.entry is None:
                 continue
             place = target / kept.root.lstrip("/") / os.fsdecode(kept.path)
             place.parent.mkdir(parents=True, exist_ok=True)
-            if place.exists() or place.is_symlink():
-                raise NodeError(f"{place} exists already", hint="Restore into an empty folder.", code="HS693")
             if kept.entry.kind == FILE:
                 _restore_file(home / str(kept.number), place, kept)
             else:
@@ -121,8 +126,20 @@ class Quarantine:
         return restored
 
     def drop(self, incident: str) -> None:
-        """For good."""
-        shutil.rmtree(self._home(incident))
+        """For good. Raises NodeError HS694, HS696: it is being filled."""
+        home = self._home(incident)
+        descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(home)
+        except BlockingIOError as error:
+            raise NodeError(
+                f"incident {incident} is being filled by a resync",
+                hint="wait until hsorch status shows the replication live, then drop it",
+                code="HS696",
+            ) from error
+        finally:
+            os.close(descriptor)
 
     def _names(self) -> list[str]:
         if not self._folder.exists():
@@ -146,6 +163,10 @@ class Open:
     def __init__(self, home: Path, room: int, kept: list[Kept]) -> None:
         self._home = home
         self._room = room
+        lock = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        self.close = weakref.finalize(self, os.close, lock)
+        """Nothing more is kept. An incident that nobody holds open can be dropped."""
         self._known = {(k.root, k.path) for k in kept}
         self._number = max((k.number for k in kept), default=0)
 
@@ -229,6 +250,28 @@ class Open:
     def _next(self) -> int:
         self._number += 1
         return self._number
+
+
+def limit_of(folder: Path) -> int:
+    """Bytes that may be kept below folder: half of what is free and kept together, after the reserve.
+
+    Raises OSError: the folder's parent is not there.
+    """
+    place = folder if folder.exists() else folder.parent
+    room = os.statvfs(place)
+    kept = sum(what.stat().st_blocks * 512 for what in folder.rglob("*") if what.is_file())
+    return max(0, room.f_bavail * room.f_frsize + kept - RESERVE_BYTES) // 2
+
+
+def _must_be_empty(target: Path) -> None:
+    if not target.exists() and not target.is_symlink():
+        target.mkdir(parents=True, mode=0o700)
+    elif not target.is_dir() or target.is_symlink() or any(target.iterdir()):
+        raise NodeError(
+            f"{target} exists and is no empty folder",
+            hint="Restore into a new or empty folder.",
+            code="HS693",
+        )
 
 
 def _cut_torn_line(fd: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hsorch.errors import NodeError
-from hsorch.node.replication.quarantine import MANIFEST, About, Quarantine, QuarantineFull
+from hsorch.node.replication.quarantine import MANIFEST, About, Quarantine, QuarantineFull, limit_of
 from hsorch.node.replication.tls import Keys
 from tests.unit.replication.mirrors import Trees
 
@@ -69,8 +69,11 @@ def test_full_means_stop(quarantine: Quarantine, root: Path) -> None:
     with pytest.raises(QuarantineFull, match="no room"):
         incident.keep(str(root), "2")
     assert len(quarantine.listing(ABOUT.incident)) == 2
+    again = quarantine.open(ABOUT)
     with pytest.raises(QuarantineFull):
-        quarantine.open(ABOUT).keep(str(root), "2")
+        again.keep(str(root), "2")
+    incident.close()
+    again.close()
     quarantine.drop(ABOUT.incident)
     quarantine.open(ABOUT).keep(str(root), "2")
 
@@ -90,12 +93,58 @@ def test_a_manifest_torn_by_a_crash_goes_on(quarantine: Quarantine, root: Path, 
     assert [kept.path for kept in quarantine.listing(ABOUT.incident)] == [b"a", b"b", b"c"]
 
 
-def test_nothing_is_overwritten_by_restore(quarantine: Quarantine, root: Path) -> None:
+@pytest.mark.parametrize("there", ["a file", "a folder that is not empty", "a link to an empty folder"])
+def test_restore_takes_a_new_or_empty_folder_only(
+    there: str, quarantine: Quarantine, root: Path, tmp_path: Path
+) -> None:
     (root / "f").write_bytes(b"x")
     quarantine.open(ABOUT).keep(str(root), "f")
+    target, empty = tmp_path / "back", tmp_path / "empty"
+    empty.mkdir()
+    if there == "a file":
+        target.write_text("mine")
+    elif there == "a link to an empty folder":
+        target.symlink_to(empty)
+    else:
+        (target / "inner").mkdir(parents=True)
     with pytest.raises(NodeError) as caught:
-        quarantine.restore(ABOUT.incident, Path("/"), [b"f"])
+        quarantine.restore(ABOUT.incident, target)
     assert caught.value.code == "HS693"
+    assert not list(empty.iterdir())
+    assert [path.read_bytes() for path in quarantine.restore(ABOUT.incident, empty, [b"f"])] == [b"x"]
+
+
+def test_a_kept_link_never_leads_a_restored_file_elsewhere(
+    quarantine: Quarantine, root: Path, tmp_path: Path
+) -> None:
+    """`out` was a link, then a folder: both were kept, by a resync that was interrupted in between."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (root / "out").symlink_to(outside)
+    quarantine.open(ABOUT).keep(str(root), "out")
+    (root / "out").unlink()
+    (root / "out").mkdir()
+    (root / "out" / "f").write_bytes(b"x")
+    quarantine.open(ABOUT).keep(str(root), "out/f")
+    with pytest.raises(OSError, match="exists"):
+        quarantine.restore(ABOUT.incident, tmp_path / "back")
+    assert not list(outside.iterdir())
+
+
+def test_what_a_resync_fills_cannot_be_dropped(quarantine: Quarantine) -> None:
+    incident = quarantine.open(ABOUT)
+    with pytest.raises(NodeError) as caught:
+        quarantine.drop(ABOUT.incident)
+    assert caught.value.code == "HS696"
+    incident.close()
+    quarantine.drop(ABOUT.incident)
+    assert quarantine.incidents() == []
+
+
+def test_what_may_be_kept_follows_the_free_space(tmp_path: Path) -> None:
+    free = os.statvfs(tmp_path)
+    limit = limit_of(tmp_path / "not there yet")
+    assert 0 <= limit <= free.f_bavail * free.f_frsize // 2
 
 
 def test_damage_in_the_quarantine_is_noticed(quarantine: Quarantine, root: Path, tmp_path: Path) -> None:
