@@ -14,11 +14,21 @@ Role = Literal["none", "source", "target"]
 
 
 class RoleInput(msgspec.Struct, frozen=True, kw_only=True):
-    """alone: source without the peer (takeover), a new generation. force: unmount even what is in use."""
+    """alone: source without the peer (takeover), a new generation. force: unmount even what is in use.
+
+    epoch: of the failover core; a peer that speaks for a lower one is refused.
+    """
 
     role: Role
     alone: bool = False
     force: bool = False
+    epoch: tuple[int, int] = (0, 0)
+
+
+class EpochInput(msgspec.Struct, frozen=True, kw_only=True):
+    """In whose name this node speaks from now on, whatever part it plays; a lower one than before is ignored."""
+
+    epoch: tuple[int, int]
 
 
 class DrainInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +80,12 @@ class ReplicationStatus(msgspec.Struct, frozen=True, kw_only=True):
     generation: int = 0
     lsn: int = 0
     applied: int = 0
+    ancestors: tuple[int, ...] = ()
+    """Generations that this one goes on from, newest first."""
+    was: Role = "none"
+    """The part that was played last, also where none is played now."""
+    level: bool = False
+    """As source: the standby has an image of this generation, and what it lacks is on its way."""
     verify_needed: str = ""
     fault: str = ""
     link: str = ""
