@@ -79,7 +79,9 @@ class BindingReport(Wire, frozen=True, kw_only=True):
     kind: str
     """`ordered` or `watched`."""
     state: str
-    """`live`, `mirror`, `verify`, `resync`, `behind`, `held` (deletions wait for a word), `lost`, `stopped`."""
+    """`live`, `mirror`, `verify`, `resync`, `behind`, `held` (deletions wait), `lost`, `stopped`."""
+    detail: str = ""
+    """Why it is stopped, where that is known."""
     left_files: int = 0
     left_bytes: int = 0
     held: int = 0

@@ -19,7 +19,7 @@ import msgspec
 
 from hsorch.errors import HsorchError, NodeError
 from hsorch.node.paths import Paths
-from hsorch.node.replication.orders import ChooseInput, DrainInput, RoleInput
+from hsorch.node.replication.orders import ChooseInput, ConfirmInput, DrainInput, RoleInput
 from hsorch.node.replication.replicator import Replicator
 from hsorch.node.replication.setup import Places, load
 from hsorch.node.replication.survey import SurveyInput

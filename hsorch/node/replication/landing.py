@@ -76,8 +76,10 @@ class Landing:
         guard: MassGuard,
         keep: Keep | None = None,
     ) -> None:
+        self.task = task
+        self.equal = False
+        """The last message ended a mirror: everything is as at the source, durably."""
         self._root = root
-        self._task = task
         self._binding: Binding = task.binding
         self._reply = reply
         self._keep = keep
@@ -105,6 +107,7 @@ class Landing:
 
     def take(self, message: Said, body: bytearray) -> None:
         """One message of the source, in order."""
+        self.equal = False
         match message:
             case Pack():
                 self._unpack(message.entries, memoryview(body))
@@ -168,7 +171,7 @@ class Landing:
             return COMPARE if entry.size > SMALL and self._partials.started(name) else SEND
         large = entry.size > SMALL
         alike = found.st_size == entry.size and found.st_mtime_ns == entry.mtime_ns
-        if self._task.mode == "content" and not self._task.survey:
+        if self.task.mode == "content" and not self.task.survey:
             if large:
                 return COMPARE
             alike = found.st_size == entry.size and entry.digest == digest_small(f"{self._root}/{name}")
@@ -235,7 +238,7 @@ class Landing:
         return found is not None and stat.S_ISDIR(found.st_mode)
 
     def _folder(self, name: str, entry: Entry, found: os.stat_result | None) -> None:
-        if self._task.survey:
+        if self.task.survey:
             return
         if found is None:
             os.mkdir(name, 0o700, dir_fd=self._fd)
@@ -250,7 +253,7 @@ class Landing:
                 entry.uid, entry.gid, entry.mtime_ns,
             ):  # fmt: skip
                 return
-        if self._task.survey:
+        if self.task.survey:
             return
         staged = self._partials.free_name()
         os.symlink(entry.to, staged, dir_fd=self._fd)
@@ -274,7 +277,7 @@ class Landing:
     def _dress_file(self, name: str, entry: Entry, found: os.stat_result) -> None:
         worn = self._xattrs(name)
         right = _worn(found) == (entry.mode, entry.uid, entry.gid) and found.st_mtime_ns == entry.mtime_ns
-        if self._task.survey or (right and worn == entry.xattrs):
+        if self.task.survey or (right and worn == entry.xattrs):
             return
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=self._fd)
         try:
@@ -311,9 +314,9 @@ class Landing:
         verdict = self._surplus.weigh(names)
         self._tally["deleted"] += verdict.files
         self._tally["deleted_bytes"] += verdict.size
-        if self._task.survey:
+        if self.task.survey:
             return
-        if verdict.too_much and not self._task.confirmed:
+        if verdict.too_much and not self.task.confirmed:
             self._tally["held"] += verdict.files
             return
         for name in names:
@@ -321,11 +324,11 @@ class Landing:
 
     def _displace(self, name: str, found: os.stat_result) -> None:
         """A file where a folder is to be, or the other way round."""
-        if self._task.survey:
+        if self.task.survey:
             return
         if stat.S_ISDIR(found.st_mode):
             verdict = self._surplus.weigh([name])
-            if verdict.too_much and not self._task.confirmed:
+            if verdict.too_much and not self.task.confirmed:
                 raise LandingError(
                     f"{self._root}/{name} is a folder of {verdict.files} files here and none at the source",
                     hint="Look at it, then confirm the deletions.",
@@ -334,9 +337,10 @@ class Landing:
         self._surplus.delete(self._fd, name, self._keep)
 
     def _mark(self, mark: Mark) -> None:
-        if mark.durable and not self._task.survey:
+        if mark.durable and not self.task.survey:
             self._partials.sweep()
             sync_filesystem(self._root)
+            self.equal = not self._tally["held"]
         self._reply(msgspec.structs.replace(self._done, number=mark.number, newer=self._newer, **self._tally))
 
     # ---------------------------------------------------------------------------------------------- helpers

@@ -15,6 +15,10 @@ from hsorch.node.replication.wire import Broken, Channel
 
 Began = Callable[[Task], str]
 """began(task): the root at this node, once its new state is durable. Raises NodeError to refuse."""
+Keeps = Callable[[Task], Keep | None]
+"""Where that goes which would be lost; None while nothing there is unreplicated."""
+Ended = Callable[[Task], None]
+"""ended(task): a whole tree is equal and on stable storage."""
 
 
 def serve(
@@ -22,7 +26,8 @@ def serve(
     began: Began,
     *,
     guard: Mapping[str, MassGuard] | None = None,
-    keep: Keep | None = None,
+    keeps: Keeps | None = None,
+    ended: Ended | None = None,
 ) -> None:
     """guard: by bound path, as it must outlive a channel; a fresh one where there is none.
 
@@ -46,9 +51,12 @@ def serve(
                 landing = None
                 root = began(frame.message)
                 weighs = (guard or {}).get(frame.message.binding.path) or MassGuard()
+                keep = keeps(frame.message) if keeps is not None else None
                 landing = Landing(root, frame.message, reply, guard=weighs, keep=keep)
             elif landing is not None:
                 landing.take(frame.message, frame.body)
+                if ended is not None and landing.equal:
+                    ended(landing.task)
             else:
                 raise NodeError("the peer sent files before it said of which tree", hint="Restart the peer.")
     except Broken:

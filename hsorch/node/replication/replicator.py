@@ -12,12 +12,15 @@ import threading
 import time
 from collections.abc import Iterator
 
+import msgspec
+
 from hsorch.errors import HsorchError, NodeError, RefusedError
 from hsorch.node.replication.ground import Ground
 from hsorch.node.replication.meter import Meter
 from hsorch.node.replication.orders import (
     ChooseInput,
     Chosen,
+    ConfirmInput,
     Drained,
     DrainInput,
     ReplicationStatus,
@@ -29,8 +32,8 @@ from hsorch.node.replication.record import Damaged
 from hsorch.node.replication.roads import Roads
 from hsorch.node.replication.setup import Places, Setup
 from hsorch.node.replication.source import Source
-from hsorch.node.replication.survey import Survey, SurveyInput, survey
 from hsorch.node.replication.status import of_source, of_target, with_watched
+from hsorch.node.replication.survey import Survey, SurveyInput, survey
 from hsorch.node.replication.target import Target
 from hsorch.node.replication.watched.parts import Following, Taking
 
@@ -175,19 +178,16 @@ class Replicator:
         with contextlib.ExitStack() as undo:
             ground = Ground(self._places, self._setup, self._boot)
             undo.callback(ground.close)
-            bound = Bound(self._places.bound)
-            for binding in self._setup.bindings:
-                bound.is_there(binding.path)
             if wanted.role == "source":
                 self._way = roads = Roads(self._setup, self._places.keys)
                 undo.callback(roads.close)
                 self._part = Source(ground, roads.dial, alone=wanted.alone)
-                self._watched = Following(ground, bound, roads.dial)
+                self._watched = Following(ground, roads.dial)
             else:
                 self._way = reception = Reception(self._setup, self._places.keys)
                 undo.callback(reception.close)
                 self._part = target = Target(ground)
-                self._watched = taking = Taking(ground, bound)
+                self._watched = taking = Taking(ground)
                 reception.open({"stream": target.serve, "watched": taking.serve})
             undo.pop_all()
         self._meter = Meter()

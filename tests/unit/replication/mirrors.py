@@ -63,7 +63,7 @@ class Trees:
                     other,
                     lambda _: str(self.there),
                     guard={str(self.here): self.guard or MassGuard()},
-                    keep=self.keep,
+                    keeps=lambda _: self.keep,
                 )
             except (OSError, NodeError) as error:
                 self.refused.append(error)

@@ -16,7 +16,8 @@ from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.generations import Lineage, adopted, begin, go_on_alone
 from hsorch.node.replication.messages import Hello
 from hsorch.node.replication.tls import Keys
-from hsorch.node.replication.watched.follow import Follower, Taker
+from hsorch.node.replication.watched.follow import Follower
+from hsorch.node.replication.watched.take import Taker
 from hsorch.node.replication.wire import Broken, Channel, Listener, connect
 from tests.unit.replication.mirrors import picture
 from tests.unit.replication.test_watched import eventually
@@ -33,8 +34,8 @@ class Standby:
         self.port = self._listener.port
         self._channels: list[Channel] = []
         binding = Binding(path=str(source), kind="watched")
-        self._taker = Taker([binding], self.hello, lambda: None)
-        self._taker._begin = lambda task: str(root)  # type: ignore[method-assign]
+        self._taker = Taker([binding], self.hello, lambda task: None)
+        self._taker._begin = lambda task, channel: str(root)  # type: ignore[method-assign]
         threading.Thread(target=self._accept, daemon=True).start()
 
     def hello(self) -> Hello:
@@ -123,7 +124,7 @@ def test_divergence_stops_before_the_first_file(world: tuple[Path, Standby, Foll
     )
     follower.start()
     eventually(lambda: follower.status().state == "refused")
-    assert "HS690" in follower.status().detail
+    assert follower.status().code == "HS690"
     assert list(standby.root.iterdir()) == []
     assert (here / "first").exists()
 

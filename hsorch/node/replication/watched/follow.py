@@ -1,14 +1,14 @@
-"""Both parts of watched bindings, each over channels of their own: the source follows, the target takes in.
+"""The source of one watched binding, over a channel of its own: it follows what happens in a folder.
 
-The source makes one channel per binding and makes it again when it breaks; whatever happened meanwhile is
-found by the mirror that begins every channel. Which part a node plays is the replicator's business.
+The channel is made again when it breaks; whatever happened meanwhile is found by the mirror that begins every
+channel. Its counterpart is take.py.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -16,12 +16,9 @@ from hsorch.errors import NodeError, RefusedError
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.entries import Anchor
 from hsorch.node.replication.generations import meet, refusal
-from hsorch.node.replication.landing import Keep, LandingError
-from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import Hello, Refused, Task
 from hsorch.node.replication.mirror import Mirror, MirrorError
 from hsorch.node.replication.progress import Figures, Progress
-from hsorch.node.replication.receiving import serve
 from hsorch.node.replication.watched.inotify import Watcher
 from hsorch.node.replication.watched.live import Batch, Live
 from hsorch.node.replication.wire import Broken, Channel
@@ -35,11 +32,16 @@ State = Literal["stopped", "connecting", "mirroring", "following", "held", "refu
 
 @dataclass(frozen=True)
 class Followed:
-    """One binding as status shows it. held: deletions that wait for an operator. lag_ms: of the last one."""
+    """One binding as status shows it. held: deletions that wait for an operator. lag_ms: of the last one.
+
+    code: of the error that keeps it from following; empty for a connection that is not there.
+    """
 
     path: str
     state: State = "stopped"
     detail: str = ""
+    code: str = ""
+    hint: str = ""
     held: int = 0
     lag_ms: float = 0.0
     changes: int = 0
@@ -50,16 +52,31 @@ class Followed:
 class Follower:
     """The source of one watched binding; a thread that runs until stop()."""
 
-    def __init__(self, binding: Binding, dial: Callable[[], Channel], hello: Callable[[], Hello]) -> None:
-        """dial raises Broken. The volume that the path lies on now is the one that counts."""
+    def __init__(
+        self,
+        binding: Binding,
+        dial: Callable[[], Channel],
+        hello: Callable[[], Hello],
+        *,
+        is_there: Callable[[str], None] = lambda path: None,
+        verified: Callable[[str], None] = lambda path: None,
+    ) -> None:
+        """dial raises Broken. is_there(path) raises NodeError while the bound disk is not the one it was.
+
+        verified(path): all contents were compared just now, and are equal.
+        """
         self._binding = binding
         self._dial = dial
         self._hello = hello
+        self._is_there = is_there
+        self._verified = verified
         self._anchor: Anchor | None = None
         self._mode: Literal["quick", "content"] = "quick"
         self._confirmed = False
         self._stopped = threading.Event()
         self._again = threading.Event()
+        self._resting = threading.Event()
+        """Set whenever the target has everything."""
         self._channel: Channel | None = None
         self._progress = Progress()
         self._seen = Followed(binding.path)
@@ -82,10 +99,23 @@ class Follower:
         self._mode, self._confirmed = "content", confirmed
         self._again.set()
 
+    def confirm(self) -> None:
+        """Look again at names, sizes and times, and let the deletions through that are held back."""
+        self._confirmed = True
+        self._again.set()
+
+    def drain(self, until: float) -> bool:
+        """Wait until everything done so far is at the target. until: monotonic; False: not in time."""
+        self._resting.clear()
+        while not self._resting.wait(0.05):
+            if time.monotonic() > until or self._stopped.is_set():
+                return False
+        return not self._seen.held
+
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
-                self._tell("connecting")
+                self._is_there(self._binding.path)
                 self._channel = self._dial()
                 self._agree(self._channel)
                 while not self._stopped.is_set():
@@ -93,9 +123,9 @@ class Follower:
             except Broken as end:
                 self._tell("connecting", str(end))
             except RefusedError as refused:
-                self._tell("refused", f"{refused.code}: {refused.message}")
+                self._tell("refused", refused.message, refused.code, refused.hint)
             except NodeError as error:
-                self._tell("stopped", f"{error.code}: {error.message}")
+                self._tell("stopped", error.message, error.code, error.hint)
             except OSError as error:
                 self._tell("stopped", f"{error.filename or self._binding.path}: {error.strerror}")
             finally:
@@ -117,6 +147,7 @@ class Follower:
 
     def _round(self, channel: Channel) -> None:
         """Mirror, then every change, until everything must be looked at again."""
+        self._is_there(self._binding.path)
         self._again.clear()
         mode, confirmed, self._mode, self._confirmed = self._mode, self._confirmed, "quick", False
         watcher = Watcher(self._binding.path, self._binding)
@@ -128,10 +159,12 @@ class Follower:
             mirror = Mirror(channel, self._binding.path, task, anchor=anchor, progress=self._progress)
             held = mirror.run().held
             self._seen = replace(self._seen, held=held, mirrors=self._seen.mirrors + 1)
+            if mode == "content" and not held:
+                self._verified(self._binding.path)
             self._tell("held" if held else "following")
             live = Live(channel, self._binding.path, self._binding, mirror.twins)
             until = time.monotonic() + LOOK_AGAIN_S
-            live.follow(watcher, lambda: self._due(until), self._told)
+            live.follow(watcher, lambda: self._due(until), self._told, self._resting.set)
         finally:
             watcher.close()
 
@@ -146,39 +179,8 @@ class Follower:
             state="held" if held else "following",
         )  # fmt: skip
 
-    def _tell(self, state: State, detail: str = "") -> None:
-        self._seen = replace(self._seen, state=state, detail=detail)
-
-
-class Taker:
-    """The target of all watched bindings: serve() each channel whose Hello names the purpose `watched`."""
-
-    def __init__(
-        self, bindings: Sequence[Binding], hello: Callable[[], Hello], keep: Callable[[], Keep | None]
-    ) -> None:
-        """keep(): where that goes which would be lost; None while nothing here is unreplicated."""
-        self._bindings = {binding.path: binding for binding in bindings}
-        self._guards = {binding.path: MassGuard() for binding in bindings}
-        self._hello = hello
-        self._keep = keep
-
-    def serve(self, channel: Channel, theirs: Hello) -> None:
-        """Returns when the channel ends. Raises OSError, NodeError after telling the source why."""
-        mine = self._hello()
-        if theirs.job != mine.job or theirs.epoch < mine.epoch:
-            channel.send(Refused(why="another pair, or a node whose time is over"))
-            return
-        channel.send(mine)
-        if refusal(meet(mine.lineage, theirs.lineage)) is None:
-            serve(channel, self._begin, guard=self._guards, keep=self._keep())
-
-    def _begin(self, task: Task) -> str:
-        if self._bindings.get(task.binding.path) != task.binding:
-            raise LandingError(
-                f"{task.binding.path} is not bound alike on both nodes",
-                hint="Run hsorch apply, so that both hold the same spec.",
-            )
-        return task.binding.path
+    def _tell(self, state: State, detail: str = "", code: str = "", hint: str = "") -> None:
+        self._seen = replace(self._seen, state=state, detail=detail, code=code, hint=hint)
 
 
 def _anchor(path: str) -> Anchor:

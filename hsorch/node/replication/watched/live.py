@@ -36,6 +36,7 @@ from hsorch.node.replication.watched.inotify import Changes, Watcher
 from hsorch.node.replication.wire import Channel
 
 _Answer = TypeVar("_Answer", bound=Said)
+REST_S = 0.25
 _OFFER = 500
 _FIRST = 1000
 """Marks and offers count from here: a mirror used the numbers below."""
@@ -65,15 +66,33 @@ class Live:
         self._unsettled: set[str] = set()
         """Names that became another file while they were sent as a twin; their change was told already."""
 
-    def follow(self, watcher: Watcher, stop: Callable[[], bool], told: Callable[[Batch], None]) -> Changes:
-        """Until stop() says so, or everything must be looked at again: then with overflow or lost set."""
+    def follow(
+        self,
+        watcher: Watcher,
+        stop: Callable[[], bool],
+        told: Callable[[Batch], None],
+        rest: Callable[[], None] = lambda: None,
+    ) -> Changes:
+        """Until stop() says so, or everything must be looked at again: then with overflow or lost set.
+
+        rest(): nothing changed lately, and everything before is at the target.
+        """
         while not stop():
-            changes = watcher.wait(0 if self._unsettled else 0.25)
+            changes = watcher.wait(0 if self._unsettled else REST_S)
             if changes.overflow or changes.lost:
                 return changes
             if changes or self._unsettled:
                 told(self.send(changes))
+            elif not self._refused():
+                rest()
         return Changes()
+
+    def _refused(self) -> bool:
+        """What the target says unasked: that it takes no more. Raises MirrorError, Broken."""
+        frame = self._channel.receive(0)
+        if frame is not None and isinstance(frame.message, Refused):
+            raise refused(self._binding.path, frame.message.why)
+        return frame is not None
 
     def send(self, changes: Changes) -> Batch:
         """One round; returns when the target has done it."""
