@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 
 from hsorch.node.replication.apply import Applier
 from hsorch.node.replication.bindings import Binding, expand
-from hsorch.node.replication.capture.copyin import copy_in
+from hsorch.node.replication.capture.compare import Comparison
 from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.record import Kind
 from hsorch.node.replication.tree import Tree
@@ -68,9 +68,9 @@ def record(home: Path, fields: dict[str, object], size: int) -> Recorded:
     commits = 0
     with Active(home / "a", **fields) as active:
         log = active.capture.log
-        log.journal.append(Kind.MIRROR_BEGIN)
-        copy_in(active.tree, log, active.capture.nodes, active.capture.files)
-        begins = log.journal.append(Kind.MIRROR_END).end
+        begin = log.journal.append(Kind.MIRROR_BEGIN)
+        comparison = Comparison([active.tree], log, active.capture.nodes, active.capture.files)
+        begins = comparison.run(begin).end
         while active.journal.end - begins < size:
             with mariadb.server(data) as socket:
                 # Killed at the end, it recovers on the same mount: that is in the journal, too.

@@ -45,13 +45,16 @@ class Applier:
         self._skipped = 0
 
     def restart(self, lsn: int) -> None:
-        """Another stream begins at lsn: what was known of the files may be void, so they are looked at anew."""
-        self.close()
-        self._written.clear()
-        self._index.read_again(list(self._trees.values()))
+        """Another stream begins at lsn."""
+        self.look_again()
         for number, tree in self._trees.items():
             tree.set_applied(lsn)
             self._noted[number] = lsn
+
+    def look_again(self) -> None:
+        """What was known of the files may be void. Raises OSError."""
+        self.close()
+        self._index.read_again(list(self._trees.values()))
 
     @property
     def skipped(self) -> int:

@@ -49,7 +49,7 @@ class Gate:
     @property
     def guards(self) -> bool:
         """A flush that returns now is held by the standby, too."""
-        return not self._open and not self._aborted
+        return not self._open
 
     def wait(self, lsn: int) -> None:
         """Return once all below lsn is acknowledged, or the gate is open. Raises OSError EIO: aborted."""
@@ -89,10 +89,14 @@ class Gate:
         """The standby is level again: flushes wait for it from now on."""
         with self._changed:
             self._open = self._level == "none"
-            self._aborted = False
 
     def abort(self) -> None:
-        """Frozen flushes fail with EIO, so that a service that must stop can stop."""
+        """Frozen flushes fail with EIO, so that a service that must stop can stop; until resume()."""
         with self._changed:
             self._aborted = True
             self._changed.notify_all()
+
+    def resume(self) -> None:
+        """What was to stop goes on."""
+        with self._changed:
+            self._aborted = False

@@ -7,24 +7,35 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
+import stat
+from datetime import UTC, datetime
 from pathlib import Path
 
-from hsorch.node.replication.capture.group import clear_mounts
+import msgspec
+
+from hsorch.node.replication.bound import Bound
+from hsorch.node.replication.capture.group import clear_mounts, recover
+from hsorch.node.replication.capture.log import Mark
 from hsorch.node.replication.generations import Lineage, reached, selected
 from hsorch.node.replication.journal import Journal, Start
 from hsorch.node.replication.messages import Hello
 from hsorch.node.replication.meta import Meta, MetaFile, Place
+from hsorch.node.replication.quarantine import About, Quarantine, limit_of
+from hsorch.node.replication.quarantine import Open as Incident
+from hsorch.node.replication.record import Damaged
 from hsorch.node.replication.setup import Places, Setup
-from hsorch.node.replication.tree import Tree
+from hsorch.node.replication.tree import Tree, sync_filesystem
 
 
 class Ground:
     """What both parts stand on: durable state, journal, bound folders."""
 
     def __init__(self, places: Places, setup: Setup, boot: str) -> None:
-        """Raises NodeError HS682, journal.Damaged, ValueError (durable state torn), OSError."""
+        """Raises NodeError HS674, HS682, journal.Damaged, ValueError (durable state torn), OSError."""
         clear_mounts([Path(binding.path) for binding in setup.ordered])
+        self.bound = Bound(places.bound)
+        for binding in setup.bindings:
+            self.bound.is_there(binding.path)
         self.places, self.setup, self.boot = places, setup, boot
         job = bytes.fromhex(setup.job)
         self.meta = MetaFile(places.meta, Meta(node=setup.node, job=job, boot=boot))
@@ -32,9 +43,58 @@ class Ground:
         self.trees = [Tree(number, binding) for number, binding in enumerate(setup.ordered)]
         self.journal = Journal(places.journal, Start(job=job, generation=self.meta.value.generations.current))
 
+    def settle(self) -> int:
+        """Files, journal and checkpoint agree, however the last part ended here. Records done again.
+
+        Raises OSError, Damaged."""
+        meta = self.meta.value
+        redone = 0
+        if meta.role == "source":
+            lineage = meta.generations
+            if not meta.clean and self.rebooted:
+                lineage = msgspec.structs.replace(lineage, tail_unsure=True)
+            elif not meta.clean:
+                mark = Mark(self.places.mark)
+                redone = recover(self.trees, self.journal, mark.get(), self.set_aside)
+                mark.close()
+            self.journal.sync()
+            for tree in self.trees:
+                sync_filesystem(tree.descriptor)
+            self.meta.change(
+                checkpoint=self.here(), generations=reached(lineage, self.journal.end), clean=True
+            )
+        elif meta.checkpoint.lsn == 0:
+            first = self.journal.first
+            at = Place(generation=self.journal.generation, lsn=first, crc=self.journal.crc_before(first))
+            self.meta.change(checkpoint=at)
+        elif not self._reaches(meta.checkpoint):
+            # Where the spool begins anew was durable, that it does was not; or its end was lost.
+            self._journal_at(meta.checkpoint)
+        return redone
+
+    def drop_stage(self) -> None:
+        """What a resync brought so far is forgotten: the files are those before it. Raises OSError."""
+        over = self.meta.value.staged_over
+        if over is not None:
+            for tree in self.trees:
+                tree.set_applied(over.lsn)
+            self.meta.change(checkpoint=over, staged_over=None, keep="", marks=(0, 0))
+            self._journal_at(over)
+
+    def _reaches(self, place: Place) -> bool:
+        try:
+            return self.journal.crc_before(place.lsn) == place.crc
+        except (KeyError, Damaged):
+            return False
+
+    def _journal_at(self, place: Place) -> None:
+        self.journal.restart(Start(self.journal.job, place.generation, place.lsn, place.crc))
+
     def lineage(self) -> Lineage:
-        """As it is now, with the end of what was written or received here."""
-        return reached(self.meta.value.generations, self.journal.end)
+        """Of the files as they are now, with the end of what was written or received here."""
+        meta = self.meta.value
+        end = self.journal.end if meta.staged_over is None else meta.staged_over.lsn
+        return reached(meta.generations, end)
 
     def choose(self) -> Lineage:
         """An operator chose this side: durably a generation that the other side can only receive whole."""
@@ -52,21 +112,35 @@ class Ground:
             job=self.meta.value.job,
             node=self.setup.node,
             purpose="stream",
-            lineage=self.meta.value.generations,
+            epoch=self.meta.value.epoch,
+            lineage=self.lineage(),
             end=self.here(),
         )
 
-    def set_aside(self, tree: Tree, name: str) -> None:
-        place = self.places.aside / f"{time.time_ns()}" / str(tree.number) / name
-        place.parent.mkdir(parents=True)
-        shutil.move(tree.path(name), place)
+    def incident(self, name: str, reason: str, generation: int = 0, fork: int = 0) -> Incident:
+        """Opened in the quarantine, whose bound is what is free now. Raises OSError."""
+        folder = self.places.quarantine
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        about = About(incident=name, time=now, reason=reason, generation=generation, fork=fork)
+        return Quarantine(folder, limit_of(folder)).open(about)
 
-    def empty(self) -> None:
-        """Before a first mirror: what is bound here and came from elsewhere is kept, but out of the way."""
-        for tree in self.trees:
-            for name in os.listdir(tree.path("")):
-                if tree.covers(name) or tree.covers_folder(name):
-                    self.set_aside(tree, name)
+    def set_aside(self, tree: Tree, name: str) -> None:
+        """What stands in the way of the stream and was recorded by nobody goes into the quarantine.
+
+        Raises QuarantineFull, OSError: it is still there."""
+        meta = self.meta.value
+        incident = self.incident(meta.keep or f"aside-{meta.generations.current:016x}", "in the way")
+        what = tree.look(name)
+        if what is None:
+            return
+        if not stat.S_ISDIR(what.st_mode):
+            incident.keep(str(tree.folder), name)
+            os.unlink(tree.path(name))
+            return
+        for inner, of_inner in tree.walk(name):
+            if not stat.S_ISDIR(of_inner.st_mode):
+                incident.keep(str(tree.folder), inner)
+        shutil.rmtree(tree.path(name))
 
     def close(self) -> None:
         self.journal.close()

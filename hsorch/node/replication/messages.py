@@ -12,6 +12,7 @@ import msgspec
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.entries import Entry
 from hsorch.node.replication.generations import Lineage
+from hsorch.node.replication.image import Told
 from hsorch.node.replication.meta import Place
 
 VERSION = 1
@@ -46,7 +47,25 @@ class Begin(Said, frozen=True, kw_only=True):
 
     at: Place
     fresh: bool = False
-    """True: the standby forgets its spool and starts at this place (a mirror follows)."""
+    """True: the standby forgets its spool and starts at this place, where a record MIRROR_BEGIN stands."""
+    extents: dict[int, list[tuple[int, int]]] | None = None
+    """fid -> (offset, end): where contents can differ at all, as far as the source knows; None: everywhere."""
+
+
+class Pictured(Said, frozen=True, kw_only=True):
+    """A part of what the standby's folders hold at the record MIRROR_BEGIN of this lsn."""
+
+    lsn: int
+    objects: list[Told]
+    last: bool = False
+
+
+class Guarded(Said, frozen=True, kw_only=True):
+    """on: the source answers flushes only once the standby holds them, from lsn on; so the standby is
+    complete. off: no longer. The standby answers with an Ack when that is durable there."""
+
+    on: bool
+    lsn: int = 0
 
 
 class Data(Said, frozen=True, kw_only=True):
@@ -61,6 +80,8 @@ class Ack(Said, frozen=True, kw_only=True):
     received: int
     durable: int
     applied: int
+    guarded: bool = False
+    """The standby holds for complete, durably."""
 
 
 # ------------------------------------------------ trees: mirror, verify, watched (mirror.py, landing.py)
@@ -205,7 +226,7 @@ class Reached(Said, frozen=True, kw_only=True):
 
 
 Message = (
-    Hello | Refused | Begin | Data | Ack
+    Hello | Refused | Begin | Pictured | Guarded | Data | Ack
     | Task | Offer | Wanted | Pack | Open | Hashes | Need | Piece | Hole | Close
     | Twins | Prune | Doomed | Gone | Folders | Mark | Reached
 )  # fmt: skip

@@ -51,6 +51,20 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     """Boot id of the machine when this was written: another one means that page caches were lost."""
     protected_until: int = 0
     """The lsn up to which both nodes were equal at the last orderly stop."""
+    epoch: tuple[int, int] = (0, 0)
+    """The highest one of the failover core that was heard of: a lower one has no say any more."""
+    guarded: bool = False
+    """Source: flushes wait for the standby. Target: the source said so; it is complete while that holds."""
+    sender: Lineage = Lineage()
+    """Target: the source's lineage when they met last."""
+    staged_over: Place | None = None
+    """Target: a resync is held back in the spool, and the files are still what they were at this place."""
+    marks: tuple[int, int] = (0, 0)
+    """Target: lsn of the MIRROR_BEGIN (of everything, of what was left out) that is not closed yet."""
+    keep: str = ""
+    """Target: name of the incident in the quarantine for what a resync overwrites."""
+    verified_ns: int = 0
+    """When all data were found equal, or made so, last."""
     verify_needed: str = ""
     """Not empty: why only a verify can tell whether both sides are equal."""
 

@@ -18,7 +18,7 @@ from hsorch.node.replication.verify import BLOCK, Hasher, aligned, segments
 BATCH_OBJECTS = 1000
 BATCH_DIGESTS = 1024 * 1024
 
-Extents = Mapping[int, Sequence[tuple[int, int]]]
+Extents = dict[int, list[tuple[int, int]]]
 """fid -> (offset, end), aligned to blocks, in order: where contents can differ at all."""
 
 

@@ -9,8 +9,9 @@ MIRROR_END: the resync costs what differs, not everything. The application never
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
+from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.record import Kind
 
@@ -30,6 +31,10 @@ class DirtyMap:
     def add(self, fid: int, offset: int, length: int) -> None:
         first, last = offset // BLOCK_BYTES, (offset + max(length, 1) - 1) // BLOCK_BYTES
         self._blocks[fid] = self._blocks.get(fid, 0) | ((1 << (last - first + 1)) - 1) << first
+
+    def join(self, other: DirtyMap) -> None:
+        for fid, bits in other._blocks.items():
+            self._blocks[fid] = self._blocks.get(fid, 0) | bits
 
     @property
     def bytes(self) -> int:
@@ -55,45 +60,63 @@ class DirtyMap:
 class Queue:
     """The watcher of capture.log: asked before each change of content. Thread-safe."""
 
-    def __init__(self, journal: Journal, held: Callable[[], int], cap: int = CAP_BYTES) -> None:
-        """held: the lsn up to which the standby holds everything durably. cap: bytes."""
+    def __init__(self, journal: Journal, gate: Gate, cap: int = CAP_BYTES) -> None:
+        """cap: bytes. Raises as journal.read does."""
         self._journal = journal
-        self._held = held
+        self._gate = gate
         self._cap = cap
         self._lock = threading.Lock()
+        self.begun_at = 0
+        """lsn of the last MIRROR_BEGIN of ours."""
+        self._owed: DirtyMap | None = None
+        """What level() gave out and nobody has copied yet."""
         self._dirty: DirtyMap | None = self._left_open()
         """Not None: behind."""
 
     @property
     def behind(self) -> bool:
-        return self._dirty is not None
+        return self._dirty is not None or self._owed is not None
 
     @property
     def dirty_bytes(self) -> int:
-        dirty = self._dirty
-        return 0 if dirty is None else dirty.bytes
+        return sum(dirty.bytes for dirty in (self._dirty, self._owed) if dirty is not None)
 
     def before(self, fid: int, offset: int, length: int) -> bool:
-        """False: the record leaves its data out. Raises OSError when the journal cannot be written."""
-        if self._dirty is None and self._journal.end - max(self._held(), self._journal.first) < self._cap:
-            return True
+        """False: the record leaves its data out. Raises OSError when the journal cannot be written.
+
+        Where flushes are guarded a record without data must not count as held: the writer waits instead.
+        """
+        if self._dirty is None:
+            over = self._journal.end - max(self._gate.durable, self._journal.first) >= self._cap
+            if over and self._gate.guards:
+                self._gate.wait(self._journal.end - self._cap)
+            if not over or self._gate.guards:
+                return True
         with self._lock:
             if self._dirty is None:
                 # The standby's files are no picture of one moment from here to the end of the resync.
-                self._journal.keep = self._journal.append(Kind.MIRROR_BEGIN, a=1).lsn
+                self.begun_at = self._journal.append(Kind.MIRROR_BEGIN, a=1).lsn
+                self._journal.keep = self._journal.keep or self.begun_at
                 self._dirty = DirtyMap()
             self._dirty.add(fid, offset, length)
         return False
 
     def level(self) -> DirtyMap:
-        """The standby is connected again: records are whole from now on; what is missing is returned."""
+        """The standby is connected again: records are whole from now on; what is missing is returned.
+
+        Again and again, until it is closed."""
         with self._lock:
-            dirty, self._dirty = self._dirty, None
-            return dirty or DirtyMap()
+            owed = self._owed or DirtyMap()
+            if self._dirty is not None:
+                owed.join(self._dirty)
+            self._owed, self._dirty = owed, None
+            return owed
 
     def closed(self) -> None:
-        """MIRROR_END is in the journal: nothing is missing any more."""
-        self._journal.keep = None
+        """MIRROR_END is in the journal: nothing of what level() gave out is missing any more."""
+        with self._lock:
+            self._owed = None
+            self._journal.keep = None if self._dirty is None else self.begun_at
 
     def _left_open(self) -> DirtyMap | None:
         """What a process before this one left out and did not copy: the journal itself knows.
@@ -103,8 +126,10 @@ class Queue:
         dirty: DirtyMap | None = None
         for record in self._journal.records(self._journal.first):
             if record.kind is Kind.MIRROR_BEGIN and record.a == 1:
-                dirty, self._journal.keep = DirtyMap(), record.lsn
-            elif record.kind is Kind.MIRROR_END:
+                self.begun_at = record.lsn
+                if dirty is None:
+                    dirty, self._journal.keep = DirtyMap(), record.lsn
+            elif record.kind is Kind.MIRROR_END and record.a <= 1 and record.b >= self.begun_at:
                 dirty, self._journal.keep = None, None
             elif dirty is not None and record.kind is Kind.WRITE and len(record.data) != record.b:
                 dirty.add(record.fid, record.a, record.b)

@@ -61,9 +61,11 @@ class Kind(IntEnum):
     COPY = 15
     """Mirror: data stands at offset a of fid, whose size is b at this place of the order."""
     MIRROR_BEGIN = 16
-    """From here to MIRROR_END the standby is no picture of one moment. a: 1 when only
-    what records of writes left out is copied (queue.py), 0 when everything is."""
+    """From here to MIRROR_END the standby is no picture of one moment. a: 0 when everything is compared
+    (compare.py), 1 when what records of writes left out is copied (queue.py); 2: a picture is asked for here
+    by verify, and the standby is one at each place, as it was before."""
     MIRROR_END = 17
+    """Closes every MIRROR_BEGIN of the same a up to lsn b."""
     BARRIER = 18
     """Everything before was asked to be on stable storage on both nodes."""
     GENERATION = 19

@@ -10,12 +10,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from hsorch.node.replication.gate import Gate
-from hsorch.node.replication.generations import Meeting, meet
+from hsorch.node.replication.generations import Meeting, Verdict, meet, refusal
 from hsorch.node.replication.journal import Journal
-from hsorch.node.replication.messages import Ack, Begin, Data, Hello, Refused
+from hsorch.node.replication.messages import Ack, Begin, Data, Hello, Message, Pictured, Refused
 from hsorch.node.replication.meta import Place
+from hsorch.node.replication.portray import Extents
 from hsorch.node.replication.record import Damaged
 from hsorch.node.replication.wire import Broken, Channel
 
@@ -24,16 +26,37 @@ ANSWER_S = 10.0
 BATCH_BYTES = 1024 * 1024
 
 
-_WHOLE = frozenset({Meeting.FIRST, Meeting.SEND_ALL})
-_SENDING = frozenset({Meeting.SEND_DIRTY, Meeting.SEND_VERIFY, Meeting.SEND_HOT})
+_SENDING = frozenset(
+    {Meeting.FIRST, Meeting.SEND_ALL, Meeting.SEND_DIRTY, Meeting.SEND_VERIFY, Meeting.SEND_HOT}
+)
 
 
 @dataclass(frozen=True)
 class Agreed:
-    """Where the stream goes on; fresh: the standby begins anew there, and a mirror must follow."""
+    """Where the stream goes on. fresh: the standby's spool begins anew there, with a resync."""
 
     at: Place
     fresh: bool = False
+
+
+class Resyncs(Protocol):
+    """Who makes the standby equal where a stream is not enough. Methods return at once."""
+
+    def begin(self, verdict: Verdict) -> tuple[Place, Extents | None]:
+        """A MIRROR_BEGIN is in the journal: its place, and where contents can differ."""
+        ...
+
+    def resumes(self, theirs: Place) -> bool:
+        """Whether a spool that ends there is inside the resync that was begun."""
+        ...
+
+    def goes_on(self) -> None:
+        """The stream goes on, after a break or from the start."""
+        ...
+
+    def told(self, message: Pictured) -> None: ...
+
+    def acknowledged(self, ack: Ack) -> None: ...
 
 
 class Shipper:
@@ -45,28 +68,29 @@ class Shipper:
         gate: Gate,
         dial: Callable[[], Channel],
         hello: Callable[[], Hello],
-        mirror: Callable[[], None],
+        resyncs: Resyncs,
         *,
         linger_s: float = 0.0,
     ) -> None:
-        """linger_s: when nobody waits for an acknowledgement, gather records so long, to send fewer frames.
-
-        dial raises Broken. mirror(): begins to copy everything into the journal, and returns at once."""
+        """dial raises Broken. linger_s: when nobody waits for an acknowledgement, gather records so long, to
+        send fewer frames."""
         self._journal = journal
         self._gate = gate
         self._dial = dial
         self._hello = hello
-        self._mirror = mirror
+        self._resyncs = resyncs
         self._linger_s = linger_s
         self._stopped = threading.Event()
         self._channel: Channel | None = None
-        self._mirrored_from: int | None = None
-        """Where the mirror of this process's life began in the journal: from there on it can be resumed."""
+        self.connections = 0
+        """How many there were, the one of now included."""
+        self.peer_guarded = False
+        """The standby says, over the connection of now, that it counts as complete."""
         self.state = "stopped"
-        self.may_mirror = False
-        """An operator allows a new mirror where a stream is not enough; the standby's files are set aside."""
-        self.meeting: Meeting | None = None
-        """The last verdict; anything but STREAM, and SEND_ALL or FIRST, needs more than a stream."""
+        self.refused = ""
+        """The code of why nothing is sent until an operator decides."""
+        self.peer = Hello(job=b"", node="", purpose="stream")
+        """What the standby said of itself last."""
         self._thread = threading.Thread(target=self._run, name="shipper", daemon=True)
 
     @property
@@ -89,6 +113,13 @@ class Shipper:
         if channel is not None:
             channel.close()
 
+    def say(self, message: Message) -> None:
+        """Raises Broken."""
+        channel = self._channel
+        if channel is None:
+            raise Broken("no standby is connected")
+        channel.send(message)
+
     def _run(self) -> None:
         while not self._stopped.is_set():
             channel = None
@@ -98,7 +129,9 @@ class Shipper:
             except (Broken, Damaged) as end:
                 self.state = str(end)
             except KeyError as gone:
-                self.state = f"the standby asks for lsn {gone}, which the journal no longer holds"
+                self.state = f"lsn {gone} is no longer in the journal"
+            except OSError as error:
+                self.state = f"the journal cannot be read or written: {error}"
             finally:
                 self._channel = None
                 if channel is not None:
@@ -116,49 +149,48 @@ class Shipper:
             raise Broken(f"the standby refuses: {frame.message.why}")
         if not isinstance(frame.message, Hello):
             raise Broken("the standby does not speak as one")
-        agreed = self._agree(mine, frame.message)
-        channel.send(Begin(at=agreed.at, fresh=agreed.fresh))
+        self.peer = frame.message
+        agreed, extents = self._agree(mine, frame.message)
+        channel.send(Begin(at=agreed.at, fresh=agreed.fresh, extents=extents))
         self._gate.restart(agreed.at.lsn)
+        self.peer_guarded = False
+        self.connections += 1
         self._channel = channel
-        self.state = "streaming"
+        self.state, self.refused = "streaming", ""
         listener = threading.Thread(target=self._listen, args=(channel,), name="acks", daemon=True)
         listener.start()
         try:
-            if agreed.fresh:
-                self._mirror()
+            if not agreed.fresh:
+                self._resyncs.goes_on()
             self._stream(channel, agreed.at.lsn)
         finally:
             channel.close()
             listener.join(ANSWER_S)
 
-    def _agree(self, mine: Hello, theirs: Hello) -> Agreed:
-        """Raises Broken: a stream can't bring these two together; KeyError, Damaged: as journal.read."""
+    def _agree(self, mine: Hello, theirs: Hello) -> tuple[Agreed, Extents | None]:
+        """Raises Broken: nothing is sent to this standby; OSError, KeyError, Damaged: the journal."""
+        if theirs.epoch > mine.epoch:
+            raise Broken(f"epoch {mine.epoch} is over, the standby is at {theirs.epoch}")
+        if self._resyncs.resumes(theirs.end):
+            return Agreed(theirs.end), None
         verdict = meet(mine.lineage, theirs.lineage)
-        self.meeting = verdict.meeting
-        if self._resumes(theirs):
-            return Agreed(theirs.end)
-        if verdict.meeting in _WHOLE or (self.may_mirror and verdict.meeting in _SENDING):
-            self._mirrored_from = self._journal.end
-            here = Place(generation=self._journal.generation, lsn=self._journal.end, crc=self._journal.crc)
-            return Agreed(here, fresh=True)
+        if refused := refusal(verdict):
+            self.refused = refused.code
+            raise Broken(f"{refused.message} ({refused.hint})")
         follows = verdict.meeting is Meeting.SEND_DIRTY and theirs.end.lsn <= verdict.fork
-        if verdict.meeting is not Meeting.STREAM and not follows:
-            raise Broken(f"no stream to this standby ({verdict.meeting.value}): {verdict.reason}")
-        if theirs.end.lsn > self._journal.end:
-            raise Broken("the standby holds records that this journal lost: hot extents must be compared")
-        if self._journal.crc_before(theirs.end.lsn) != theirs.end.crc:
-            raise Broken("the standby's records are not ours: a full comparison is needed")
-        return Agreed(theirs.end)
+        if (verdict.meeting is Meeting.STREAM or follows) and self._holds(theirs.end):
+            return Agreed(theirs.end), None
+        if verdict.meeting is not Meeting.STREAM and verdict.meeting not in _SENDING:
+            self.refused = "HS689"
+            raise Broken(f"the standby's data are newer than these: {verdict.reason}")
+        at, extents = self._resyncs.begin(verdict)
+        return Agreed(at, fresh=True), extents
 
-    def _resumes(self, theirs: Hello) -> bool:
-        """The standby broke off inside a mirror whose records are all still here."""
-        start = self._mirrored_from
-        return (
-            theirs.lineage.receiving == self._journal.generation
-            and start is not None
-            and start <= theirs.end.lsn <= self._journal.end
-            and self._journal.crc_before(theirs.end.lsn) == theirs.end.crc
-        )
+    def _holds(self, place: Place) -> bool:
+        """Whether the standby's records up to there are ours, and what follows is still here."""
+        if not self._journal.first <= place.lsn <= self._journal.end:
+            return False
+        return self._journal.crc_before(place.lsn) == place.crc
 
     def _stream(self, channel: Channel, lsn: int) -> None:
         freed_at = lsn
@@ -183,6 +215,10 @@ class Shipper:
                 if frame is not None and isinstance(frame.message, Ack):
                     ack = frame.message
                     self._gate.acknowledge(ack.received, ack.durable, ack.applied)
+                    self.peer_guarded = ack.guarded
+                    self._resyncs.acknowledged(ack)
+                elif frame is not None and isinstance(frame.message, Pictured):
+                    self._resyncs.told(frame.message)
                 elif frame is not None and isinstance(frame.message, Refused):
                     self.state = frame.message.why
                     return

@@ -5,23 +5,25 @@ Made by the replicator process and belonging to it; it never decides which part 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
 
-import msgspec
-
-from hsorch.errors import RefusedError
-from hsorch.node.replication.capture.copyin import copy_dirty, copy_in
-from hsorch.node.replication.capture.group import Capture, recover
+from hsorch.errors import NodeError, RefusedError
+from hsorch.node.replication.capture.copyin import copy_dirty
+from hsorch.node.replication.capture.group import Capture
 from hsorch.node.replication.gate import Gate
-from hsorch.node.replication.generations import Lineage, begin, go_on_alone, reached, resynced
+from hsorch.node.replication.generations import Lineage, begin, go_on_alone, resynced
 from hsorch.node.replication.ground import Ground, new_generation
-from hsorch.node.replication.messages import Hello
+from hsorch.node.replication.levelling import Levelling
+from hsorch.node.replication.messages import Guarded
 from hsorch.node.replication.queue import Queue
 from hsorch.node.replication.record import Kind
-from hsorch.node.replication.ship import Shipper
-from hsorch.node.replication.wire import Channel
+from hsorch.node.replication.ship import ANSWER_S, Shipper
+from hsorch.node.replication.spool import Spool, incomplete
+from hsorch.node.replication.stage import LEFT_OUT
+from hsorch.node.replication.wire import Broken, Channel
 
 POLL_S = 0.02
 LINGER_S = 0.003
@@ -37,15 +39,19 @@ class Source:
 
         alone: the peer does not know of it (takeover); the data become a generation of their own.
 
-        Raises NodeError HS683 and what the ground raises.
+        Raises NodeError HS683, RefusedError HS686 and what the ground raises.
         """
         self._ground = ground
         self._stopped = threading.Event()
-        self.gate = Gate(ground.setup.level)
-        self.gate.open()  # until the standby holds a whole image (_guard)
-        unclean = ground.meta.value.role == "source" and not ground.meta.value.clean
-        self._name_generation(alone=alone, unsure=unclean and ground.rebooted)
-        self.queue = Queue(ground.journal, lambda: self.gate.durable, ground.setup.queue_bytes)
+        self.redone = self._take_over()
+        before, level = ground.meta.value, ground.setup.level
+        self.gate = Gate(level)
+        # A source that was guarded is so again at once: its standby counts as complete all the while.
+        guarded = before.guarded and before.role == "source" and not alone and level != "none"
+        if not guarded:
+            self.gate.open()
+        self._name_generation(alone=alone)
+        self.queue = Queue(ground.journal, self.gate, ground.setup.queue_bytes)
         self.capture = Capture(
             ground.trees,
             ground.journal,
@@ -54,24 +60,37 @@ class Source:
             on_fault=self._fault,
             watcher=self.queue,
         )
-        self.redone = 0
-        if unclean and not ground.rebooted:
-            self.redone = recover(ground.trees, ground.journal, self.capture.redone_from, ground.set_aside)
-        ground.meta.change(role="source", clean=False, consistent=True, boot=ground.boot)
+        ground.meta.change(role="source", clean=False, consistent=True, guarded=guarded, boot=ground.boot)
+        self.levelling = Levelling(
+            ground.trees, self.capture, self.queue,
+            on_begin=self._unguarded, on_end=self._equal, on_fault=self._begin_again,
+        )  # fmt: skip
         self.shipper = Shipper(
             ground.journal,
             self.gate,
             dial,
-            self._hello,
-            lambda: threading.Thread(target=self._mirror, name="mirror", daemon=True).start(),
-            linger_s=LINGER_S if ground.setup.level == "none" else 0.0,
+            ground.hello,
+            self.levelling,
+            linger_s=LINGER_S if level == "none" else 0.0,
         )
-        self.mirrored_to = 0
-        self.mirroring = False
-        self.copied = 0
+        self._may_guard = True
+        self._said_on = 0
+        """The connection over which the standby was told last that it is complete."""
+        self._dirty_copied = 0
+        self._caught_up_at = 0
         self.capture.mount()
         self.shipper.start()
         threading.Thread(target=self._guard, name="guard", daemon=True).start()
+
+    @property
+    def mirroring(self) -> bool:
+        """The standby is being made equal, and is not yet."""
+        return self.levelling.running or self.gate.applied < self.levelling.ends_at
+
+    @property
+    def copied(self) -> int:
+        """Bytes of content that were sent because they differed."""
+        return self._dirty_copied + self.levelling.copied
 
     def thaw(self) -> None:
         """The standby was declared outdated where it can be seen (witness, operator): go on without it.
@@ -84,8 +103,32 @@ class Source:
                 hint="nothing is frozen; look at `hsorch status`",
                 code="HS688",
             )
-        self._name_generation(alone=True, unsure=False)
-        self.gate.open()
+        self._name_generation(alone=True)
+        self._unguarded()
+
+    def unguard(self, limit_s: float = ANSWER_S) -> bool:
+        """Go on without promising that the standby is complete, once it knows. False: it did not answer."""
+        until = time.monotonic() + limit_s
+        self._may_guard = False
+        with contextlib.suppress(Broken):
+            self.shipper.say(Guarded(on=False))
+            while self.shipper.peer_guarded and time.monotonic() < until:
+                time.sleep(POLL_S)
+        if self.shipper.connected and not self.shipper.peer_guarded:
+            self._unguarded()
+        return not self.gate.guards
+
+    def guard(self) -> None:
+        """After unguard(): promise it again as soon as that is true."""
+        self._may_guard = True
+
+    def abort(self) -> None:
+        """Flushes that wait for the standby fail with EIO, so that a service that must stop can."""
+        self.gate.abort()
+
+    def verify(self) -> None:
+        """Compare all data with the standby, and repair what differs."""
+        self.levelling.verify()
 
     def choose(self) -> Lineage:
         """An operator chose this side, knowing what the other one loses; the standby is compared anew.
@@ -99,51 +142,55 @@ class Source:
     def drain(self, limit_s: float) -> bool:
         """Wait until the standby applied everything. False: not in time."""
         until = time.monotonic() + limit_s
-        while self.gate.applied < self._ground.journal.end or self.mirroring:
+        while self.gate.applied < self._ground.journal.end or self.mirroring or self.queue.behind:
             if time.monotonic() > until:
                 return False
             time.sleep(POLL_S)
         return True
 
     def stop(self, *, force: bool = False) -> None:
-        """Raises NodeError HS684: the application still has files open; then it goes on."""
-        self.capture.unmount(force=force)
-        self._stopped.set()
-        self.shipper.stop()
-        end = self._ground.journal.sync()
-        lineage = reached(self._ground.meta.value.generations, end)
-        self._ground.meta.change(clean=True, generations=lineage, protected_until=self.gate.applied)
+        """force: what still waits for the standby fails, and the folders are taken away from who uses them.
 
-    def _name_generation(self, *, alone: bool, unsure: bool) -> None:
-        ground, lineage = self._ground, self._ground.meta.value.generations
+        Raises NodeError HS684: the application still has files open; then it goes on.
+        """
+        if force:
+            self.gate.abort()
+        try:
+            self.capture.unmount(force=force)
+        except NodeError:
+            self.gate.resume()
+            raise
+        self._stopped.set()
+        self.levelling.stop()
+        self.shipper.stop()
+        ground = self._ground
+        ground.meta.change(protected_until=self.gate.applied, clean=True)
+        ground.settle()
+
+    def _take_over(self) -> int:
+        """Whatever part was played here before, and however it ended, the files are whole from now on."""
+        ground = self._ground
+        redone = ground.settle()
+        meta = ground.meta.value
+        if meta.role == "target":
+            ground.drop_stage()
+            if not meta.clean:
+                Spool(ground).finish()
+            if not ground.meta.value.consistent:
+                raise incomplete()
+        return redone
+
+    def _name_generation(self, *, alone: bool) -> None:
+        ground, lineage = self._ground, self._ground.lineage()
         if not lineage.current:
             lineage = begin(new_generation())
         elif alone:
             lineage = go_on_alone(lineage, new_generation(), ground.journal.end)
-        lineage = msgspec.structs.replace(lineage, tail_unsure=lineage.tail_unsure or unsure)
         ground.meta.change(generations=lineage)
         if ground.journal.generation != lineage.current:
             ground.journal.begin_generation(lineage.current)
 
-    def _hello(self) -> Hello:
-        hello = self._ground.hello()
-        return msgspec.structs.replace(hello, lineage=reached(hello.lineage, hello.end.lsn))
-
-    def _mirror(self) -> None:
-        log = self.capture.log
-        self.mirroring = True
-        try:
-            log.journal.append(Kind.MIRROR_BEGIN)
-            for tree in self._ground.trees:
-                self.copied += copy_in(
-                    tree, log, self.capture.nodes, self.capture.files, stopped=self._stopped.is_set
-                )
-            if not self._stopped.is_set():
-                self.mirrored_to = log.journal.append(Kind.MIRROR_END).end
-        except OSError as error:
-            self._fault(f"the mirror stopped: {error}")
-        finally:
-            self.mirroring = False
+    # ------------------------------------------------------------------- guarding
 
     def _guard(self) -> None:
         """Once the standby applied a whole image, flushes wait for it (as far as the policy says)."""
@@ -151,25 +198,54 @@ class Source:
             near = self._ground.journal.end - self.gate.applied < NEAR_BYTES
             if not self.shipper.connected or self.mirroring or not near:
                 continue
-            if self.queue.behind:
-                self._catch_up()
-            elif self.gate.applied >= self.mirrored_to:
-                self.gate.shut()
-                lineage = self._ground.meta.value.generations
-                if lineage.base is not None or lineage.tail_unsure:
-                    self._ground.meta.change(generations=resynced(lineage))
+            try:
+                if self.queue.behind and not self.levelling.running:
+                    self._catch_up()
+                elif self.gate.applied >= self._caught_up_at:
+                    self._level()
+                    self.levelling.turn()
+            except Broken:
+                continue
+            except OSError as error:
+                self._fault(f"the resync stopped: {error}")
+
+    def _level(self) -> None:
+        """The standby is equal but for what is on its way."""
+        meta = self._ground.meta
+        lineage = meta.value.generations
+        if lineage.base is not None or lineage.tail_unsure:
+            meta.change(generations=resynced(lineage))
+        shipper = self.shipper
+        if self._ground.setup.level == "none" or not self._may_guard:
+            return
+        if shipper.peer_guarded and self.gate.guards:
+            return
+        # First this side's promise, which outlives it; then flushes wait; then the standby may count on it.
+        meta.change(guarded=True)
+        self.gate.shut()
+        if self._said_on != shipper.connections:
+            self._said_on = shipper.connections
+            shipper.say(Guarded(on=True, lsn=self._ground.journal.end))
+
+    def _unguarded(self) -> None:
+        """The standby does not count as complete any more."""
+        self.gate.open()
+        self._ground.meta.change(guarded=False)
+
+    def _equal(self, verify: bool) -> None:
+        if verify:
+            self._ground.meta.change(verify_needed="", verified_ns=time.time_ns())
+
+    def _begin_again(self, why: str) -> None:
+        self._fault(why)
+        self.shipper.reconnect()
 
     def _catch_up(self) -> None:
-        capture = self.capture
-        try:
-            self.copied += copy_dirty(
-                self._ground.trees, self.queue.level(), capture.log, capture.nodes, capture.files
-            )
-        except OSError as error:
-            self._fault(f"the resync stopped: {error}")
-            return
-        self.mirrored_to = capture.log.journal.append(Kind.MIRROR_END).end
-        self.queue.closed()
+        capture, queue = self.capture, self.queue
+        dirty, begun_at = queue.level(), queue.begun_at
+        self._dirty_copied += copy_dirty(self._ground.trees, dirty, capture.log, capture.nodes, capture.files)
+        self._caught_up_at = capture.log.journal.append(Kind.MIRROR_END, a=LEFT_OUT, b=begun_at).end
+        queue.closed()
 
     def _fault(self, why: str) -> None:
         self._ground.meta.change(verify_needed=why)

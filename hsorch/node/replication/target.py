@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import threading
 
-from hsorch.errors import RefusedError
-from hsorch.node.replication.apply import Applier
 from hsorch.node.replication.generations import Lineage, rejected
 from hsorch.node.replication.ground import Ground
 from hsorch.node.replication.messages import Hello
 from hsorch.node.replication.meta import Place
-from hsorch.node.replication.spool import Spool
+from hsorch.node.replication.spool import Spool, incomplete
 from hsorch.node.replication.wire import Channel
 
 SYNC_EVERY_S = 0.2
@@ -24,12 +22,12 @@ class Target:
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
-        self.applier = Applier(ground.trees, ground.set_aside)
-        ground.meta.change(role="target", clean=False, boot=ground.boot)
-        pause = SYNC_EVERY_S if ground.setup.level == "none" else 0.0
-        self.spool = Spool(
-            ground.journal, self.applier, ground.meta, ground.hello, ground.empty, sync_every_s=pause
+        meta = ground.meta.value
+        ground.settle()
+        ground.meta.change(
+            role="target", clean=False, boot=ground.boot, guarded=meta.guarded and meta.role == "target"
         )
+        self.spool = Spool(ground, sync_every_s=SYNC_EVERY_S if ground.setup.level == "none" else 0.0)
         self._channel: Channel | None = None
         self._turn = threading.Lock()
         self.connected = False
@@ -38,25 +36,22 @@ class Target:
     def finish(self) -> Place:
         """For a takeover or an orderly stop: everything received is in the files. Raises OSError, Damaged."""
         place = self.spool.finish()
-        self.applier.close()
         self._ground.meta.change(clean=True)
         return place
 
     def choose(self, winner: Lineage) -> None:
         """An operator chose the other side (its choose() gave `winner`): what only this side has goes into
         the quarantine when the resync that follows would overwrite it. Durable when it returns."""
-        meta = self._ground.meta
-        meta.change(generations=rejected(self._ground.lineage(), winner))
+        lineage = rejected(self._ground.lineage(), winner)
+        self._ground.meta.change(
+            generations=lineage, consistent=False, guarded=False, keep=f"given-up-{lineage.receiving:016x}"
+        )
         self.spool.hang_up()
 
     def must_be_whole(self) -> None:
         """Raises RefusedError HS686: the files are no picture of one moment."""
-        if not self._ground.meta.value.consistent:
-            raise RefusedError(
-                "the data on this node are incomplete: a mirror or resync was under way",
-                hint="bring the other node back and let it finish; `hsorch status` shows how much is left",
-                code="HS686",
-            )
+        if not self.spool.whole:
+            raise incomplete()
 
     def serve(self, channel: Channel, hello: Hello) -> None:
         """The stream, until it ends. The source knows best which connection is its last: that one counts,

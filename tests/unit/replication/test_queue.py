@@ -7,6 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.journal import Journal, Start
 from hsorch.node.replication.queue import BLOCK_BYTES, DirtyMap, Queue
 from hsorch.node.replication.record import Kind
@@ -26,7 +27,7 @@ def test_every_write_lies_in_a_dirty_range(done: list[tuple[int, int, int]]) -> 
 
 def test_over_the_cap_the_journal_says_so_once_and_data_are_left_out(tmp_path: Path) -> None:
     journal = Journal(tmp_path, Start(job=bytes(16), generation=1))
-    queue = Queue(journal, lambda: 0, cap=100_000)
+    queue = Queue(journal, Gate("none"), cap=100_000)
     for number in range(20):
         whole = queue.before(7, number * BLOCK_BYTES, 10_000)
         journal.append(
@@ -37,4 +38,6 @@ def test_over_the_cap_the_journal_says_so_once_and_data_are_left_out(tmp_path: P
     assert queue.behind
     assert journal.end - journal.first < 120_000
     assert queue.level().bytes == 10 * BLOCK_BYTES
+    assert queue.level().bytes == 10 * BLOCK_BYTES, "owed until somebody copied it"
+    queue.closed()
     assert not queue.behind
