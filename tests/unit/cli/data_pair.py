@@ -88,9 +88,8 @@ class Holdings:
         verdict = meet(held.lineage, ask.theirs)
         size = sum(file.size for file in held.wrote)
         return msgspec.structs.replace(
-            seen, meeting=verdict.meeting.value, reason=verdict.reason, fork=verdict.fork, files=len(held.wrote),
-            size=size, written=size, newest_ns=max((f.mtime_ns for f in held.wrote), default=0),
-            listed=tuple(held.wrote),
+            seen, meeting=verdict.meeting.value, reason=verdict.reason, fork=verdict.fork,
+            files=len(held.wrote), size=size, written=size, newest_ns=max((f.mtime_ns for f in held.wrote), default=0), listed=tuple(held.wrote),
         )  # fmt: skip
 
     def _choose(self, held: Held, order: DataOrder) -> Chosen:

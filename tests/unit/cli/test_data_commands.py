@@ -1,4 +1,4 @@
-"""Which data count, what was put away, are both sides equal: an operator's words, against a pair in memory."""
+"""Which data count, what was put away, are both sides equal: an operator's words, to a pair in memory."""
 
 from __future__ import annotations
 
