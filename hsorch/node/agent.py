@@ -27,6 +27,7 @@ from hsorch.node.core.types import (
     Verb,
     WitnessAnswer,
 )
+from hsorch.node.data_events import DataNews
 from hsorch.node.notify import ServiceManager
 from hsorch.node.operator import Operator
 from hsorch.node.paths import Paths
@@ -57,6 +58,7 @@ class Agent:
         self._operator = Operator(self)
         self._guard_alive = True
         self._new_guard: Watched | None = None
+        self._data_news = DataNews()
         self._guard_due = clock.now() + REPLACE_GUARD_NS
         self._repair_due = 0
         self._suspended = clock.boottime() - clock.now()
@@ -186,6 +188,10 @@ class Agent:
             if (news := data.turn(self.state)) is not None:
                 self.feed(news)
             data.confirm(self.state)
+            for told in self._data_news.look(data.report):
+                self.world.log.add(
+                    told.severity, told.kind, told.message, code=told.code, fields=told.fields
+                )
 
     def _look_after_guard(self, now: int) -> None:
         alive = now - self.world.watch.guard_alive < GUARD_SILENT_NS
