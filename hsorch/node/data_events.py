@@ -1,6 +1,6 @@
 """From what the replicator says now and said before to records of the event log: each change once (REQ-H26).
 
-Values only. What a change means for the group is the core's business; people read these.
+Values only. What the data are worth is the core's word (`data_state`); here is how they flow.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from hsorch.node.core.types import Severity
 from hsorch.verbs import DataReport
 
 LEVELLING = ("mirror", "resync", "verify")
-_TRUST = ("blank", "unknown", "inconsistent", "outdated", "logical", "complete")
-"""Data states from the worst on."""
 _VERIFY_KINDS = {"": "0(noVerify)", "verify": "1(verify)", "mirror": "2(mirror)", "resync": "1(verify)"}
 _TO_BE_VERIFIED = ("HS674", "HS676", "HS633", "HS690", "HS691", "HS692")
 """Troubles that the old product told as a command that failed: the connection must be verified."""
@@ -55,8 +53,6 @@ def changes(before: DataReport, now: DataReport) -> Iterator[News]:
     elif now.connected != before.connected:
         yield _connection(now)
     yield from _levelling(before, now)
-    if now.state != before.state:
-        yield _state(before, now)
     if bool(now.frozen) != bool(before.frozen):
         yield _frozen(now)
     if now.space != before.space:
@@ -88,15 +84,6 @@ def _levelling(before: DataReport, now: DataReport) -> Iterator[News]:
         yield News(severity, "verified", f"{now.checked_bytes} bytes compared: {said}", fields=fields)
 
 
-def _state(before: DataReport, now: DataReport) -> News:
-    worse = _rank(now.state) < _rank(before.state)
-    severity = Severity.WARNING if worse else Severity.INFO
-    fields: dict[str, object] = {"before": before.state, "state": now.state}
-    return News(
-        severity, "data_state", f"the data here were {before.state}, they are {now.state}", "", fields
-    )
-
-
 def _frozen(now: DataReport) -> News:
     if now.frozen:
         message = "flushes of the application wait for the other node"
@@ -120,7 +107,3 @@ def _troubles(before: DataReport, now: DataReport) -> Iterator[News]:
         yield News(Severity.ALARM, kind, trouble.message, trouble.code, {"hint": trouble.hint})
     for code in sorted(then - {trouble.code for trouble in now.troubles} - {"HS619", "HS631", "HS632"}):
         yield News(Severity.INFO, "data_trouble_over", f"{code} is over", code)
-
-
-def _rank(state: str) -> int:
-    return _TRUST.index(state) if state in _TRUST else -1

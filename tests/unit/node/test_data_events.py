@@ -36,12 +36,6 @@ def test_a_mirror_begins_and_ends() -> None:
     assert kinds(LIVE, mirror, replace(mirror, sent_bytes=50), LIVE) == ["mirror_begin", "mirror_end"]
 
 
-def test_worse_data_are_a_warning_and_better_ones_are_not() -> None:
-    worse, better = story(LIVE, replace(LIVE, state="inconsistent"), replace(LIVE, state="logical"))
-    assert (worse.kind, worse.severity) == ("data_state", Severity.WARNING)
-    assert better.severity is Severity.INFO
-
-
 def test_a_comparison_says_what_it_found() -> None:
     done = replace(LIVE, verified="2026-01-31T08:00:00Z", checked_bytes=100, differing_bytes=0)
     again = replace(done, verified="2026-01-31T09:00:00Z", differing_bytes=8)
@@ -73,4 +67,4 @@ def test_a_lost_mount_is_an_alarm_once_and_its_end_is_told() -> None:
 
 
 def test_a_silent_replicator_is_told_once_and_then_what_changed_meanwhile() -> None:
-    assert kinds(LIVE, None, None, replace(LIVE, state="logical")) == ["replicator_silent", "data_state"]
+    assert kinds(LIVE, None, None, replace(LIVE, frozen=1)) == ["replicator_silent", "flushes_wait"]
