@@ -110,7 +110,13 @@ class DataReport(Wire, frozen=True, kw_only=True):
     followed: bool = False
     """The target holds everything, but for what is on its way to it; after `release`: everything."""
     link: str = ""
+    level: bool = False
+    """As source: the target has an image of this generation, and what it lacks is on its way."""
+    wrote_last: bool = False
+    """This node is the source, or was it and followed nobody since."""
     generation: str = ""
+    ancestors: tuple[str, ...] = ()
+    """Generations that this one goes on from, newest first."""
     lsn: int = 0
     speed: int = 0
     """Bytes a second."""

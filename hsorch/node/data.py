@@ -1,7 +1,7 @@
 """Between the agent and its replicator: orders go one way, what the data are like comes back.
 
-A thread of its own asks, because the replicator may be slow; nothing here can delay a heartbeat. The one
-order that weakens a promise, `thaw`, is given only after the core was told that flushes are not guarded.
+A thread of its own asks, because the replicator may be slow; nothing here can delay a heartbeat. What is said
+and when is dialogue.py's business.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import threading
 from dataclasses import dataclass
 
 import msgspec
-from msgspec import structs
 
 from hsorch.errors import HsorchError
-from hsorch.node import control
-from hsorch.node.core import facts, rules
+from hsorch.node import clock, control
+from hsorch.node.core import data_rules
 from hsorch.node.core.state import State
 from hsorch.node.core.types import DataChanged, DataState
+from hsorch.node.dialogue import UNTOLD, Dialogue, Heard
 from hsorch.node.paths import Paths
-from hsorch.node.replication.orders import Drained, DrainInput, ReplicationStatus, RoleInput
+from hsorch.node.replication.orders import Drained, DrainInput, EpochInput, ReplicationStatus, Role, RoleInput
 from hsorch.verbs import DataReport, LimitReport
 
 ASK_EVERY_S = 0.25
@@ -26,8 +26,8 @@ STATUS_WITHIN_S = 2.0
 ORDER_WITHIN_S = 30.0
 NEAR_BYTES = 1024 * 1024
 """A queue shorter than this is on its way."""
-SILENT = 8
-"""Questions in a row without an answer until nothing is known of the data any more."""
+SILENT_NS = 2 * clock.SECOND
+"""After so long without an answer there is nothing to report any more."""
 
 
 @dataclass
@@ -45,26 +45,26 @@ class Door:
         self._paths = paths
         self._authority = authority
         self._drained = False
-        self._guarded_at = 0
 
     def status(self) -> DataReport:
         return self._report(self._ask("status", None, STATUS_WITHIN_S))
 
     def order(self, verb: str, limit_s: float) -> DataReport:
-        """source, target, release, abort or thaw. Raises NodeError, RefusedError."""
+        """source, target, release, abort, thaw or epoch. Raises NodeError, RefusedError."""
         match verb:
             case "source":
-                self._drained, self._guarded_at = False, 0
-                self._role(RoleInput(role="source", alone=self._authority.alone), limit_s)
-                # A standby that can't follow as it is gets everything anew; what it had is set aside there.
-                return self._report(self._ask("resync", None, STATUS_WITHIN_S))
+                self._drained = False
+                return self._role("source", limit_s, alone=self._authority.alone)
             case "target":
                 self._drained = False
-                return self._role(RoleInput(role="target", force=True), limit_s)
+                return self._role("target", limit_s, force=True)
             case "abort":
-                return self._role(RoleInput(role="none", force=True), limit_s)
+                return self._role("none", limit_s, force=True)
             case "thaw":
                 return self._report(self._ask("thaw", None, limit_s))
+            case "epoch":
+                epoch = EpochInput(epoch=self._authority.epoch)
+                return self._report(self._ask("authority", epoch, limit_s))
         return self._release(limit_s)
 
     def _release(self, limit_s: float) -> DataReport:
@@ -72,9 +72,10 @@ class Door:
         wanted = DrainInput(limit_s=limit_s / 2)
         body = msgspec.json.encode(wanted)
         self._drained = control.ask_replicator(self._paths, "drain", body, Drained, limit_s).ok
-        return self._role(RoleInput(role="none"), limit_s / 2)
+        return self._role("none", limit_s / 2)
 
-    def _role(self, wanted: RoleInput, limit_s: float) -> DataReport:
+    def _role(self, role: Role, limit_s: float, *, alone: bool = False, force: bool = False) -> DataReport:
+        wanted = RoleInput(role=role, alone=alone, force=force, epoch=self._authority.epoch)
         return self._report(self._ask("role", wanted, limit_s))
 
     def _ask(self, verb: str, body: msgspec.Struct | None, limit_s: float) -> ReplicationStatus:
@@ -83,68 +84,83 @@ class Door:
 
     def _report(self, seen: ReplicationStatus) -> DataReport:
         source = seen.role == "source"
-        mirroring = seen.mirroring or (seen.role == "target" and seen.connected and not seen.consistent)
-        phase = "mirror" if mirroring else "live" if seen.connected else "connecting"
         return DataReport(
             role=seen.role,
-            state=_state(seen),
-            phase="stopped" if seen.role == "none" else "behind" if seen.behind else phase,
+            state=state_of(seen).value,
+            phase=_phase(seen),
+            mode="logical" if seen.mode == "none" else "complete",
             connected=seen.connected,
             mounted=source,
-            guarded=self._is_guarded(seen),
+            guarded=source and seen.guarded and seen.mode != "none",
             frozen=seen.frozen,
             followed=self._drained if seen.role == "none" else _is_followed(seen),
-            generation=f"{seen.generation:016x}" if seen.generation else "",
+            level=source and seen.level,
+            wrote_last="source" in (seen.role, seen.was),
+            link=seen.link,
+            generation=_name(seen.generation),
+            ancestors=tuple(map(_name, seen.ancestors)),
             lsn=seen.lsn,
             speed=seen.speed,
             sent_bytes=seen.copied,
             queue_bytes=seen.queue,
             left_bytes=seen.dirty,
-            lag_bytes=seen.queue if source else -1,
+            lag_bytes=seen.queue + seen.dirty if source else -1,
             lag_ms=seen.lag_ms if source else -1,
+            verified=clock.utc_text(seen.verified_ns) if seen.verified_ns else "",
+            checked_bytes=seen.checked,
+            differing_bytes=seen.differing,
+            bindings=seen.bindings,
+            space=seen.space,
             troubles=_troubles(seen),
         )
 
-    def _is_guarded(self, seen: ReplicationStatus) -> bool:
-        """Flushes that were answered before the gate shut count only once the standby holds them, too."""
-        if seen.role != "source" or seen.mode == "none" or not seen.guarded:
-            self._guarded_at = 0
-            return False
-        self._guarded_at = self._guarded_at or seen.lsn
-        return seen.applied >= self._guarded_at or not seen.connected
 
-
-def _state(seen: ReplicationStatus) -> str:
-    if seen.role == "source":
-        return "complete"
-    if seen.role == "none" or seen.fault or not (seen.consistent or seen.generation):
-        return "unknown"
+def state_of(seen: ReplicationStatus) -> DataState:
+    """What lies on a node is worth this much (REQ-G13). A target is complete for as long as the source said
+    that no flush is answered without it; who wrote last is complete by itself."""
+    blank = not seen.generation and not seen.lsn
+    if "source" in (seen.role, seen.was):
+        return DataState.UNKNOWN if seen.fault and seen.role == "none" else DataState.COMPLETE
+    if seen.fault:
+        return DataState.UNKNOWN
     if not seen.consistent:
-        return "inconsistent"
-    return "logical" if seen.mode == "none" else "complete"
+        return DataState.BLANK if blank else DataState.INCONSISTENT
+    if seen.verify_needed:
+        return DataState.OUTDATED
+    return DataState.COMPLETE if seen.guarded and seen.mode != "none" else DataState.LOGICAL
+
+
+def _phase(seen: ReplicationStatus) -> str:
+    if seen.role == "none" or seen.behind:
+        return "stopped" if seen.role == "none" else "behind"
+    if seen.mirroring or (seen.role == "target" and seen.connected and not seen.consistent):
+        return "mirror"
+    if seen.verifying and seen.connected:
+        return "verify"
+    return "live" if seen.connected else "connecting"
+
+
+def _name(generation: int) -> str:
+    return f"{generation:016x}" if generation else ""
 
 
 def _is_followed(seen: ReplicationStatus) -> bool:
-    level = seen.connected and not seen.mirroring and not seen.behind
-    return seen.role == "source" and level and seen.applied > 0 and seen.queue < NEAR_BYTES
+    return seen.role == "source" and seen.level and seen.queue < NEAR_BYTES
 
 
 def _troubles(seen: ReplicationStatus) -> tuple[LimitReport, ...]:
     found = []
     if seen.fault:
         found.append(LimitReport(code="HS618", message=seen.fault, hint="See to the disk it names."))
-    if seen.role != "none" and not seen.connected:
+    if seen.refused:
+        hint = "hsorch select-source NODE --survey shows what each side would lose."
+        found.append(
+            LimitReport(code=seen.refused, message=f"Nothing is replicated: {seen.state}.", hint=hint)
+        )
+    elif seen.role != "none" and not seen.connected:
         message = f"The data do not flow: {seen.state}."
         found.append(LimitReport(code="HS619", message=message, hint="See to the other node and the link."))
-    return tuple(found)
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """What the replicator said, and in which round it was asked. report None: it does not answer."""
-
-    round: int
-    report: DataReport | None
+    return (*found, *seen.troubles)
 
 
 class DataDriver:
@@ -153,16 +169,14 @@ class DataDriver:
     def __init__(self, door: Door, authority: Authority) -> None:
         self._door = door
         self._authority = authority
+        self._dialogue = Dialogue()
         self._lock = threading.Lock()
-        self._round = 0
-        self._order = ""
-        self._answer = _Answer(0, None)
-        self._told = DataChanged(state=DataState.UNKNOWN)
+        self._heard = Heard()
         self._ended = threading.Event()
 
     @property
     def report(self) -> DataReport | None:
-        return self._answer.report
+        return self._heard.report
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="data", daemon=True).start()
@@ -174,71 +188,29 @@ class DataDriver:
         """Once a turn of the loop: what the core must hear, if anything, before `confirm` is called."""
         config = state.durable.config
         self._authority.epoch = (config.epoch.major, config.epoch.minor)
-        self._authority.alone = rules.may_write_alone(state)
-        answer = self._answer
-        if answer.round < self._round:
-            return None
-        seen = answer.report
-        if seen is not None and not facts.acting(state) and _is_to_follow(state, seen):
-            self._ask_for("target")
-        said = _said(seen)
-        if seen is not None and _may_thaw(state, seen):
-            said = structs.replace(said, guarded=False)
-        if said == self._told:
-            return None
-        self._told = said
-        return said
+        self._authority.alone = data_rules.may_write_alone(state)
+        with self._lock:
+            return self._dialogue.turn(state, self._heard, clock.now())
 
     def confirm(self, state: State) -> None:
-        """The core has heard that nothing is guarded; is it exclusive still, flushes may go on alone."""
-        answer = self._answer
-        if answer.round < self._round or answer.report is None or self._told.guarded:
-            return
-        if _may_thaw(state, answer.report):
-            self._ask_for("thaw")
-
-    def _ask_for(self, order: str) -> None:
-        """Answers to what was asked before count no more."""
+        """The core has heard what `turn` said."""
         with self._lock:
-            self._round += 1
-            self._order = order
+            self._dialogue.confirm(state, self._heard)
 
     # ------------------------------------------------------------------ the thread
 
     def _run(self) -> None:
-        silent = 0
-        while not self._ended.wait(0 if self._order else ASK_EVERY_S):
+        while not self._ended.wait(0 if self._dialogue.order else ASK_EVERY_S):
             with self._lock:
-                asked, order = self._round, self._order
-                self._order = ""
+                asked, order = self._dialogue.round, self._dialogue.order
+                self._dialogue.order = ""
             try:
                 report = self._door.order(order, ORDER_WITHIN_S) if order else self._door.status()
             except HsorchError:
                 # Refused or not heard: the next plain question tells how things stand.
-                silent += 1
-                if silent >= SILENT:
-                    self._answer = _Answer(asked, None)
+                if order == "epoch":
+                    self._dialogue.epoch = UNTOLD
+                if clock.now() - self._heard.at > SILENT_NS:
+                    self._heard = Heard(asked, None, clock.now())
                 continue
-            silent = 0
-            self._answer = _Answer(asked, report)
-
-
-def _is_to_follow(state: State, seen: DataReport) -> bool:
-    """The group is off here: whoever was the source is none any more, and who holds nothing follows."""
-    return seen.role == "source" or (seen.role == "none" and not facts.is_holder(state))
-
-
-def _may_thaw(state: State, seen: DataReport) -> bool:
-    return seen.role == "source" and seen.guarded and not seen.connected and rules.may_write_alone(state)
-
-
-def _said(seen: DataReport | None) -> DataChanged:
-    if seen is None:
-        return DataChanged(state=DataState.UNKNOWN)
-    return DataChanged(
-        state=DataState(seen.state),
-        guarded=seen.guarded,
-        followed=seen.followed,
-        behind_bytes=seen.lag_bytes,
-        behind_ms=seen.lag_ms,
-    )
+            self._heard = Heard(asked, report, clock.now())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from hsorch.node.core import epoch, facts, group, lease, rules
+from hsorch.node.core import data_rules, epoch, facts, group, lease, rules
 from hsorch.node.core.report import role
 from hsorch.node.core.state import NEVER, LinkMemory, Phase, State
 from hsorch.node.core.turn import Turn
@@ -206,7 +206,8 @@ def _compose(state: State, seq: int, now: Instant) -> Beat:
         hold=state.timing.lease + state.timing.fence,
         grants=state.lease.grants,
         intent=durable.intent,
-        data=state.data,
+        data=data_rules.seen(state),
+        image=state.image,
         revision=state.spec.revision,
         digest=state.digest,
         leaving=state.leaving and state.group.phase is Phase.OFF,

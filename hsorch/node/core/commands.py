@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from hsorch.node.core import epoch, facts, leave, report, rules, witness
+from hsorch.node.core import data_rules, epoch, facts, leave, report, rules, witness
 from hsorch.node.core.state import MS, SECOND, Pending, Phase, State
 from hsorch.node.core.turn import Turn
 from hsorch.node.core.types import Command, Desired, Instant, Role, Severity, Verb
@@ -177,6 +177,15 @@ def _takeover(turn: Turn, event: Command) -> None:
             "Use hsorch switch.",
         )
         return
+    if not data_rules.may_be_forced(state.data):
+        _refuse(
+            turn,
+            event,
+            "HS686",
+            f"the data on {state.me} are no picture of one moment: a mirror or resync was under way",
+            f"Bring {state.peer_name} back and let it finish; hsorch status shows how much is left.",
+        )
+        return
     _wish(turn, desired=Desired.IN)
     epoch.absolve(turn)
     _pend(turn, event)
@@ -226,7 +235,7 @@ def _why_no_move(state: State, target: str, now: Instant) -> tuple[str, str, str
         return "HS704", f"{state.me} cannot take the group: {here}", "hsorch explain names the way out."
     if target == state.peer_name and not beat.can_take:
         return "HS704", f"{target} cannot take the group", f"hsorch explain for {target} says why."
-    if target == state.peer_name and not rules.data_follow(state):
+    if target == state.peer_name and not data_rules.follows(state, now):
         return "HS748", f"{target} does not have all of the data", "Wait until hsorch status says live."
     if state.witness.proposed or beat.proposed:
         return "HS736", "a question to the witness is open", "Try again in a few seconds."
@@ -306,6 +315,7 @@ def _force_is_due(state: State, now: Instant) -> bool:
         not rules.exclusive(state.durable.config, state.me)
         and state.witness.forced < 0
         and rules.may_force(state, now)
+        and data_rules.may_be_forced(state.data)
     )
 
 

@@ -44,6 +44,7 @@ from hsorch.node.core.types import (
     Exit,
     Fenced,
     GuardState,
+    Image,
     Instant,
     IsolationResult,
     NicChanged,
@@ -170,12 +171,9 @@ def _data_changed(turn: Turn, event: DataChanged) -> None:
             Severity.INFO, "data_state", f"the data of {turn.state.me} are {event.state.value}",
             before=turn.state.data.value,
         )  # fmt: skip
-    turn.set(
-        data=event.state,
-        guarded=event.guarded,
-        followed=event.followed,
-        behind=(event.behind_bytes, event.behind_ms),
-    )
+    image = event.image
+    dry = NEVER if image.flows else turn.state.dry_since or turn.now
+    turn.set(data=event.state, guarded=event.guarded, followed=event.followed, image=image, dry_since=dry)
 
 
 def _reconfigured(turn: Turn, event: Reconfigured) -> None:
@@ -189,7 +187,7 @@ def _reconfigured(turn: Turn, event: Reconfigured) -> None:
     )
     if facts.replicates(event.spec) != facts.replicates(old.spec):
         begins = DataState.UNKNOWN if facts.replicates(event.spec) else DataState.NONE
-        turn.set(data=begins, guarded=False, followed=False, behind=(-1, -1))
+        turn.set(data=begins, guarded=False, followed=False, image=Image(), dry_since=NEVER)
     lease.retime(turn)
     group.reconfigured(turn)
     turn.emit(Severity.INFO, "reconfigured", f"spec revision {event.spec.revision} is in force")

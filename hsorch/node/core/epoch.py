@@ -5,7 +5,7 @@ Who may do what is in rules.py; witness.py brings new majors. Each change is dur
 
 from __future__ import annotations
 
-from hsorch.node.core import facts, group, lease, rules
+from hsorch.node.core import data_rules, facts, group, lease, rules
 from hsorch.node.core.state import Phase
 from hsorch.node.core.turn import Turn
 from hsorch.node.core.types import (
@@ -45,6 +45,15 @@ def meet_peer(turn: Turn) -> None:
             adopt(turn, theirs, by=beat.release)
     elif theirs.epoch.major == mine.epoch.major and not turn.state.durable.evidence:
         turn.save(evidence=True)
+    _mark_data(turn)
+
+
+def _mark_data(turn: Turn) -> None:
+    """Keep durably whether the data here are behind the peer's."""
+    if data_rules.caught_up(turn.state, turn.now):
+        turn.save(stale=False)
+    elif data_rules.fell_behind(turn.state):
+        turn.save(stale=True)
 
 
 def adopt(turn: Turn, config: Config, by: str = "") -> None:
@@ -53,7 +62,8 @@ def adopt(turn: Turn, config: Config, by: str = "") -> None:
     mine = config.holder == state.me
     same_major = config.epoch.major == state.durable.config.epoch.major
     taken = mine and state.durable.config.holder != state.me
-    turn.save(config=config, evidence=True, stale=config.solo and not mine)
+    stale = state.durable.config.epoch == NOWHERE if mine else config.solo or state.durable.stale
+    turn.save(config=config, evidence=True, stale=stale, forced=False)
     if taken and by and by not in PLANNED:
         count_takeover(turn)
     lease.restart(turn, keep=mine and facts.acting(state) and not config.solo)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from hsorch.node.core import facts, lease, rules
+from hsorch.node.core import data_rules, facts, lease, rules
 from hsorch.node.core.state import MS, NEVER, SECOND, Group, Member, Phase, State
 from hsorch.node.core.turn import Turn
 from hsorch.node.core.types import (
@@ -148,7 +148,7 @@ def _should_run(state: State, now: Instant) -> bool:
         return False
     if group.failed != NEVER and now - group.failed < RETRY:
         return False  # the same attempt again at once would fail again
-    return rules.may_start_alone(state, now)
+    return rules.may_start_alone(state, now) and data_rules.may_serve(state, now)
 
 
 def should_stop(state: State) -> str:
@@ -163,7 +163,7 @@ def should_stop(state: State) -> str:
 
 
 def _begin_start(turn: Turn) -> None:
-    turn.save(unclean=tuple(m.name for m in turn.state.group.members))
+    turn.save(unclean=tuple(m.name for m in turn.state.group.members), stale=False)
     turn.group(phase=Phase.STARTING, since=turn.now, failed=NEVER)
     lease.arm(turn)
     turn.emit(Severity.INFO, "group_begin", f"starting {turn.state.spec.group.name} on {turn.state.me}")
@@ -269,7 +269,7 @@ def can_release(state: State, now: Instant) -> bool:
         and beat is not None
         and beat.can_take
         and not beat.leaving
-        and rules.data_follow(state)
+        and data_rules.follows(state, now)
         and beat.config.epoch.major == state.durable.config.epoch.major
     )
 

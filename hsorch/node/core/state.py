@@ -13,6 +13,7 @@ from hsorch.node.core.types import (
     DataState,
     Durable,
     Epoch,
+    Image,
     Instant,
     NodeName,
     ResourceStatus,
@@ -225,8 +226,10 @@ class State(Value, frozen=True):
     """As source: every flush waits for the standby."""
     followed: bool = False
     """As source: the peer holds everything, but for what is on its way."""
-    behind: tuple[int, int] = (-1, -1)
-    """Bytes and ms that a takeover by this node would lose at most; -1: not known."""
+    image: Image = Image()
+    """What lies here."""
+    dry_since: Instant = NEVER
+    """Since when no data flow, as this node sees it; NEVER: they flow."""
     broken: bool = False
     """The disk refuses: nothing can be promised."""
     store_due: Instant = NEVER

@@ -60,9 +60,38 @@ class DataState(StrEnum):
 
     NONE = "none"
     COMPLETE = "complete"
+    """Everything that the application was told is safe is here."""
     LOGICAL = "logical"
+    """A picture of one moment; the last writes may be missing."""
+    OUTDATED = "outdated"
+    """A picture of one moment, but the peer went on without this node, or something else touched it."""
     INCONSISTENT = "inconsistent"
+    """No picture of one moment: a mirror or resync is under way."""
+    BLANK = "blank"
+    """Nothing was ever replicated here."""
     UNKNOWN = "unknown"
+    """The replicator does not answer."""
+
+
+class Image(Value, frozen=True, kw_only=True):
+    """What lies on a node, as its replicator says; part of every beat.
+
+    generation: hex name of the line of writes, empty: none. ancestors: lines it goes on from, newest first.
+    """
+
+    generation: str = ""
+    ancestors: tuple[str, ...] = ()
+    lsn: int = 0
+    """Where it ends: as source what was written, as target what was received."""
+    source: bool = False
+    """This node wrote last: it is the source, or was it and followed nobody since."""
+    flows: bool = False
+    """The data connection stands."""
+    level: bool = False
+    """As source: the peer has an image of this very line, and what it lacks is on its way."""
+    behind_bytes: int = -1
+    behind_ms: int = -1
+    """As source: what the peer lacks; -1: not known."""
 
 
 class Role(StrEnum):
@@ -94,7 +123,7 @@ class Durable(Value, frozen=True, kw_only=True):
     evidence: bool = True
     """This node knows that its peer durably reached this major (rule 8)."""
     stale: bool = False
-    """The peer went on alone: this node's data are behind."""
+    """This node's data are behind: the peer went on alone, or this node was set back or has forgotten."""
     intent: Intent = Intent()
     boot: str = ""
     incarnation: int = 0
@@ -103,6 +132,8 @@ class Durable(Value, frozen=True, kw_only=True):
     """Wall-clock seconds of recent automatic takeovers (flap limit)."""
     unclean: tuple[str, ...] = ()
     """Resources whose start ran without a matching stop (REQ-F09)."""
+    forced: bool = False
+    """This config is an operator's word: the group starts on whatever whole image is here."""
     witness_id: str = ""
     """Identity of the witness this node trusts; another one confirms nothing (fault 17)."""
 
@@ -159,6 +190,7 @@ class Beat(Value, frozen=True, kw_only=True):
     """seq of the receiver's beat (of echo_incarnation) whose lease request is granted; 0: none."""
     intent: Intent = Intent()
     data: DataState = DataState.NONE
+    image: Image = Image()
     revision: int = 0
     digest: str = ""
     leaving: bool = False
@@ -307,14 +339,12 @@ class DataChanged(Value, frozen=True, kw_only=True, tag=True):
 
     guarded: as source, no flush of the application is answered any more without the standby, and none will be
     before this node was told otherwise. followed: the peer holds everything, or is about to.
-    behind: what a takeover would lose at most, -1: not known.
     """
 
     state: DataState
     guarded: bool = False
     followed: bool = False
-    behind_bytes: int = -1
-    behind_ms: int = -1
+    image: Image = Image()
 
 
 class Reconfigured(Value, frozen=True, kw_only=True, tag=True):

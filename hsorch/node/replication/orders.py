@@ -26,7 +26,7 @@ class RoleInput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EpochInput(msgspec.Struct, frozen=True, kw_only=True):
-    """In whose name this node speaks from now on, whatever part it plays; a lower one than before is ignored."""
+    """In whose name this node speaks from now on, whatever part it plays; a lower one is ignored."""
 
     epoch: tuple[int, int]
 
@@ -87,6 +87,15 @@ class ReplicationStatus(msgspec.Struct, frozen=True, kw_only=True):
     level: bool = False
     """As source: the standby has an image of this generation, and what it lacks is on its way."""
     verify_needed: str = ""
+    refused: str = ""
+    """Code of why nothing is replicated until an operator decides; the text is in `state`."""
+    verifying: bool = False
+    checked: int = 0
+    """Bytes compared by the comparison that runs, or ran last."""
+    differing: int = -1
+    """Of those, found different; -1: there was none yet."""
+    verified_ns: int = 0
+    """When both sides were last compared, since the epoch; 0: never."""
     fault: str = ""
     link: str = ""
     """Which link carries the data now."""
