@@ -26,6 +26,6 @@ def at_rest(places: Places, setup: Setup) -> ReplicationStatus:
         generation=lineage.current,
         ancestors=tuple(fork.generation for fork in lineage.ancestors()),
         lsn=lineage.end,
-        guarded=meta.role == "target" and getattr(meta, "guarded", False),
+        guarded=meta.role == "target" and meta.guarded,
         verify_needed=meta.verify_needed,
     )
