@@ -133,6 +133,8 @@ class NameApplier:
         self._parents(tree, new)
         there = tree.look(new)
         replaced = 0
+        if there is not None and os.path.samestat(there, what):
+            return  # two names of one file here: rename(2) does nothing, both stay
         if there is not None:
             if stat.S_ISDIR(there.st_mode) and stat.S_ISDIR(what.st_mode):
                 for inner in os.listdir(tree.path(new)):

@@ -55,6 +55,8 @@ class Content:
     def __init__(self, told: Told | None) -> None:
         self.told = told
         self.compared = False
+        self.stale = False
+        """Something else may stand there by now; it is to be cut to nothing first."""
         self._runs: list[tuple[int, bytes]] = []
 
     def add(self, runs: list[tuple[int, bytes]]) -> None:
@@ -176,8 +178,14 @@ class Image:
         for name in self._names.pop(old):
             name.identity = record.fid
             self._names.setdefault(record.fid, []).append(name)
-        self._contents[record.fid] = self._contents.pop(old)
-        self._contents[record.fid].compared = False
+        content = self._contents.pop(old)
+        if old > 0:
+            # What was written since to the identity it had is in the stream, but not in what was told.
+            xattrs = {} if content.told is None else content.told.xattrs
+            content = Content(msgspec.structs.replace(_NOTHING, xattrs=xattrs))
+            content.stale = True
+        content.compared = False
+        self._contents[record.fid] = content
 
     def _create(self, record: Record, path: str) -> None:
         self._drop(self.at(record.aux, path))

@@ -50,7 +50,9 @@ class Source:
         guarded = before.guarded and before.role == "source" and not alone and level != "none"
         if not guarded:
             self.gate.open()
-        self._name_generation(alone=alone)
+        # What a target may lack of the source before it is told apart by a generation of its own; where it
+        # lacks nothing the other side simply follows (ship.py).
+        self._name_generation(alone=alone or before.role == "target")
         self.queue = Queue(ground.journal, self.gate, ground.setup.queue_bytes)
         self.capture = Capture(
             ground.trees,

@@ -22,6 +22,8 @@ HIDDEN = "user.hsorch."
 """Extended attributes of ours: no application sees or changes them."""
 _FID = HIDDEN + "fid"
 _APPLIED = HIDDEN + "applied"
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+"""A name that is not there, or whose way leads through something that is no folder (any more)."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
@@ -94,8 +96,10 @@ class Tree:
                     return None
                 at = relative.find("/", at + 1)
             return os.lstat(self.path(relative))
-        except FileNotFoundError:
-            return None
+        except OSError as error:
+            if error.errno in _GONE:
+                return None
+            raise
 
     # ----------------------------------------------------------------- identity
 
@@ -135,20 +139,31 @@ class Tree:
         pending = [relative]
         while pending:
             folder = pending.pop()
-            try:
-                with os.scandir(self.path(folder)) as entries:
-                    names = sorted(entry.name for entry in entries)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
+            names = self._listed(folder)
             for name in names:
                 inner = f"{folder}/{name}" if folder else name
                 try:
                     what = os.lstat(self.path(inner))
-                except FileNotFoundError:
-                    continue
+                except OSError as error:
+                    if error.errno in _GONE:
+                        continue
+                    raise
                 yield inner, what
                 if stat.S_ISDIR(what.st_mode):
                     pending.append(inner)
+
+    def _listed(self, folder: str) -> list[str]:
+        """Names in a folder, sorted; none when it is gone, or something else stands there by now."""
+        try:
+            opened = os.open(self.path(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno in _GONE:
+                return []
+            raise
+        try:
+            return sorted(os.listdir(opened))
+        finally:
+            os.close(opened)
 
 
 def allocate(descriptor: int, mode: int, offset: int, length: int) -> None:

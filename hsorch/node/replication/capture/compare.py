@@ -185,7 +185,9 @@ class Comparison:
         node = self._image.at(tree.number, name)
         if node is not None and node.kind == FILE and node.identity == fid:
             return
-        takes_over = node is not None and node.kind == FILE and self._image.names(node.identity) == 1
+        # What has an identity there may be written through the stream by that; a file without has stood still.
+        still = node is not None and node.kind == FILE and node.identity < 0
+        takes_over = still and node is not None and self._image.names(node.identity) == 1
         if self._image.names(fid) or not takes_over:
             self._remove(tree, name)
         self._record(Kind.LINK if self._image.names(fid) else Kind.IDENT, tree, name, fid=fid)
@@ -203,18 +205,24 @@ class Comparison:
         known = content.told
         if known is None or content.compared:
             return
-        changed = False
-        for begin, end in self._ranges(descriptor, node.fid, content):
+        # The size comes first: what grows later on does so over zeros, here and there.
+        with node.lock:
+            size = os.fstat(descriptor).st_size
+            changed = size != known.size or content.stale
+            if changed:
+                if content.stale and size:
+                    with self._log.entry(Kind.COPY, fid=node.fid):
+                        pass
+                with self._log.entry(Kind.COPY, fid=node.fid, b=size):
+                    pass
+            ranges = self._ranges(descriptor, size, node.fid, content)
+        for begin, end in ranges:
             for at in range(begin, end, PIECE_BYTES):
                 if self._stopped():
                     raise Stopped
                 changed |= self._piece(descriptor, node, content, at, min(PIECE_BYTES, end - at))
         with node.lock:
             now = os.fstat(descriptor)
-            if now.st_size != known.size:
-                changed = True
-                with self._log.entry(Kind.COPY, fid=node.fid, b=now.st_size):
-                    pass
             value = Attributes(
                 mode=stat.S_IMODE(now.st_mode), uid=now.st_uid, gid=now.st_gid, mtime=now.st_mtime_ns
             )
@@ -228,9 +236,8 @@ class Comparison:
                     pass
             content.compared = True
 
-    def _ranges(self, descriptor: int, fid: int, content: Content) -> list[tuple[int, int]]:
+    def _ranges(self, descriptor: int, size: int, fid: int, content: Content) -> list[tuple[int, int]]:
         """What must be read: data on either side; less than that where it is known what can differ."""
-        size = os.fstat(descriptor).st_size
         assert content.told is not None
         if content.told.whole or self._extents is None:
             mine = list(block_extents(descriptor, size))
