@@ -19,7 +19,7 @@ import msgspec
 
 from hsorch.errors import HsorchError, NodeError
 from hsorch.node.paths import Paths
-from hsorch.node.replication.orders import ChooseInput, ConfirmInput, DrainInput, RoleInput
+from hsorch.node.replication.orders import ChooseInput, ConfirmInput, DrainInput, EpochInput, RoleInput
 from hsorch.node.replication.replicator import Replicator
 from hsorch.node.replication.setup import Places, load
 from hsorch.node.replication.survey import SurveyInput
@@ -40,9 +40,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 VERBS: dict[str, tuple[type[msgspec.Struct], Callable[[Replicator, Any], msgspec.Struct]]] = {
     "role": (RoleInput, Replicator.role),
     "status": (Nothing, lambda replicator, _: replicator.status()),
+    "authority": (EpochInput, Replicator.authorize),
     "drain": (DrainInput, Replicator.drain),
     "confirm": (ConfirmInput, Replicator.confirm),
     "thaw": (Nothing, lambda replicator, _: replicator.thaw()),
+    "verify": (Nothing, lambda replicator, _: replicator.verify()),
     "survey": (SurveyInput, Replicator.survey),
     "choose": (ChooseInput, Replicator.choose),
     "resync": (Nothing, lambda replicator, _: replicator.resync()),

@@ -23,12 +23,14 @@ from hsorch.node.replication.orders import (
     ConfirmInput,
     Drained,
     DrainInput,
+    EpochInput,
     ReplicationStatus,
     Role,
     RoleInput,
 )
 from hsorch.node.replication.reception import Reception
 from hsorch.node.replication.record import Damaged
+from hsorch.node.replication.rest import at_rest
 from hsorch.node.replication.roads import Roads
 from hsorch.node.replication.setup import Places, Setup
 from hsorch.node.replication.source import Source
@@ -74,6 +76,13 @@ class Replicator:
                 ) from error
             return self.status()
 
+    def authorize(self, wanted: EpochInput) -> ReplicationStatus:
+        """From now on this node speaks for this epoch, and a source of a lower one has no say here."""
+        with self._lock, self._standing(locked=True) as ground:
+            if ground.raise_epoch(wanted.epoch) and isinstance(self._part, Target):
+                self._part.spool.hang_up()
+        return self.status()
+
     def drain(self, wanted: DrainInput) -> Drained:
         part = self._part
         until = time.monotonic() + wanted.limit_s
@@ -89,9 +98,22 @@ class Replicator:
         return self.status()
 
     def resync(self) -> ReplicationStatus:
-        """Where a stream is not enough, mirror everything anew (the operator confirmed the direction)."""
-        if isinstance(self._part, Source):
-            self._part.shipper.may_mirror = True
+        """Where a stream is not enough a resync begins by itself."""
+        return self.status()
+
+    def verify(self) -> ReplicationStatus:
+        """Compare both sides and repair what differs, beside the application.
+
+        Raises RefusedError HS942: only a source can, and only with its standby.
+        """
+        part = self._part
+        if not isinstance(part, Source) or not part.shipper.connected:
+            raise RefusedError(
+                f"nothing can be compared: the replicator is {_role_of(part)} and not connected",
+                hint="`hsorch status` shows where the data flow and what is in the way",
+                code="HS942",
+            )
+        part.verify()
         return self.status()
 
     def survey(self, wanted: SurveyInput) -> Survey:
@@ -159,7 +181,7 @@ class Replicator:
     def status(self) -> ReplicationStatus:
         part, ground = self._part, self._ground
         if ground is None or part is None:
-            return ReplicationStatus(role="none", state="stopped", mode=self._setup.level)
+            return at_rest(self._places, self._setup)
         if isinstance(part, Source):
             seen = of_source(ground, part, self._meter)
             link = self._way.link if isinstance(self._way, Roads) else ""
@@ -178,6 +200,7 @@ class Replicator:
         with contextlib.ExitStack() as undo:
             ground = Ground(self._places, self._setup, self._boot)
             undo.callback(ground.close)
+            ground.raise_epoch(wanted.epoch)
             if wanted.role == "source":
                 self._way = roads = Roads(self._setup, self._places.keys)
                 undo.callback(roads.close)

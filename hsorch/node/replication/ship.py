@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from hsorch.errors import RefusedError
 from hsorch.node.replication.gate import Gate
-from hsorch.node.replication.generations import Meeting, Verdict, meet, refusal
+from hsorch.node.replication.generations import Meeting, Verdict, meet, newer, refusal
 from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.messages import Ack, Begin, Data, Hello, Message, Pictured, Refused
 from hsorch.node.replication.meta import Place
@@ -23,6 +24,8 @@ from hsorch.node.replication.wire import Broken, Channel
 
 RETRY_S = 0.5
 ANSWER_S = 10.0
+SILENT_S = 3.0
+"""A standby says something twice a second; one that is silent for so long is gone, though no packet says so."""
 BATCH_BYTES = 1024 * 1024
 
 
@@ -175,16 +178,18 @@ class Shipper:
             return Agreed(theirs.end), None
         verdict = meet(mine.lineage, theirs.lineage)
         if refused := refusal(verdict):
-            self.refused = refused.code
-            raise Broken(f"{refused.message} ({refused.hint})")
+            raise self._refuse(refused)
         follows = verdict.meeting is Meeting.SEND_DIRTY and theirs.end.lsn <= verdict.fork
         if (verdict.meeting is Meeting.STREAM or follows) and self._holds(theirs.end):
             return Agreed(theirs.end), None
         if verdict.meeting is not Meeting.STREAM and verdict.meeting not in _SENDING:
-            self.refused = "HS689"
-            raise Broken(f"the standby's data are newer than these: {verdict.reason}")
+            raise self._refuse(newer(verdict))
         at, extents = self._resyncs.begin(verdict)
         return Agreed(at, fresh=True), extents
+
+    def _refuse(self, why: RefusedError) -> Broken:
+        self.refused = why.code
+        return Broken(f"{why.message} ({why.hint})")
 
     def _holds(self, place: Place) -> bool:
         """Whether the standby's records up to there are ours, and what follows is still here."""
@@ -211,15 +216,17 @@ class Shipper:
     def _listen(self, channel: Channel) -> None:
         try:
             while True:
-                frame = channel.receive()
-                if frame is not None and isinstance(frame.message, Ack):
+                frame = channel.receive(SILENT_S)
+                if frame is None:
+                    return
+                if isinstance(frame.message, Ack):
                     ack = frame.message
                     self._gate.acknowledge(ack.received, ack.durable, ack.applied)
                     self.peer_guarded = ack.guarded
                     self._resyncs.acknowledged(ack)
-                elif frame is not None and isinstance(frame.message, Pictured):
+                elif isinstance(frame.message, Pictured):
                     self._resyncs.told(frame.message)
-                elif frame is not None and isinstance(frame.message, Refused):
+                elif isinstance(frame.message, Refused):
                     self.state = frame.message.why
                     return
         except Broken:
