@@ -193,6 +193,15 @@ def refusal(verdict: Verdict) -> RefusedError | None:
     )
 
 
+def newer(verdict: Verdict) -> RefusedError:
+    """A source whose standby went on from its data."""
+    return RefusedError(
+        f"replication stopped: the standby's data are newer ({verdict.reason})",
+        hint="hsorch select-source NODE --survey shows what each side would lose.",
+        code="HS689",
+    )
+
+
 _DECIDED_BY_OPERATOR = {Meeting.DIVERGED: "HS690", Meeting.UNRELATED: "HS691", Meeting.UNUSABLE: "HS692"}
 
 

@@ -103,6 +103,13 @@ class Ground:
         self.journal.begin_generation(lineage.current)
         return lineage
 
+    def raise_epoch(self, epoch: tuple[int, int]) -> bool:
+        """In whose name this node speaks, durably; a lower one is ignored. Whether it was higher."""
+        higher = epoch > self.meta.value.epoch
+        if higher:
+            self.meta.change(epoch=epoch)
+        return higher
+
     def here(self) -> Place:
         journal = self.journal
         return Place(generation=journal.generation, lsn=journal.end, crc=journal.crc)

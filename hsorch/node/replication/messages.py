@@ -49,7 +49,7 @@ class Begin(Said, frozen=True, kw_only=True):
     fresh: bool = False
     """True: the standby forgets its spool and starts at this place, where a record MIRROR_BEGIN stands."""
     extents: dict[int, list[tuple[int, int]]] | None = None
-    """fid -> (offset, end): where contents can differ at all, as far as the source knows; None: everywhere."""
+    """fid -> (offset, end): where contents can differ, as far as the source knows; None: everywhere."""
 
 
 class Pictured(Said, frozen=True, kw_only=True):

@@ -124,7 +124,7 @@ class Spool:
         if hello.epoch < meta.epoch:
             channel.send(Refused(why=f"epoch {hello.epoch} is over, this node is at {meta.epoch}"))
             raise Broken("a source of an epoch that is over")
-        self._meta.change(epoch=hello.epoch)
+        self._ground.raise_epoch(hello.epoch)
         self.hang_up()
         channel.send(self._ground.hello())
         frame = channel.receive(HELLO_S)

@@ -185,7 +185,7 @@ class Comparison:
         node = self._image.at(tree.number, name)
         if node is not None and node.kind == FILE and node.identity == fid:
             return
-        # What has an identity there may be written through the stream by that; a file without has stood still.
+        # What has an identity there may be written through the stream by that; what has none stands still.
         still = node is not None and node.kind == FILE and node.identity < 0
         takes_over = still and node is not None and self._image.names(node.identity) == 1
         if self._image.names(fid) or not takes_over:
