@@ -11,12 +11,9 @@ from dataclasses import dataclass
 from msgspec import structs
 
 from hsorch.node.core import data_rules, facts
-from hsorch.node.core.state import MS, NEVER, State
-from hsorch.node.core.types import DataChanged, DataState, Image, Instant, Span
+from hsorch.node.core.state import NEVER, State
+from hsorch.node.core.types import DataChanged, DataState, Image, Instant
 from hsorch.verbs import DataReport
-
-FRESH = Span(1_500 * MS)
-"""What the replicator said longer ago is not known any more."""
 
 UNTOLD = (-1, 0)
 """An epoch below every real one."""
@@ -46,7 +43,7 @@ class Dialogue:
         """What the core must hear, if anything."""
         if heard.round < self.round:
             return None
-        seen = heard.report if now - heard.at < FRESH else None
+        seen = heard.report if now - heard.at < data_rules.FRESH else None
         if seen is not None and not self.order:
             self._direct(state, seen)
         said = _said(seen)

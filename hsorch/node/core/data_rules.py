@@ -7,12 +7,14 @@ and show that something breaks. With nothing replicated every rule here says yes
 from __future__ import annotations
 
 from hsorch.node.core import facts
-from hsorch.node.core.state import NEVER, SECOND, State
+from hsorch.node.core.state import MS, NEVER, SECOND, State
 from hsorch.node.core.types import Beat, DataState, Image, Instant, Span
 from hsorch.spec import Policy
 
 DRY = Span(5 * SECOND)
 """Under `complete` flushes wait no longer than this for a standby that is heard and gets no data."""
+FRESH = Span(1_500 * MS)
+"""What the replicator said longer ago is not known any more."""
 SETTLE = Span(10 * SECOND)
 """A holder whose replicator does not answer leaves the group to the peer after this."""
 
@@ -122,7 +124,8 @@ def joined(state: State, beat: Beat) -> bool:
     policy = state.spec.policy
     if policy.takeover == "complete" and not state.guarded:
         return False
-    return state.image.level and gate(policy, beat.data)
+    same = state.image.generation == beat.image.generation
+    return state.image.level and same and gate(policy, beat.data)
 
 
 def given_up(state: State, beat: Beat, now: Instant) -> bool:

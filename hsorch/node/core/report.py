@@ -76,8 +76,8 @@ def _is_followed(state: State, source: Image) -> bool:
 def bound(state: State, now: Instant) -> tuple[int, int]:
     """Bytes and ms that a takeover by this node loses at most (REQ-G03); -1, -1: not known.
 
-    The peer may have written until its lease was over, and its last word is older: so the ms are the bound,
-    and the bytes are what its last heartbeat knew of.
+    The peer may have written until its lease was over, and its last word is older, and what it knew was up to
+    FRESH old: so the ms are the bound, and the bytes are what its last heartbeat knew of.
     """
     beat, mine = state.peer.beat, state.image
     if beat is None or not beat.image.source or beat.image.behind_ms < 0:
@@ -85,7 +85,7 @@ def bound(state: State, now: Instant) -> tuple[int, int]:
     if beat.image.generation != mine.generation:
         return -1, -1
     silent = min(now - state.peer.heard, max(beat.hold, state.timing.lease + state.timing.fence))
-    return max(0, beat.image.lsn - mine.lsn), beat.image.behind_ms + silent // 1_000_000
+    return max(0, beat.image.lsn - mine.lsn), beat.image.behind_ms + (silent + data_rules.FRESH) // 1_000_000
 
 
 def losing(state: State, now: Instant) -> str:

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from hsorch.node.core.state import Group, Phase
 from hsorch.node.core.types import Config, DataChanged, DataState, Epoch
-from hsorch.node.data import Authority, DataDriver, Door, state_of
+from hsorch.node.data import Authority, DataDriver, Door
+from hsorch.node.data_report import state_of
 from hsorch.node.paths import Paths
 from hsorch.node.replication.orders import ReplicationStatus
 from hsorch.spec import Binding, Replication
