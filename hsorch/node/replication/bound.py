@@ -27,6 +27,8 @@ class Note(Wire, frozen=True, kw_only=True):
     """volume_of() at bring-in; empty: never brought in."""
     follows: bool = False
     """Everything there came from the peer: what is replaced is nobody's only copy."""
+    changed: str = ""
+    """As target: what somebody else changed there; empty: nothing, or all was compared since."""
     verified: str = ""
     """UTC, RFC 3339: when all contents were last compared."""
 

@@ -66,6 +66,8 @@ class Queue:
         self._gate = gate
         self._cap = cap
         self._lock = threading.Lock()
+        self.held = False
+        """No room for what is waiting: only places are noted, as if it were over its cap."""
         self.begun_at = 0
         """lsn of the last MIRROR_BEGIN of ours."""
         self._owed: DirtyMap | None = None
@@ -90,7 +92,7 @@ class Queue:
             over = self._journal.end - max(self._gate.durable, self._journal.first) >= self._cap
             if over and self._gate.guards:
                 self._gate.wait(self._journal.end - self._cap)
-            if not over or self._gate.guards:
+            if self._gate.guards or not (over or self.held):
                 return True
         with self._lock:
             if self._dirty is None:

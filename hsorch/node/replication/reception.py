@@ -52,7 +52,7 @@ class Reception:
         if why:
             self._hang_up()
 
-    def close(self) -> None:
+    def stop(self) -> None:
         self._closed.set()
         with self._lock:
             for listener in self._listeners.values():

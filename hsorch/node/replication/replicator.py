@@ -15,7 +15,10 @@ from collections.abc import Iterator
 import msgspec
 
 from hsorch.errors import HsorchError, NodeError, RefusedError
+from hsorch.node.replication.foreign import Sentry
 from hsorch.node.replication.ground import Ground
+from hsorch.node.replication.holders import refuse_holders
+from hsorch.node.replication.lookout import Lookout
 from hsorch.node.replication.meter import Meter
 from hsorch.node.replication.orders import (
     ChooseInput,
@@ -34,12 +37,13 @@ from hsorch.node.replication.rest import at_rest
 from hsorch.node.replication.roads import Roads
 from hsorch.node.replication.setup import Places, Setup
 from hsorch.node.replication.source import Source
-from hsorch.node.replication.status import of_source, of_target, with_watched
+from hsorch.node.replication.space import Level
+from hsorch.node.replication.status import of_source, of_target, with_lookout, with_refusal, with_watched
 from hsorch.node.replication.survey import Survey, SurveyInput, survey
 from hsorch.node.replication.target import Target
 from hsorch.node.replication.watched.parts import Following, Taking
 
-SAMPLE_S = 0.1
+SAMPLE_S = 0.05
 
 
 class Replicator:
@@ -51,6 +55,10 @@ class Replicator:
         self._ground: Ground | None = None
         self._part: Source | Target | None = None
         self._watched: Following | Taking | None = None
+        self._lookout: Lookout | None = None
+        self._sentry: Sentry | None = None
+        self._refused: NodeError | None = None
+        """Why no part is played: the last one that was asked for could not be, or its disk is gone."""
         self._way: Roads | Reception | None = None
         self._meter = Meter()
         self._stopped = threading.Event()
@@ -114,6 +122,8 @@ class Replicator:
                 code="HS942",
             )
         part.verify()
+        if isinstance(self._watched, Following):
+            self._watched.verify()
         return self.status()
 
     def survey(self, wanted: SurveyInput) -> Survey:
@@ -179,6 +189,9 @@ class Replicator:
         return self.status()
 
     def status(self) -> ReplicationStatus:
+        return with_refusal(self._seen(), self._refused)
+
+    def _seen(self) -> ReplicationStatus:
         part, ground = self._part, self._ground
         if ground is None or part is None:
             return at_rest(self._places, self._setup)
@@ -188,7 +201,7 @@ class Replicator:
             seen = msgspec.structs.replace(seen, link=link)
         else:
             seen = of_target(ground, part)
-        return with_watched(seen, self._watched)
+        return with_lookout(with_watched(seen, self._watched), self._lookout)
 
     def stop(self) -> None:
         with self._lock:
@@ -197,24 +210,58 @@ class Replicator:
                 self._leave(force=False)
 
     def _enter(self, wanted: RoleInput) -> None:
-        with contextlib.ExitStack() as undo:
-            ground = Ground(self._places, self._setup, self._boot)
-            undo.callback(ground.close)
+        try:
+            self._ground = ground = Ground(self._places, self._setup, self._boot)
             ground.raise_epoch(wanted.epoch)
             if wanted.role == "source":
-                self._way = roads = Roads(self._setup, self._places.keys)
-                undo.callback(roads.close)
-                self._part = Source(ground, roads.dial, alone=wanted.alone)
-                self._watched = Following(ground, roads.dial)
+                self._be_source(ground, alone=wanted.alone)
             else:
-                self._way = reception = Reception(self._setup, self._places.keys)
-                undo.callback(reception.close)
-                self._part = target = Target(ground)
-                self._watched = taking = Taking(ground)
-                reception.open({"stream": target.serve, "watched": taking.serve})
-            undo.pop_all()
+                self._be_target(ground)
+        except BaseException as error:
+            with contextlib.suppress(HsorchError, OSError, Damaged):
+                self._leave(force=True)
+            self._refused = error if isinstance(error, NodeError) else None
+            raise
+        self._refused = None
+
+    def _be_source(self, ground: Ground, *, alone: bool) -> None:
+        refuse_holders([binding.path for binding in self._setup.ordered])
+        self._way = roads = Roads(self._setup, self._places.keys)
+        self._part = Source(ground, roads.dial, alone=alone)
         self._meter = Meter()
-        self._ground = ground
+        self._watched = Following(ground, roads.dial)
+        self._lookout = Lookout(ground, on_space=self._on_space)
+        self._lookout.start()
+
+    def _be_target(self, ground: Ground) -> None:
+        refuse_holders([binding.path for binding in self._setup.bindings])
+        self._way = reception = Reception(self._setup, self._places.keys)
+        self._part = target = Target(ground)
+        self._watched = taking = Taking(ground)
+        self._sentry = Sentry(self._setup.bindings, taking.changed)
+        self._lookout = Lookout(ground, on_space=self._on_space, on_lost=self._on_lost)
+        self._lookout.start()
+        reception.open({"stream": target.serve, "watched": taking.serve})
+
+    def _on_space(self, level: Level) -> None:
+        """Replication stops before a disk is full, and goes on by itself."""
+        part, way = self._part, self._way
+        why = "" if level in (Level.OK, Level.WARN) else f"too little free space on {self._setup.node}"
+        if isinstance(way, Reception):
+            way.pause(why)
+        elif isinstance(part, Source) and why:
+            part.hold(why)
+        elif isinstance(part, Source):
+            part.release()
+
+    def _on_lost(self, why: NodeError) -> None:
+        """Nothing more is done to what lies at the bound paths now; who asks for the part again gets it as
+        soon as the disk is back."""
+        with self._lock:
+            if isinstance(self._part, Target):
+                with contextlib.suppress(HsorchError, OSError, Damaged):
+                    self._leave(force=True)
+                self._refused = why
 
     def _watched_must_be_whole(self) -> None:
         if isinstance(self._watched, Taking) and not self._watched.whole:
@@ -227,24 +274,27 @@ class Replicator:
     def _leave(self, *, force: bool) -> None:
         if isinstance(self._part, Source):
             self._part.stop(force=force)
-        if isinstance(self._watched, Following):
-            self._watched.stop()
-        self._watched = None
-        if self._way is not None:
-            self._way.close()
-            self._way = None
-        if isinstance(self._part, Target):
-            self._part.finish()
-        self._part = None
-        if self._ground is not None:
-            self._ground.close()
-            self._ground = None
+        for helper in (self._lookout, self._watched, self._way):
+            if helper is not None:
+                helper.stop()
+        self._lookout = self._watched = self._way = None
+        part, self._part = self._part, None
+        try:
+            if isinstance(part, Target):
+                part.finish()
+        finally:
+            if self._sentry is not None:
+                self._sentry.stop()
+                self._sentry = None
+            if self._ground is not None:
+                self._ground.close()
+                self._ground = None
 
     def _sample(self) -> None:
         while not self._stopped.wait(SAMPLE_S):
             part, ground = self._part, self._ground
             if isinstance(part, Source) and ground is not None:
-                self._meter.sample(time.monotonic(), ground.journal.end, part.gate.applied)
+                self._meter.sample(time.monotonic(), ground.journal.end, part.gate.acked)
 
 
 def _role_of(part: Source | Target | None) -> Role:

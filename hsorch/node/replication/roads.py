@@ -55,7 +55,7 @@ class Roads:
             return channel
         raise Broken("; ".join(faults))
 
-    def close(self) -> None:
+    def stop(self) -> None:
         self._closed.set()
 
     def _connect(self, road: Road) -> Channel:

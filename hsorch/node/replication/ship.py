@@ -90,6 +90,8 @@ class Shipper:
         self.peer_guarded = False
         """The standby says, over the connection of now, that it counts as complete."""
         self.state = "stopped"
+        self.held = ""
+        """Why nothing is sent for now; empty: it is."""
         self.refused = ""
         """The code of why nothing is sent until an operator decides."""
         self.peer = Hello(job=b"", node="", purpose="stream")
@@ -116,6 +118,12 @@ class Shipper:
         if channel is not None:
             channel.close()
 
+    def hold(self, why: str) -> None:
+        """Nothing is sent until `why` is empty."""
+        self.held = why
+        if why:
+            self.reconnect()
+
     def say(self, message: Message) -> None:
         """Raises Broken."""
         channel = self._channel
@@ -127,6 +135,8 @@ class Shipper:
         while not self._stopped.is_set():
             channel = None
             try:
+                if self.held:
+                    raise Broken(self.held)
                 channel = self._dial()
                 self._converse(channel)
             except (Broken, Damaged) as end:
@@ -159,6 +169,8 @@ class Shipper:
         self.peer_guarded = False
         self.connections += 1
         self._channel = channel
+        if self.held:  # since it was dialled
+            raise Broken(self.held)
         self.state, self.refused = "streaming", ""
         listener = threading.Thread(target=self._listen, args=(channel,), name="acks", daemon=True)
         listener.start()

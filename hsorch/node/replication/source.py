@@ -124,6 +124,21 @@ class Source:
         """After unguard(): promise it again as soon as that is true."""
         self._may_guard = True
 
+    def hold(self, why: str) -> None:
+        """Replication stops and takes no more of the disk: nothing is sent, only places of changes are noted.
+
+        Where flushes are guarded that is only so once the standby knows; one that does not answer has to be
+        declared outdated first (thaw)."""
+        self.queue.held = True
+        self.unguard()
+        self.shipper.hold(why)
+
+    def release(self) -> None:
+        """After hold(): go on."""
+        self.queue.held = False
+        self.guard()
+        self.shipper.hold("")
+
     def abort(self) -> None:
         """Flushes that wait for the standby fail with EIO, so that a service that must stop can."""
         self.gate.abort()

@@ -6,14 +6,16 @@ import time
 
 import msgspec
 
+from hsorch.errors import NodeError
 from hsorch.node.clock import utc_text
 from hsorch.node.replication.ground import Ground
+from hsorch.node.replication.lookout import Lookout
 from hsorch.node.replication.meter import Meter
 from hsorch.node.replication.orders import ReplicationStatus
 from hsorch.node.replication.source import Source
 from hsorch.node.replication.target import Target
 from hsorch.node.replication.watched.parts import Following, Taking
-from hsorch.verbs import BindingReport
+from hsorch.verbs import BindingReport, LimitReport
 
 
 def of_source(ground: Ground, part: Source, meter: Meter) -> ReplicationStatus:
@@ -23,9 +25,9 @@ def of_source(ground: Ground, part: Source, meter: Meter) -> ReplicationStatus:
     return ReplicationStatus(
         role="source", state=shipper.state, mode=ground.setup.level, connected=shipper.connected,
         consistent=True, mirroring=part.mirroring, copied=part.copied,
-        queue=end - gate.applied if gate.applied else end - ground.journal.first,
+        queue=end - max(gate.acked, ground.journal.first),
         behind=part.queue.behind, dirty=part.queue.dirty_bytes,
-        lag_ms=meter.lag_ms(time.monotonic(), gate.applied), speed=int(meter.bytes_per_s),
+        lag_ms=meter.lag_ms(time.monotonic(), end, gate.acked), speed=int(meter.bytes_per_s),
         frozen=gate.waiting, guarded=gate.guards and meta.guarded,
         generation=meta.generations.current, ancestors=_ancestors(ground), lsn=end, was="source",
         level=shipper.connected and not part.mirroring and not part.queue.behind, applied=gate.applied,
@@ -54,11 +56,30 @@ def with_watched(seen: ReplicationStatus, part: Following | Taking | None) -> Re
     if part is None:
         return seen
     seen = msgspec.structs.replace(seen, bindings=(*seen.bindings, *part.reports()))
+    seen = msgspec.structs.replace(seen, troubles=(*seen.troubles, *part.troubles()))
     if isinstance(part, Taking):
-        return msgspec.structs.replace(seen, consistent=seen.consistent and part.whole)
+        return msgspec.structs.replace(
+            seen, consistent=seen.consistent and part.whole, verify_needed=part.verify_needed
+        )
     mirroring = any(report.state == "mirror" for report in part.reports())
-    troubles = (*seen.troubles, *part.troubles())
-    return msgspec.structs.replace(seen, mirroring=seen.mirroring or mirroring, troubles=troubles)
+    return msgspec.structs.replace(
+        seen, mirroring=seen.mirroring or mirroring, level=seen.level and part.level
+    )
+
+
+def with_lookout(seen: ReplicationStatus, lookout: Lookout | None) -> ReplicationStatus:
+    if lookout is None:
+        return seen
+    troubles = (*seen.troubles, *lookout.troubles())
+    return msgspec.structs.replace(seen, space=lookout.level.value, troubles=troubles)
+
+
+def with_refusal(seen: ReplicationStatus, refused: NodeError | None) -> ReplicationStatus:
+    """refused: why no part is played."""
+    if refused is None:
+        return seen
+    trouble = LimitReport(code=refused.code, message=refused.message, hint=refused.hint)
+    return msgspec.structs.replace(seen, troubles=(*seen.troubles, trouble))
 
 
 def _ancestors(ground: Ground) -> tuple[int, ...]:

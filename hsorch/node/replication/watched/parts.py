@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from hsorch.node.replication.bound import Bound
+from hsorch.node.replication.foreign import Change
 from hsorch.node.replication.ground import Ground
 from hsorch.node.replication.landing import Keep
 from hsorch.node.replication.messages import Hello, Task
@@ -93,7 +94,11 @@ class Following:
 
 
 class Taking:
-    """The target's part; serve() is the reception's purpose `watched`."""
+    """The target's part; serve() is the reception's purpose `watched`. It also answers for the standby's
+    folders as a whole: what others change there."""
+
+    def stop(self) -> None:
+        """Its channels are the reception's."""
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
@@ -106,6 +111,30 @@ class Taking:
 
     def serve(self, channel: Channel, theirs: Hello) -> None:
         self._taker.serve(channel, theirs)
+
+    def changed(self, change: Change) -> None:
+        """Somebody else than the source changed something here: only a comparison of all finds how much.
+
+        The first finding is remembered, durably. Raises OSError."""
+        text = f"{change.path} was changed by {change.who}"
+        meta, watched = self._ground.meta, self._ground.setup.watched
+        path = next((b.path for b in watched if change.path.startswith(b.path + "/")), None)
+        if path is None:
+            if not meta.value.verify_needed:
+                meta.change(verify_needed=text)
+        elif not self._bound.note(path).changed:
+            self._bound.change(path, changed=text)
+
+    @property
+    def verify_needed(self) -> str:
+        """Of ordered and watched folders."""
+        notes = [self._bound.note(binding.path).changed for binding in self._ground.setup.watched]
+        return next(filter(None, (self._ground.meta.value.verify_needed, *notes)), "")
+
+    def troubles(self) -> Iterator[LimitReport]:
+        if text := self.verify_needed:
+            hint = "stop that program, then `hsorch verify` compares both sides and repairs this one"
+            yield LimitReport(code="HS633", message=text, hint=hint)
 
     def reports(self) -> tuple[BindingReport, ...]:
         connected = self._taker.connected
@@ -129,11 +158,16 @@ class Taking:
         return _hello(self._ground)
 
     def _keeps(self, task: Task) -> Keep | None:
-        return None if self._bound.note(task.binding.path).follows else self._keep
+        return self._keep if self._is_own(task.binding.path) else None
+
+    def _is_own(self, path: str) -> bool:
+        """Something there may be nowhere else."""
+        note = self._bound.note(path)
+        return bool(note.changed) or not note.follows
 
     def _keep(self, root: str, relative: str) -> None:
         with self._lock:
-            if self._bound.note(root).follows:
+            if not self._is_own(root):
                 return  # the mirror is over, and what comes now is a change like any other
             if self._open is None:
                 folder = self._ground.places.quarantine
@@ -149,6 +183,8 @@ class Taking:
 
     def _ended(self, task: Task) -> None:
         self._bound.change(task.binding.path, follows=True)
+        if task.mode == "content":
+            self._bound.change(task.binding.path, changed="", verified=_now())
         with self._lock:
             if self.whole and self._open is not None:
                 self._open.close()
