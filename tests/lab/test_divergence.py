@@ -1,0 +1,103 @@
+"""Both nodes wrote: the operator looks at what each would lose, chooses, and finds the rest in quarantine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hsorch.errors import ExitCode
+from hsorch.lab import lifecycle
+from tests.lab.world import Pair, copy_example, fresh_name, hsorch, until
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+
+DATA = "replication:\n  ordered: [{path: /srv/app, preset: sqlite}]\n"
+POST = """
+import http.client, sys
+door = http.client.HTTPConnection("127.0.0.1", 8080, timeout=10)
+door.request("POST", "/events", sys.argv[1])
+print(door.getresponse().status)
+"""
+BODIES = """
+import json, sqlite3, sys
+print(json.dumps([row[0] for row in sqlite3.connect(sys.argv[1]).execute("select body from events")]))
+"""
+
+
+@pytest.fixture
+def pair(lab_allowed: None, tmp_path: Path) -> Iterator[Pair]:
+    """The example under `complete`, with its data under replication."""
+    name = fresh_name()
+    manifest = copy_example(tmp_path, name)
+    text = manifest.read_text().replace("policy:\n", "policy:\n  takeover: complete\n")
+    manifest.write_text(text + DATA)
+    made = Pair(name, manifest)
+    try:
+        hsorch("apply", str(manifest), "--yes")
+        made.wait_protected()
+        yield made
+    finally:
+        lifecycle.down(name)
+
+
+def write(pair: Pair, node: str, body: str) -> None:
+    """On the node itself: while two are active, a client could not tell them apart."""
+    try:
+        until("sent", lambda: pair.exec(node, "python3", "-c", POST, body).stdout == "201\n", 30)
+    except AssertionError:
+        raise AssertionError(f"{node} does not take '{body}'\n{pair.describe()}") from None
+
+
+def bodies(pair: Pair, node: str, path: str) -> list[str]:
+    return list(json.loads(pair.exec(node, "python3", "-c", BODIES, path).stdout or "[]"))
+
+
+def troubles(pair: Pair) -> set[str]:
+    reports = [pair.status(node) for node in pair.nodes]
+    return {limit.code for report in reports if report is not None for limit in report.limits}
+
+
+def diverge(pair: Pair) -> None:
+    """Cut apart, node-a goes on by the witness' word and node-b by an operator's: both serve, both write."""
+    write(pair, "node-a", "before")
+    pair.fault("partition")
+    write(pair, "node-a", "only on a")
+    hsorch("takeover", str(pair.manifest), "--force", "--node", "node-b", "--confirm", pair.cluster)
+    write(pair, "node-b", "only on b")
+    pair.heal()
+    until("the pair says that both wrote", lambda: "HS690" in troubles(pair), 60)
+
+
+def test_both_wrote_and_nothing_is_lost_without_a_word(pair: Pair) -> None:
+    diverge(pair)
+    winner = pair.active
+    loser = pair.other(winner)
+    mine, theirs = (f"only on {node.removeprefix('node-')}" for node in (winner, loser))
+
+    survey = hsorch("select-source", winner, str(pair.manifest), "--survey", "--format", "json")
+    side = json.loads(survey.stdout)["nodes"][loser]
+    assert side["meeting"] == "diverged"
+    assert side["loses"]["ordered"]["files"] > 0
+
+    unapproved = hsorch("select-source", winner, str(pair.manifest), check=False)
+    assert unapproved.returncode == ExitCode.REFUSED
+    wrong = hsorch("select-source", loser, str(pair.manifest), "--confirm", pair.cluster, check=False)
+    assert "HS749" in wrong.stderr, "data under a running application are not overwritten"
+
+    hsorch("select-source", winner, str(pair.manifest), "--confirm", pair.cluster)
+    pair.wait_protected(90)
+    kept = json.loads(hsorch("quarantine", "list", str(pair.manifest), "--format", "json").stdout)
+    (incident,) = kept["nodes"][loser]
+    name = incident["incident"]
+    print(hsorch("quarantine", "show", name, str(pair.manifest)).stdout)
+    hsorch("quarantine", "restore", name, str(pair.manifest), "--to", "/srv/restored")
+    back = pair.exec(loser, "find", "/srv/restored", "-name", "events.db").stdout.split()
+    assert theirs in bodies(pair, loser, back[0])
+
+    hsorch("switch", str(pair.manifest), "--yes")
+    assert mine in bodies(pair, loser, "/srv/app/events.db")
+    assert theirs not in bodies(pair, loser, "/srv/app/events.db")
+    hsorch("quarantine", "drop", name, str(pair.manifest), "--confirm", pair.cluster)
