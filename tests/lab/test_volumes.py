@@ -104,10 +104,17 @@ def test_a_hand_in_the_standbys_folder_is_told_with_its_name(pair: tuple[Node, N
     until(lambda: "HS633" in b.troubles())
     assert "tables/by hand was changed by " in b.ask("status")["verify_needed"]
     assert (write_into / "by hand").exists()
+    a.kill()
     b.kill()
     b.start()
     b.ask("role", role="target")
     assert "HS633" in b.troubles(), "a restart does not forget it"
+    a.start()
+    a.ask("role", role="source")
+    until(lambda: level(a, b))
+    a.ask("verify")
+    until(lambda: b.troubles() == set())
+    assert equal(a, b), "both were compared, and the standby's copy repaired"
 
 
 def test_the_source_is_told_to_stop_before_the_standbys_disk_is_full(pair: tuple[Node, Node]) -> None:
