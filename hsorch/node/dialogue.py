@@ -34,7 +34,7 @@ class Dialogue:
     def __init__(self) -> None:
         self.round = 0
         self.order = ""
-        """`target`, `thaw` or `epoch`; taken by whoever carries it out."""
+        """`target`, `abort`, `thaw` or `epoch`; taken by whoever carries it out."""
         self.epoch = UNTOLD
         """In whose name the replicator was told to speak last."""
         self._told = DataChanged(state=DataState.UNKNOWN)
@@ -62,9 +62,12 @@ class Dialogue:
             self._ask_for("thaw")
 
     def _direct(self, state: State, seen: DataReport) -> None:
-        """Where the group is off, who was the source is none any more, and who holds nothing follows."""
-        follows = seen.role == "source" or (seen.role == "none" and not facts.is_holder(state))
-        if follows and not facts.acting(state):
+        """Where the group is off, who was the source is none any more; who does not hold it follows. A holder
+        that is off stays the one that wrote last: it may go on."""
+        off, holder = not facts.acting(state), facts.is_holder(state)
+        if off and holder and seen.role == "source":
+            self._ask_for("abort")
+        elif off and not holder and seen.role != "target":
             self._ask_for("target")
         elif _epoch(state) > self.epoch:
             self.epoch = _epoch(state)

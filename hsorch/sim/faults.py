@@ -81,6 +81,8 @@ def _want_again(world: World) -> None:
     """Operators who took the group out, held it, or let an agent leave, want it all back: they look again
     and again, for an order from before may take its time."""
     world.timeline.after(world.spec.policy.lease_ms * MS, _want_again, world)
+    if world.data is not None and any(r.refused for r in world.data.replicas.values()):
+        world.data.choose(world.active().name)
     for machine in world.machines.values():
         machine.agent.start_again()
         intent = machine.disk.durable.intent if machine.disk.durable else Intent()

@@ -19,6 +19,11 @@ TITLES = {
     "I5": "no divergent data are overwritten without quarantine",
     "I6": "service is back in bounded time after a single fault",
     "I7": "a bounded number of automatic moves in a window",
+    "D1": "under `complete` nothing that clients were told is safe is lost by itself",
+    "D2": "one source of each generation, one write at each place",
+    "D3": "no start on an image that is no picture of one moment",
+    "D4": "nothing that only one side has is overwritten without quarantine",
+    "D5": "under `logical` no more is lost than the takeover said",
     "I8": "once all is healed the pair is in sync without an operator",
 }
 NOT_APPLICABLE = {"I4": "nothing is replicated", "I5": "nothing is replicated"}

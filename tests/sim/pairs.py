@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from hsorch.spec import (
+    Binding,
+    Data,
     Group,
     HttpWitness,
     Ip,
@@ -15,6 +19,7 @@ from hsorch.spec import (
     NoWitness,
     Policy,
     Process,
+    Replication,
     Secret,
     ShareWitness,
     Spec,
@@ -70,3 +75,18 @@ def pair(policy: Policy = DEFAULT, witness: Witness = HTTP) -> Spec:
 def isolation_policy(policy: Policy) -> Policy:
     isolation = msgspec.structs.replace(policy.isolation, addresses=("10.77.0.1",))
     return msgspec.structs.replace(policy, isolation=isolation)
+
+
+def replicated(takeover: Literal["complete", "logical"], policy: Policy = DEFAULT) -> Spec:
+    """A pair whose program writes into a replicated folder."""
+    spec = pair(msgspec.structs.replace(policy, takeover=takeover))
+    address, program = spec.group.resources
+    resources = (Data(name="data"), msgspec.structs.replace(address, depends_on=("data",)), program)
+    return msgspec.structs.replace(
+        spec,
+        group=msgspec.structs.replace(spec.group, resources=resources),
+        replication=Replication(
+            bindings=(Binding(path="/srv/app", kind="ordered"),),
+            ack="durable" if takeover == "complete" else "none",
+        ),
+    )

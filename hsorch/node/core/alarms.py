@@ -34,7 +34,8 @@ def watch(turn: Turn) -> None:
         if kind not in state.alarms:
             code, message = _ALARMS[kind]
             why = rules.why_not_take_over(state, now) if kind == "refused_takeover" else ""
-            turn.emit(Severity.ALARM, kind, f"{message}{': ' + why if why else ''}", code)
+            way_out = "; hsorch takeover --force is the way out" if why else ""
+            turn.emit(Severity.ALARM, kind, f"{message}{': ' + why if why else ''}{way_out}", code)
     for kind in state.alarms:
         if kind not in up:
             turn.emit(Severity.INFO, f"{kind}_over", f"over: {_ALARMS[kind][1]}")

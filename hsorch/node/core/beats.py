@@ -183,6 +183,7 @@ def _told_at_once(state: State, now: Instant) -> tuple[object, ...]:
         state.want,
         state.leaving,
         not rules.why_not_take_over(state, now),
+        not rules.why_unable(state, now),
     )
 
 
@@ -214,6 +215,7 @@ def _compose(state: State, seq: int, now: Instant) -> Beat:
         want=state.want,
         release=state.group.release,
         witness_ok=state.witness.ok and state.witness.lost_since == NEVER,
+        able=not state.leaving and not rules.why_unable(state, now),
         can_take=not state.leaving and not rules.why_not_take_over(state, now),
         resources=tuple((m.name, m.status) for m in state.group.members),
         links=tuple(

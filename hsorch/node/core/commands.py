@@ -230,10 +230,10 @@ def _why_no_move(state: State, target: str, now: Instant) -> tuple[str, str, str
         return "HS701", "the group is just being started", "Wait until hsorch status shows it active."
     if beat.digest != state.digest:
         return "HS744", "the two nodes run different specs", "hsorch apply, to finish the change."
-    here = rules.why_not_take_over(state, now)
+    here = rules.why_unable(state, now)
     if target == state.me and here:
         return "HS704", f"{state.me} cannot take the group: {here}", "hsorch explain names the way out."
-    if target == state.peer_name and not beat.can_take:
+    if target == state.peer_name and not beat.able:
         return "HS704", f"{target} cannot take the group", f"hsorch explain for {target} says why."
     if target == state.peer_name and not data_rules.follows(state, now):
         return "HS748", f"{target} does not have all of the data", "Wait until hsorch status says live."

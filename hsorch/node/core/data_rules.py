@@ -95,7 +95,7 @@ def may_serve(state: State, now: Instant) -> bool:
     """[REQ-G13, H02] The holder starts the group here: on a whole image, and not on the older one of two."""
     if not facts.replicates(state.spec):
         return True
-    if state.durable.forced:
+    if state.durable.cleared:
         return may_be_forced(state.data)
     beat = facts.peer_beat(state, now)
     if peer_is_newer(state, beat):

@@ -6,7 +6,7 @@ Who may do what is in rules.py; witness.py brings new majors. Each change is dur
 from __future__ import annotations
 
 from hsorch.node.core import data_rules, facts, group, lease, rules
-from hsorch.node.core.state import Phase
+from hsorch.node.core.state import Phase, State
 from hsorch.node.core.turn import Turn
 from hsorch.node.core.types import (
     Beat,
@@ -62,8 +62,8 @@ def adopt(turn: Turn, config: Config, by: str = "") -> None:
     mine = config.holder == state.me
     same_major = config.epoch.major == state.durable.config.epoch.major
     taken = mine and state.durable.config.holder != state.me
-    stale = state.durable.config.epoch == NOWHERE if mine else config.solo or state.durable.stale
-    turn.save(config=config, evidence=True, stale=stale, forced=False)
+    stale, cleared = _is_stale(state, config), bool(taken and by)
+    turn.save(config=config, evidence=True, stale=stale, cleared=cleared)
     if taken and by and by not in PLANNED:
         count_takeover(turn)
     lease.restart(turn, keep=mine and facts.acting(state) and not config.solo)
@@ -82,6 +82,13 @@ def adopt(turn: Turn, config: Config, by: str = "") -> None:
         holder=config.holder,
         solo=config.solo,
     )
+
+
+def _is_stale(state: State, config: Config) -> bool:
+    """Data that were behind are so until they have caught up; a node that forgot knows nothing of its own."""
+    if config.holder == state.me:
+        return state.durable.config.epoch == NOWHERE
+    return config.solo or (state.durable.stale and facts.replicates(state.spec))
 
 
 def forget(turn: Turn) -> None:

@@ -195,6 +195,7 @@ def start_next(turn: Turn) -> None:
 def _is_on(turn: Turn) -> None:
     state, now = turn.state, turn.now
     turn.group(phase=Phase.ON, since=now)
+    turn.save(cleared=False)
     turn.emit(Severity.INFO, "group_online_end", f"{state.spec.group.name} is online on {state.me}")
     turn.emit(Severity.INFO, "group_started", f"{state.spec.group.name} is started")
     if state.group.reason:
@@ -267,7 +268,7 @@ def can_release(state: State, now: Instant) -> bool:
         and not state.group.release
         and not state.witness.proposed
         and beat is not None
-        and beat.can_take
+        and beat.able
         and not beat.leaving
         and data_rules.follows(state, now)
         and beat.config.epoch.major == state.durable.config.epoch.major

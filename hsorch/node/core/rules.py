@@ -311,6 +311,11 @@ def start_wait_over(state: State, now: Instant) -> bool:
 
 def why_not_take_over(state: State, now: Instant) -> str:
     """[12, REQ-G13] The first reason against an automatic takeover by this node; empty: none."""
+    return data_rules.why_not_take(state) or why_unable(state, now)
+
+
+def why_unable(state: State, now: Instant) -> str:
+    """The first reason why the group could not run here, whatever the data; empty: none."""
     policy = state.spec.policy
     if state.broken:
         return "the state cannot be stored"
@@ -318,8 +323,6 @@ def why_not_take_over(state: State, now: Instant) -> str:
         return "this node is isolated"
     if facts.service_down(state):
         return "the service link is down here"
-    if reason := data_rules.why_not_take(state):
-        return reason
     if not flap_allowed(state.durable.failovers, facts.wall_seconds(state, now), policy):
         return "too many takeovers"
     if failed_lately(state, now):

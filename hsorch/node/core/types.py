@@ -132,8 +132,9 @@ class Durable(Value, frozen=True, kw_only=True):
     """Wall-clock seconds of recent automatic takeovers (flap limit)."""
     unclean: tuple[str, ...] = ()
     """Resources whose start ran without a matching stop (REQ-F09)."""
-    forced: bool = False
-    """This config is an operator's word: the group starts on whatever whole image is here."""
+    cleared: bool = False
+    """The group may start on whatever whole image is here: the peer handed everything over, or an operator
+    said so."""
     witness_id: str = ""
     """Identity of the witness this node trusts; another one confirms nothing (fault 17)."""
 
@@ -201,6 +202,8 @@ class Beat(Value, frozen=True, kw_only=True):
     """Not empty: the sender is handing over, or handed over; the reason."""
     witness_ok: bool = False
     """The sender's last question to the witness was answered."""
+    able: bool = True
+    """As can_take, whatever the data here: a holder that hands over sees to those itself."""
     can_take: bool = True
     """This node could start the group now (data gate, flap limit, isolation, service link, disk)."""
     resources: tuple[tuple[str, ResourceStatus], ...] = ()

@@ -179,7 +179,7 @@ def _resolve_forced(turn: Turn) -> None:
 def _take_by_force(turn: Turn, major: int) -> None:
     state = turn.state
     epoch.adopt(turn, rules.won(state.durable.config, major, state.me))
-    turn.save(forced=True)
+    turn.save(cleared=True)
     turn.group(reason="forced by an operator")
     turn.emit(
         Severity.ALARM,
