@@ -129,7 +129,7 @@ class Ground:
         folder = self.places.quarantine
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         about = About(incident=name, time=now, reason=reason, generation=generation, fork=fork)
-        return Quarantine(folder, limit_of(folder)).open(about)
+        return Quarantine(folder, limit_of(folder, self.setup.limits.warn)).open(about)
 
     def set_aside(self, tree: Tree, name: str) -> None:
         """What stands in the way of the stream and was recorded by nobody goes into the quarantine.

@@ -51,8 +51,8 @@ class Keeper:
     def _content(self, fid: int) -> None:
         where = self._index.where(fid)
         if where is not None and fid not in self._done:
-            self._done.add(fid)
             self._keep(fid, where)
+            self._done.add(fid)
 
     def _name(self, number: int, name: str) -> None:
         """The file of this name loses it."""
@@ -62,8 +62,8 @@ class Keeper:
             return
         fid = tree.fid(name) if stat.S_ISREG(what.st_mode) else 0
         if fid not in self._done or fid == 0:
-            self._done.add(fid)
             self._keep(fid, (number, name))
+            self._done.add(fid)
 
     def _adopt(self, record: Record) -> None:
         """The file of this name gets another identity."""

@@ -24,8 +24,6 @@ from hsorch.node.store import replace_file, sync_directory
 
 MANIFEST = "manifest.jsonl"
 ABOUT = "about.json"
-RESERVE_BYTES = 5 << 30
-"""Of the volume's free space, never used for what is kept."""
 
 
 class QuarantineFull(NodeError):
@@ -252,15 +250,15 @@ class Open:
         return self._number
 
 
-def limit_of(folder: Path) -> int:
-    """Bytes that may be kept below folder: half of what is free and kept together, after the reserve.
+def limit_of(folder: Path, reserve: int) -> int:
+    """Bytes that may be kept below folder: half of what is free beyond the reserve and kept, together.
 
     Raises OSError: the folder's parent is not there.
     """
     place = folder if folder.exists() else folder.parent
     room = os.statvfs(place)
     kept = sum(what.stat().st_blocks * 512 for what in folder.rglob("*") if what.is_file())
-    return max(0, room.f_bavail * room.f_frsize + kept - RESERVE_BYTES) // 2
+    return max(0, room.f_bavail * room.f_frsize + kept - reserve) // 2
 
 
 def _must_be_empty(target: Path) -> None:

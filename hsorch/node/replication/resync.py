@@ -123,7 +123,8 @@ class Receiving:
         if record.a > LEFT_OUT or record.lsn < self._let_in_to or not self._meta.value.consistent:
             return True
         if self._stage is None or self._stage.at != record.lsn:
-            room = room_for(self._ground.places.home, self._ground.setup.queue_bytes)
+            setup = self._ground.setup
+            room = room_for(self._ground.places.home, setup.queue_bytes, setup.limits)
             self._stage = Stage(self._journal, record.lsn, room)
         closed = self._stage.look()
         if closed and closed <= durable:

@@ -143,8 +143,9 @@ def test_what_a_resync_fills_cannot_be_dropped(quarantine: Quarantine) -> None:
 
 def test_what_may_be_kept_follows_the_free_space(tmp_path: Path) -> None:
     free = os.statvfs(tmp_path)
-    limit = limit_of(tmp_path / "not there yet")
-    assert 0 <= limit <= free.f_bavail * free.f_frsize // 2
+    bytes_free = free.f_bavail * free.f_frsize
+    assert 0 <= limit_of(tmp_path / "not there yet", reserve=0) <= bytes_free
+    assert limit_of(tmp_path, reserve=2 * bytes_free) == 0, "the reserve is never used"
 
 
 def test_damage_in_the_quarantine_is_noticed(quarantine: Quarantine, root: Path, tmp_path: Path) -> None:

@@ -178,7 +178,8 @@ class Taking:
                     reason="a first mirror replaces what stood in watched folders",
                     generation=generation,
                 )
-                self._open = Quarantine(folder, limit_of(folder)).open(about)
+                limit = limit_of(folder, self._ground.setup.limits.warn)
+                self._open = Quarantine(folder, limit).open(about)
             self._open.keep(root, relative)
 
     def _ended(self, task: Task) -> None:
