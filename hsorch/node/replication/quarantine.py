@@ -71,14 +71,12 @@ class Quarantine:
         self._limit = limit
 
     def open(self, about: About) -> Open:
-        """The incident to keep things in; the one that is there goes on (a resumed resync)."""
+        """The incident to keep things in; the one that is there goes on (a resumed resync).
+
+        It comes to be with the first thing that is kept in it."""
         home = self._folder / about.incident
-        if not (home / ABOUT).exists():
-            home.mkdir(parents=True, mode=0o700, exist_ok=True)
-            replace_file(home / ABOUT, msgspec.json.encode(about), mode=0o600)
-            sync_directory(self._folder)
         room = self._limit - sum(kept.size for name in self._names() for kept in self.listing(name))
-        return Open(home, room, self.listing(about.incident))
+        return Open(home, about, room, self.listing(about.incident) if (home / ABOUT).exists() else [])
 
     def incidents(self) -> list[Incident]:
         """Oldest first."""
@@ -158,15 +156,19 @@ class Quarantine:
 class Open:
     """One incident being filled. Each keep is on stable storage when it returns."""
 
-    def __init__(self, home: Path, room: int, kept: list[Kept]) -> None:
+    def __init__(self, home: Path, about: About, room: int, kept: list[Kept]) -> None:
         self._home = home
+        self._about = about
         self._room = room
-        lock = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(lock, fcntl.LOCK_SH)
-        self.close = weakref.finalize(self, os.close, lock)
-        """Nothing more is kept. An incident that nobody holds open can be dropped."""
+        self._let_go: weakref.finalize[[int], Open] | None = None
         self._known = {(k.root, k.path) for k in kept}
         self._number = max((k.number for k in kept), default=0)
+
+    def close(self) -> None:
+        """Nothing more is kept. An incident that nobody holds open can be dropped."""
+        if self._let_go is not None:
+            self._let_go()
+            self._let_go = None
 
     def keep(self, root: str, relative: str) -> None:
         """The file or link that stands there, unless it was kept before: the first content counts.
@@ -226,6 +228,7 @@ class Open:
             os.close(fd)
 
     def _note(self, kept: Kept) -> None:
+        self._hold()
         fd = os.open(self._home / MANIFEST, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             _cut_torn_line(fd)
@@ -245,7 +248,20 @@ class Open:
                 "Until then nothing is overwritten.",
             )
 
+    def _hold(self) -> None:
+        """The folder is there, and nobody drops it."""
+        if self._let_go is not None:
+            return
+        if not (self._home / ABOUT).exists():
+            self._home.mkdir(parents=True, mode=0o700, exist_ok=True)
+            replace_file(self._home / ABOUT, msgspec.json.encode(self._about), mode=0o600)
+            sync_directory(self._home.parent)
+        lock = os.open(self._home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        self._let_go = weakref.finalize(self, os.close, lock)
+
     def _next(self) -> int:
+        self._hold()
         self._number += 1
         return self._number
 

@@ -131,8 +131,14 @@ def test_a_kept_link_never_leads_a_restored_file_elsewhere(
     assert not list(outside.iterdir())
 
 
+def test_an_incident_in_which_nothing_was_kept_is_none(quarantine: Quarantine) -> None:
+    quarantine.open(ABOUT).close()
+    assert quarantine.incidents() == []
+
+
 def test_what_a_resync_fills_cannot_be_dropped(quarantine: Quarantine) -> None:
     incident = quarantine.open(ABOUT)
+    incident.keep_tail(1, [b"records"])
     with pytest.raises(NodeError) as caught:
         quarantine.drop(ABOUT.incident)
     assert caught.value.code == "HS696"
