@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from hsorch.node.replication import bindings
 from hsorch.spec import AnyResource, Data, Ip, Probe, Process, Replication, Resource, Script, Service, Spec
 
 KINDS: dict[type[Resource], str] = {
@@ -93,8 +94,10 @@ def _parts(spec: Spec) -> Iterator[Part]:
 
 
 def _replication(replication: Replication) -> Iterator[Part]:
+    """A preset is shown with all that it stands for."""
     for binding in replication.bindings:
-        settings = _settings(binding, leave={"path", "kind"})
+        whole = bindings.expand(bindings.Binding(**msgspec.structs.asdict(binding)))
+        settings = _settings(whole, leave={"path", "kind"})
         title = " ".join([binding.kind, *(f"{name} {text}" for name, text in settings.items())])
         yield Part(
             f"replication.{binding.path}", f"/replication/{binding.kind}/0", binding.kind, title, settings

@@ -34,7 +34,12 @@ import json, sqlite3
 book = sqlite3.connect("/srv/app/events.db")
 print(json.dumps([row[0] for row in book.execute("select body from events")]))
 """
-DATA = "replication:\n  ordered: [{path: /srv/app, exclude: ['*-shm']}]\n"
+DATA = """
+replication:
+  ordered: [{path: /srv/app, exclude: ['*-shm']}]
+  watched: [/srv/pictures]
+  free_space: {warn: 64MiB, stop: 32MiB}  # the disks of a lab are small
+"""
 
 
 @pytest.fixture(params=["complete", "logical"])
@@ -72,9 +77,11 @@ def book(pair: Pair, node: str) -> set[str]:
 def test_what_clients_were_told_survives_a_switch_a_crash_and_the_way_back(pair: Pair, policy: str) -> None:
     told = write(pair, 1, "first")
     source = pair.active
+    pair.exec(source, "sh", "-c", "echo meow > /srv/pictures/cat")
     assert hsorch("switch", str(pair.manifest), "--yes").returncode == 0
     source = pair.other(source)
     assert told <= book(pair, source), "a switch loses nothing"
+    assert pair.exec(source, "cat", "/srv/pictures/cat").stdout == "meow\n"
 
     pair.wait_protected()
     crash = threading.Timer(2.0, lambda: pair.fault("crash", source))
@@ -89,3 +96,4 @@ def test_what_clients_were_told_survives_a_switch_a_crash_and_the_way_back(pair:
     else:
         assert len(lost) < 100, "the last moment, no more"
     assert during & book(pair, survivor)
+    assert pair.exec(survivor, "cat", "/srv/pictures/cat").stdout == "meow\n"

@@ -13,7 +13,6 @@ from hsorch.manifest.rules.table import Finding, Rule, Scene, key, value
 LATER: tuple[tuple[tuple[str, ...], str], ...] = (
     (("extends",), "leave it out; copy the base into this file"),
     (("platform",), "leave it out and name services, scripts and processes in `group`"),
-    (("replication", "watched"), "bind the folders under `ordered`"),
     (("replication", "add"), "name the folders under `ordered` or `watched`"),
     (("replication", "verify"), "leave it out; only blocks that differ are sent"),
     (("servers", "*", "connect", "winrm"), "use ssh, lab or local"),
