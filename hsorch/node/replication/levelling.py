@@ -6,6 +6,7 @@ capture/compare.py's business.
 
 from __future__ import annotations
 
+import stat
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ class Round:
     given_up: bool = False
     end: int = 0
     """Where it is closed in the journal; 0: not yet."""
+    total: int = 0
+    """Bytes that there are to compare; 0: not added up yet."""
 
 
 class Levelling:
@@ -93,6 +96,12 @@ class Levelling:
         """Bytes that the comparison of now, or the last one, has read."""
         now = self._round
         return 0 if now is None else now.comparison.checked
+
+    @property
+    def left(self) -> int:
+        """Bytes that the comparison of now has still to read, by the sizes at its begin."""
+        now = self._round
+        return 0 if now is None or now.end else max(0, now.total - now.comparison.checked)
 
     @property
     def differing(self) -> int:
@@ -175,6 +184,7 @@ class Levelling:
 
     def _run(self, now: Round) -> None:
         try:
+            now.total = sum(map(_size, self._trees))
             now.end = now.comparison.run(now.begin).end
         except Stopped:
             return
@@ -185,3 +195,9 @@ class Levelling:
         if now.begin.a == EVERYTHING:
             self._queue.closed()
         self._on_end(now.begin.a == VERIFY)
+
+
+def _size(tree: Tree) -> int:
+    return sum(
+        what.st_size for name, what in tree.walk() if stat.S_ISREG(what.st_mode) and tree.covers(name)
+    )

@@ -71,6 +71,8 @@ class ReplicationStatus(msgspec.Struct, frozen=True, kw_only=True):
     behind: bool = False
     """The queue is over its cap: only places are noted, a resync of `dirty` bytes follows."""
     dirty: int = 0
+    left: int = 0
+    """Bytes that a mirror, resync or verify has still to look at."""
     lag_ms: int = 0
     speed: int = 0
     frozen: int = 0

@@ -60,7 +60,7 @@ class Replicator:
         self._refused: NodeError | None = None
         """Why no part is played: the last one that was asked for could not be, or its disk is gone."""
         self._way: Roads | Reception | None = None
-        self._meter = Meter()
+        self._meter, self._pace = Meter(), Meter()
         self._stopped = threading.Event()
         threading.Thread(target=self._sample, name="meter", daemon=True).start()
 
@@ -196,7 +196,7 @@ class Replicator:
         if ground is None or part is None:
             return at_rest(self._places, self._setup)
         if isinstance(part, Source):
-            seen = of_source(ground, part, self._meter)
+            seen = of_source(ground, part, self._meter, self._pace)
             link = self._way.link if isinstance(self._way, Roads) else ""
             seen = msgspec.structs.replace(seen, link=link)
         else:
@@ -228,7 +228,7 @@ class Replicator:
         refuse_holders([binding.path for binding in self._setup.ordered])
         self._way = roads = Roads(self._setup, self._places.keys)
         self._part = Source(ground, roads.dial, alone=alone)
-        self._meter = Meter()
+        self._meter, self._pace = Meter(), Meter()
         self._watched = Following(ground, roads.dial)
         self._lookout = Lookout(ground, on_space=self._on_space)
         self._lookout.start()
@@ -294,7 +294,9 @@ class Replicator:
         while not self._stopped.wait(SAMPLE_S):
             part, ground = self._part, self._ground
             if isinstance(part, Source) and ground is not None:
-                self._meter.sample(time.monotonic(), ground.journal.end, part.gate.acked)
+                now, checked = time.monotonic(), part.levelling.checked
+                self._meter.sample(now, ground.journal.end, part.gate.acked)
+                self._pace.sample(now, checked, checked)
 
 
 def _role_of(part: Source | Target | None) -> Role:

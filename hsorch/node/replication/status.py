@@ -18,7 +18,8 @@ from hsorch.node.replication.watched.parts import Following, Taking
 from hsorch.verbs import BindingReport, LimitReport
 
 
-def of_source(ground: Ground, part: Source, meter: Meter) -> ReplicationStatus:
+def of_source(ground: Ground, part: Source, meter: Meter, pace: Meter) -> ReplicationStatus:
+    """meter: of the stream. pace: of what is compared; equal data send nothing, and yet it goes on."""
     meta, end, gate, shipper = ground.meta.value, ground.journal.end, part.gate, part.shipper
     phase = "mirror" if part.mirroring else "live" if shipper.connected else "stopped"
     phase = "verify" if phase == "live" and part.levelling.verifying else phase
@@ -27,7 +28,9 @@ def of_source(ground: Ground, part: Source, meter: Meter) -> ReplicationStatus:
         consistent=True, mirroring=part.mirroring, copied=part.copied,
         queue=end - max(gate.acked, ground.journal.first),
         behind=part.queue.behind, dirty=part.queue.dirty_bytes,
-        lag_ms=meter.lag_ms(time.monotonic(), end, gate.acked), speed=int(meter.bytes_per_s),
+        left=part.levelling.left,
+        lag_ms=meter.lag_ms(time.monotonic(), end, gate.acked),
+        speed=int(max(meter.bytes_per_s, pace.bytes_per_s if part.levelling.left else 0)),
         frozen=gate.waiting, guarded=gate.guards and meta.guarded,
         generation=meta.generations.current, ancestors=_ancestors(ground), lsn=end, was="source",
         level=shipper.connected and not part.mirroring and not part.queue.behind, applied=gate.applied,
@@ -62,8 +65,9 @@ def with_watched(seen: ReplicationStatus, part: Following | Taking | None) -> Re
             seen, consistent=seen.consistent and part.whole, verify_needed=part.verify_needed
         )
     mirroring = any(report.state == "mirror" for report in part.reports())
+    left = seen.left + sum(report.left_bytes for report in part.reports())
     return msgspec.structs.replace(
-        seen, mirroring=seen.mirroring or mirroring, level=seen.level and part.level
+        seen, mirroring=seen.mirroring or mirroring, level=seen.level and part.level, left=left
     )
 
 
