@@ -24,7 +24,7 @@ from hsorch.node.replication.wire import Broken, Channel
 
 RETRY_S = 0.5
 ANSWER_S = 10.0
-SILENT_S = 3.0
+SILENT_S = 2.0
 """A standby says something twice a second: one that is silent for so long is gone, whatever TCP believes."""
 BATCH_BYTES = 1024 * 1024
 
