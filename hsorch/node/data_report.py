@@ -20,7 +20,7 @@ def report_of(seen: ReplicationStatus, *, drained: bool) -> DataReport:
         phase=_phase(seen),
         mode="logical" if seen.mode == "none" else "complete",
         connected=seen.connected,
-        mounted=source,
+        mounted=source and seen.mounted,
         guarded=source and seen.guarded and seen.mode != "none",
         frozen=seen.frozen,
         followed=drained if seen.role == "none" else _is_followed(seen),

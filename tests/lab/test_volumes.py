@@ -178,6 +178,24 @@ def test_a_disk_that_is_swapped_on_the_standby_is_left_alone(tmp_path: Path, pai
     assert b.troubles() == set()
 
 
+def test_a_new_disk_is_filled_once_an_operator_chose_the_other_side(
+    tmp_path: Path, pair: tuple[Node, Node]
+) -> None:
+    a, b = pair
+    (a.folders[TABLES] / "t").write_bytes(b"1" * 5_000)
+    (a.folders[FILES] / "f").write_bytes(b"2" * 5_000)
+    follow(a, b)
+    for name in (TABLES, FILES):
+        assert b.run("mount", "-t", "tmpfs", "tmpfs", str(tmp_path / "common" / name)).returncode == 0
+    until(lambda: "HS674" in b.troubles())
+    winner = a.ask("choose")["lineage"]
+    b.ask("choose", winner=winner)
+    b.ask("role", role="target")
+    until(lambda: level(a, b))
+    for path in ("tables/t", "files/f"):
+        assert len(b.run("cat", str(tmp_path / "common" / path)).stdout) == 5_000
+
+
 def test_an_empty_disk_is_no_source(tmp_path: Path, pair: tuple[Node, Node]) -> None:
     a, b = pair
     (a.folders[TABLES] / "t").write_bytes(b"1")

@@ -64,6 +64,8 @@ class ReplicationStatus(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     mode: Level
     connected: bool = False
+    mounted: bool = True
+    """As source: the mounts of its ordered folders are there."""
     consistent: bool = False
     mirroring: bool = False
     copied: int = 0

@@ -33,7 +33,7 @@ from hsorch.node.replication.orders import (
 )
 from hsorch.node.replication.reception import Reception
 from hsorch.node.replication.record import Damaged
-from hsorch.node.replication.rest import at_rest
+from hsorch.node.replication.rest import at_rest, begin_empty
 from hsorch.node.replication.roads import Roads
 from hsorch.node.replication.setup import Places, Setup
 from hsorch.node.replication.source import Source
@@ -150,6 +150,10 @@ class Replicator:
         with self._lock:
             part = self._part
             if wanted.winner is not None:
+                if part is None and self._refused is not None and self._refused.code == "HS674":
+                    begin_empty(self._places, self._setup)
+                    self._refused = None
+                    return Chosen(lineage=wanted.winner)
                 if not isinstance(part, Target):
                     raise RefusedError(
                         f"the replicator is {_role_of(part)} here: only a standby's data can be given up",

@@ -1,10 +1,30 @@
-"""How things stand where no part is played: read from what the last one left on the disk."""
+"""Where no part is played: how things stand, by what the last one left; and how to begin with nothing."""
 
 from __future__ import annotations
 
-from hsorch.node.replication.meta import MetaFile
+import shutil
+
+from hsorch.node.replication.bound import Bound, volume_of
+from hsorch.node.replication.generations import Lineage
+from hsorch.node.replication.meta import MetaFile, Place
 from hsorch.node.replication.orders import ReplicationStatus
 from hsorch.node.replication.setup import Places, Setup
+
+
+def begin_empty(places: Places, setup: Setup) -> None:
+    """An operator chose the other node's data while a bound disk is not the one that was: the disks
+    that are there now are the ones, and what lies on them counts for nothing.
+
+    Raises OSError, ValueError.
+    """
+    bound, meta = Bound(places.bound), MetaFile(places.meta)
+    shutil.rmtree(places.journal, ignore_errors=True)
+    meta.change(
+        generations=Lineage(), checkpoint=Place(), consistent=False, guarded=False, role="none",
+        marks=(0, 0), staged_over=None, keep="", verify_needed="",
+    )  # fmt: skip
+    for binding in setup.bindings:
+        bound.change(binding.path, volume=volume_of(binding.path), follows=False, changed="")
 
 
 def at_rest(places: Places, setup: Setup) -> ReplicationStatus:

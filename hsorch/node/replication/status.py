@@ -25,7 +25,7 @@ def of_source(ground: Ground, part: Source, meter: Meter, pace: Meter) -> Replic
     phase = "verify" if phase == "live" and part.levelling.verifying else phase
     return ReplicationStatus(
         role="source", state=shipper.state, mode=ground.setup.level, connected=shipper.connected,
-        consistent=True, mirroring=part.mirroring, copied=part.copied,
+        mounted=part.capture.mounted, consistent=True, mirroring=part.mirroring, copied=part.copied,
         queue=end - max(gate.acked, ground.journal.first),
         behind=part.queue.behind, dirty=part.queue.dirty_bytes,
         left=part.levelling.left,

@@ -66,7 +66,10 @@ class Capture:
     @property
     def mounted(self) -> bool:
         """False as well when one of the mounts ended by itself."""
-        return bool(self._mounts) and all(mount.alive for mount in self._mounts)
+        return len(self._mounts) == len(self._trees) and all(
+            mount.alive and is_mounted(tree.folder)
+            for mount, tree in zip(self._mounts, self._trees, strict=True)
+        )
 
     def _drop_leftovers(self, tree: Tree) -> None:
         for name, _ in list(tree.walk()):
