@@ -20,7 +20,7 @@ from hsorch.cli.direction import direction
 from hsorch.cli.nodes import Pair, look, open_pair
 from hsorch.cli.options import approve, confirm_option, format_option, pair_argument, yes_option
 from hsorch.cli.pairview import PairView
-from hsorch.cli.render.data_text import lacking
+from hsorch.cli.render.data_text import lacking, worth
 from hsorch.cli.render.status_text import one_line
 from hsorch.errors import ExitCode, RefusedError, UsageError
 from hsorch.node.core.types import Verb
@@ -267,4 +267,4 @@ def _takeover_stakes(view: PairView, target: str) -> list[str]:
             f"{node.name} {said}. If it still runs the group, both nodes will, and data will part ways."
         )
     lines += [f"{report.node} has data that are behind." for report in view.reports if report.stale]
-    return lines
+    return lines + worth(view, target)

@@ -42,6 +42,20 @@ def progress_line(data: DataReport) -> str:
     )
 
 
+def worth(view: PairView, node: str) -> list[str]:
+    """What the group would go on with if it went on there, in one line; empty: it says nothing."""
+    for report in view.reports:
+        if report.node == node and report.data is not None:
+            followed = (
+                f", last followed generation {report.data.generation}" if report.data.generation else ""
+            )
+            return [
+                f"The data on {node} are '{report.data.state}'{followed}. "
+                "What only the other node has goes into its quarantine when it comes back."
+            ]
+    return []
+
+
 def lacking(view: PairView) -> list[str]:
     """What the other node does not hold of the source's data, a line for each node that says so."""
     lines = []

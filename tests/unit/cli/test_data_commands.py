@@ -184,6 +184,12 @@ def test_bring_out_says_what_the_other_node_lacks(hsorch, held: Holdings) -> Non
     assert "b lacks 3.0 MiB" in hsorch("bring-out", "--confirm", "plant-7").out
 
 
+def test_a_forced_takeover_says_what_the_data_there_are_worth(hsorch, held: Holdings) -> None:
+    ran = hsorch("takeover", "--force", "--node", "b")
+    assert "The data on b are 'logical'" in ran.err
+    assert "quarantine" in ran.err
+
+
 # --------------------------------------------------------------------------- the quarantine
 
 
