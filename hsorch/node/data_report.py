@@ -9,6 +9,9 @@ from hsorch.verbs import DataReport, LimitReport
 
 NEAR_BYTES = 1024 * 1024
 """A queue shorter than this is on its way."""
+_WAYS_OUT = {
+    "HS679": "hsorch quarantine list; restore what is needed, drop what nobody needs, or make space.",
+}
 
 
 def report_of(seen: ReplicationStatus, *, drained: bool) -> DataReport:
@@ -82,7 +85,8 @@ def _is_followed(seen: ReplicationStatus) -> bool:
 def _troubles(seen: ReplicationStatus) -> tuple[LimitReport, ...]:
     found = []
     if seen.fault:
-        found.append(LimitReport(code="HS618", message=seen.fault, hint="See to the disk it names."))
+        hint = _WAYS_OUT.get(seen.fault_code, "See to the disk it names.")
+        found.append(LimitReport(code=seen.fault_code, message=f"{seen.fault}.", hint=hint))
     if seen.refused:
         hint = "hsorch select-source NODE --survey shows what each side would lose."
         found.append(

@@ -101,6 +101,7 @@ class ReplicationStatus(msgspec.Struct, frozen=True, kw_only=True):
     verified_ns: int = 0
     """When both sides were last compared, since the epoch; 0: never."""
     fault: str = ""
+    fault_code: str = "HS618"
     link: str = ""
     """Which link carries the data now."""
     bindings: tuple[BindingReport, ...] = ()

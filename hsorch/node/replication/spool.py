@@ -25,6 +25,7 @@ HELLO_S = 10.0
 IDLE_S = 0.5
 HELD_S = 0.05
 AGAIN_S = 2.0
+FAULT = "HS618"
 """What could not be applied is tried again: there may be room by then."""
 
 
@@ -62,6 +63,7 @@ class Spool:
         self.applied = self._meta.value.checkpoint.lsn
         self.fault = ""
         """Why nothing is applied, as long as that is so."""
+        self.fault_code = FAULT
         self._guard_owed: Guarded | None = None
         self._saved = self.applied
         self._saved_at = time.monotonic()
@@ -215,7 +217,7 @@ class Spool:
             except Broken:
                 continue
             except OSError as error:
-                self.fault = f"the spool cannot be written: {error}"
+                self.fault, self.fault_code = f"the spool cannot be written: {error}", FAULT
                 return
 
     def _tell(self, message: object) -> None:
@@ -239,6 +241,7 @@ class Spool:
                         self._stopped.wait(HELD_S)
                 self._checkpoint_when_due()
             except (OSError, Damaged, HsorchError) as error:
+                self.fault_code = error.code if isinstance(error, HsorchError) else FAULT
                 self.fault = f"record at {self.applied} cannot be applied: {error}"
                 self._stopped.wait(AGAIN_S)
 

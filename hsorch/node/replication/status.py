@@ -49,7 +49,7 @@ def of_target(ground: Ground, part: Target) -> ReplicationStatus:
         connected=part.connected, consistent=meta.consistent, queue=end - part.spool.applied,
         generation=meta.generations.current, ancestors=_ancestors(ground), lsn=end, was="target",
         guarded=meta.guarded, applied=part.spool.applied,
-        verify_needed=meta.verify_needed, fault=part.spool.fault,
+        verify_needed=meta.verify_needed, fault=part.spool.fault, fault_code=part.spool.fault_code,
         bindings=_ordered(ground, phase if part.connected else "stopped"),
     )  # fmt: skip
 
