@@ -16,6 +16,7 @@ from hsorch.node.replication.listing import Page, order
 from hsorch.node.replication.survey import LISTED, Standing, Survey
 
 LOOK_S = 600.0
+LOST_DISK = "HS674"
 
 
 def stakes_of(pair: Pair) -> Stakes:
@@ -28,6 +29,15 @@ def stakes_of(pair: Pair) -> Stakes:
     there = _both(pair, {n: DataAsk(cluster=pair.cluster, paths=paths[n]) for n in pair.nodes})
     sides = {first: _side(whole[first], there[second]), second: _side(whole[second], there[first])}
     return Stakes(_with_watched(sides, first, second, lambda node: _listed(pair, node)))
+
+
+def lost_disk(pair: Pair, node: str) -> HsorchError | None:
+    """What the node says, where a bound folder's disk is gone or another one; None: it is not so."""
+    try:
+        pair.ask(node, "survey", DataAsk(cluster=pair.cluster), Survey, timeout=LOOK_S)
+    except HsorchError as error:
+        return error if error.code == LOST_DISK else None
+    return None
 
 
 def _both(pair: Pair, asks: dict[str, DataAsk]) -> dict[str, Survey]:

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import json
 import secrets
+from dataclasses import dataclass
+from typing import Any
 
 import click
 
 from hsorch.cli.console import Terminal
-from hsorch.cli.loss import stakes_of
+from hsorch.cli.loss import lost_disk, stakes_of
 from hsorch.cli.nodes import Pair, look, open_pair
 from hsorch.cli.options import approve, confirm_option, format_option, pair_argument
 from hsorch.cli.pairview import PairView
 from hsorch.cli.render.status_text import one_line
 from hsorch.cli.render.survey_text import survey_data, survey_lines
-from hsorch.cli.stakes import Stakes
 from hsorch.errors import ExitCode, RefusedError, UsageError
 from hsorch.node.operate_data import DataOrder
 from hsorch.node.replication.generations import Lineage, Meeting
@@ -25,6 +26,16 @@ from hsorch.node.replication.orders import Chosen
 from hsorch.plan.actor import actor
 
 CHOOSE_S = 120.0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of a choice, as it is shown. word: what has to be typed. refusal: why there is no choice."""
+
+    lines: list[str]
+    word: str
+    nodes: dict[str, Any]
+    refusal: RefusedError | None = None
 
 
 @click.command()
@@ -51,22 +62,38 @@ def select_source(
     with open_pair(manifest, here=here) as pair:
         view = look(pair)
         _must_know(pair, view, node)
-        found = stakes_of(pair)
-        if only_look:
-            terminal.print(_text(found, node, pair.cluster, format_))
-            return ExitCode.OK
-        _must_have_data(found, node)
-        loser = found.other(node)
-        word = f"{pair.cluster} {loser}" if found.is_older(node) else pair.cluster
-        question = f"Overwrite {loser} with the data of {node}?"
-        lines = [f"{one_line(view)}.", *survey_lines(found, node)]
-        approve(terminal, question, word=word, stakes=lines, confirm=confirm)
-        order = _carry_out(pair, node, loser)
+        loser = next(name for name in pair.nodes if name != node)
+        cost = _cost(pair, node, loser)
+        if not only_look:
+            if cost.refusal is not None:
+                raise cost.refusal
+            question = f"Overwrite {loser} with the data of {node}?"
+            lines = [f"{one_line(view)}.", *cost.lines]
+            approve(terminal, question, word=cost.word, stakes=lines, confirm=confirm)
+        order = {} if only_look else {"operation_id": _carry_out(pair, node, loser), "source": node}
         if format_ == "json":
-            terminal.print(_json(found, pair.cluster, operation_id=order, source=node))
+            value = {"format_version": "1.0", "cluster": pair.cluster, **order, "nodes": cost.nodes}
+            terminal.print(json.dumps(value, indent=2, ensure_ascii=False))
         else:
-            terminal.print(_done(view, node, loser))
+            terminal.print("\n".join(cost.lines if only_look else _done(view, node, loser)))
         return ExitCode.OK
+
+
+def _cost(pair: Pair, node: str, loser: str) -> Cost:
+    """A node whose disk is gone or another one has nothing to lose: it need not be asked what."""
+    if (gone := lost_disk(pair, loser)) is not None:
+        lines = [f"{loser} has nothing to lose: {gone.message}.", f"Everything comes from {node}."]
+        return Cost(lines, pair.cluster, {loser: {"lost_disk": gone.message}})
+    found = stakes_of(pair)
+    word = f"{pair.cluster} {loser}" if found.is_older(node) else pair.cluster
+    refusal = None
+    if found.meeting(node) is Meeting.FIRST:
+        refusal = RefusedError(
+            "nothing was replicated yet: there is no choice to make",
+            hint=f"hsorch bring-in --source {node}",
+            code="HS941",
+        )
+    return Cost(survey_lines(found, node), word, survey_data(found), refusal)
 
 
 def _carry_out(pair: Pair, winner: str, loser: str) -> str:
@@ -99,27 +126,9 @@ def _must_know(pair: Pair, view: PairView, node: str) -> None:
             raise seen.error
 
 
-def _must_have_data(found: Stakes, node: str) -> None:
-    if found.meeting(node) is Meeting.FIRST:
-        raise RefusedError(
-            "nothing was replicated yet: there is no choice to make",
-            hint=f"hsorch bring-in --source {node}",
-            code="HS941",
-        )
-
-
-def _done(view: PairView, node: str, loser: str) -> str:
+def _done(view: PairView, node: str, loser: str) -> list[str]:
     when = "now" if node in view.active else "as soon as the group is brought in"
-    return (
-        f"The data of {node} count. {loser} is compared with it {when}: hsorch status shows how far it is.\n"
-        f"What only {loser} had is kept there: hsorch quarantine list"
-    )
-
-
-def _text(found: Stakes, node: str, cluster: str, format_: str) -> str:
-    return _json(found, cluster) if format_ == "json" else "\n".join(survey_lines(found, node))
-
-
-def _json(found: Stakes, cluster: str, **more: str) -> str:
-    value = {"format_version": "1.0", "cluster": cluster, **more, "nodes": survey_data(found)}
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    return [
+        f"The data of {node} count. {loser} is compared with it {when}: hsorch status shows how far it is.",
+        f"What only {loser} had is kept there: hsorch quarantine list",
+    ]

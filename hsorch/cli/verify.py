@@ -37,7 +37,7 @@ def verify(terminal: Terminal, manifest: str | None, here: bool, no_wait: bool, 
     with open_pair(manifest, here=here) as pair:
         before = look(pair)
         source = _source(before)
-        last = _report(before, source).verified
+        last = _stamps(_report(before, source))
         pair.ask(source, "verify", _order(pair), ReplicationStatus)
         if no_wait:
             terminal.print(f"{source} compares its data with the other node's; hsorch status shows it.")
@@ -91,14 +91,20 @@ def release_deletions(
         return ExitCode.OK
 
 
-def _wait(terminal: Terminal, pair: Pair, source: str, last: str) -> DataReport:
-    """Until a comparison that is younger than `last` is through, with a line of progress each second.
+def _stamps(data: DataReport) -> dict[str, str]:
+    """When the ordered folders as a whole ("") and each folder were last compared."""
+    return {"": data.verified, **{binding.path: binding.verified for binding in data.bindings}}
+
+
+def _wait(terminal: Terminal, pair: Pair, source: str, last: dict[str, str]) -> DataReport:
+    """Until comparisons of all that are younger than `last` are through, a line of progress each second.
 
     Raises NodeError HS943: it ended, or never began.
     """
     begun = time.monotonic()
     for data in _looks(pair, source):
-        if data.verified != last:
+        now = _stamps(data)
+        if all(now[name] != last.get(name) for name in now):
             return data
         if data.phase == "verify":
             begun = time.monotonic()

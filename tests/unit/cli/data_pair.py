@@ -40,6 +40,8 @@ class Held:
     ordered: list[Standing] = field(default_factory=list)
     watched: list[Standing] = field(default_factory=list)
     refuses: HsorchError | None = None
+    lost: HsorchError | None = None
+    """Its disk is another one: nothing can be looked at."""
 
 
 class Holdings:
@@ -65,6 +67,8 @@ class Holdings:
     def answer(self, node: str, verb: str, stdin: bytes) -> Any:
         held = self.nodes[node]
         if verb in ("survey", "listing"):
+            if held.lost is not None:
+                raise held.lost
             ask = msgspec.json.decode(stdin, type=DataAsk)
             return (
                 self._survey(node, ask) if verb == "survey" else Page(files=tuple(held.watched), more=False)
@@ -89,7 +93,8 @@ class Holdings:
         size = sum(file.size for file in held.wrote)
         return msgspec.structs.replace(
             seen, meeting=verdict.meeting.value, reason=verdict.reason, fork=verdict.fork,
-            files=len(held.wrote), size=size, written=size, newest_ns=max((f.mtime_ns for f in held.wrote), default=0), listed=tuple(held.wrote),
+            files=len(held.wrote), size=size, written=size,
+            newest_ns=max((f.mtime_ns for f in held.wrote), default=0), listed=tuple(held.wrote),
         )  # fmt: skip
 
     def _choose(self, held: Held, order: DataOrder) -> Chosen:

@@ -8,10 +8,11 @@ import os
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from hsorch.cli import nodes, verify
 from hsorch.cli.console import Terminal
-from hsorch.errors import ExitCode
+from hsorch.errors import ExitCode, NodeError
 from hsorch.node.replication.generations import Lineage
 from hsorch.verbs import BindingReport, DataReport
 from tests.unit.cli.data_pair import REFUSAL, Holdings, file
@@ -109,6 +110,13 @@ def test_a_choice_needs_an_answer_of_both(hsorch, held: Holdings) -> None:
     held.pair.lose("b", times=20)
     assert hsorch("select-source", "a", "--confirm", "plant-7").code == ExitCode.UNREACHABLE
     assert held.orders == []
+
+
+def test_a_node_with_a_new_disk_has_nothing_to_lose_and_is_filled(hsorch, held: Holdings) -> None:
+    held.nodes["b"].lost = NodeError("b: /srv/app lies on another disk", hint="mount it", code="HS674")
+    assert hsorch("select-source", "a", "--survey").out.startswith("b has nothing to lose: ")
+    assert hsorch("select-source", "a", "--confirm", "plant-7").code == ExitCode.OK
+    assert [(node, verb) for node, verb, _ in held.orders] == [("a", "choose"), ("b", "choose")]
 
 
 def test_where_nothing_was_replicated_there_is_no_choice(hsorch, held: Holdings) -> None:
@@ -283,6 +291,18 @@ def test_verify_shows_how_far_it_is_and_ends_with_equal(hsorch, held: Holdings) 
     assert "verify: 1.0 GiB compared, 2.0 GiB left at 512 MiB/s, 4 s" in ran.err
     assert ran.code == ExitCode.OK
     assert [(node, verb) for node, verb, _ in held.orders] == [("a", "verify")]
+
+
+def test_verify_waits_for_every_folder(hsorch, held: Holdings) -> None:
+    def folders(images: str) -> tuple[BindingReport, ...]:
+        return (BindingReport(path="/srv/images", kind="watched", state="live", verified=images),)
+
+    at = "2026-01-31T09:00:00Z"
+    half = told("verify", verified=at, differing_bytes=0, bindings=folders(""))
+    stories(held, told("live", bindings=folders("")), half, half, structs.replace(half, bindings=folders(at)))
+    ran = hsorch("verify")
+    assert ran.code == ExitCode.OK
+    assert ran.err.count("verify: ") == 2
 
 
 def test_verify_that_found_a_difference_is_2(hsorch, held: Holdings) -> None:
