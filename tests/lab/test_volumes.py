@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Iterator
@@ -158,6 +159,60 @@ def test_a_source_without_space_notes_places_only_and_copies_them_later(
     until(lambda: level(a, b))
     assert a.ask("drain", limit_s=30)["ok"]
     assert equal(a, b)
+
+
+@contextlib.contextmanager
+def small_disk(node: Node, mib: int) -> Iterator[None]:
+    """What hsorch itself keeps on the node lies on a disk of its own."""
+    home = node.places.home
+    files = {path: (path.read_bytes(), path.stat().st_mode) for path in home.iterdir()}
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", home], check=True)
+    try:
+        for path, (content, mode) in files.items():
+            path.write_bytes(content)
+            path.chmod(mode)
+        yield
+    finally:
+        node.end()
+        subprocess.run(["umount", "-l", home], check=True)
+
+
+def test_a_full_disk_of_the_journal_is_none_of_the_applications_business(tmp_path: Path) -> None:
+    if why := may_mount():
+        pytest.skip(f"no mount namespaces on this machine: {why}")
+    a = Node(tmp_path, "a", "127.0.0.1", (TABLES,))
+    b = Node(tmp_path, "b", "127.0.0.2", (TABLES,))
+    bindings = (Binding(path=str(tmp_path / "common" / TABLES), kind="ordered"),)
+    port = free_port()
+    for node, peer in ((a, b), (b, a)):
+        node.enroll(peer, port, bindings, warn_bytes=2, stop_bytes=1)
+    try:
+        with small_disk(a, 400):
+            a.start()
+            b.start()
+            b.ask("role", role="target")
+            a.ask("role", role="source")
+            until(lambda: bool(b.ask("status")["consistent"]))
+            b.kill()
+            filler = a.places.home / "filler"
+            with filler.open("wb") as file:
+                room = os.statvfs(a.places.home)
+                os.posix_fallocate(file.fileno(), 0, (room.f_bavail - 2_000) * room.f_frsize)
+            table = str(tmp_path / "common" / TABLES / "large")
+            done = a.run("dd", "if=/dev/urandom", f"of={table}", "bs=64k", "count=800", "conv=fsync")
+            assert done.returncode == 0, done.stderr
+            assert a.run("mkdir", f"{table}.d").returncode == 0
+            assert a.ask("status")["behind"]
+            filler.unlink()
+            b.start()
+            b.ask("role", role="target")
+            until(lambda: not a.ask("status")["behind"] and bool(b.ask("status")["consistent"]))
+            assert a.ask("drain", limit_s=30)["ok"]
+            tables = [ordered_picture(node.folders[TABLES], times=False) for node in (a, b)]
+            assert tables[0] == tables[1]
+    finally:
+        a.end()
+        b.end()
 
 
 def test_a_disk_that_is_swapped_on_the_standby_is_left_alone(tmp_path: Path, pair: tuple[Node, Node]) -> None:

@@ -8,14 +8,19 @@ MIRROR_END: the resync costs what differs, not everything. The application never
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
+import time
 from collections.abc import Iterator
 
 from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.record import Kind
+from hsorch.node.replication.reserve import Reserve
 
 BLOCK_BYTES = 64 * 1024
+FULL_AGAIN_S = 0.1
 CAP_BYTES = 4 * 1024 * 1024 * 1024
 
 
@@ -60,10 +65,13 @@ class DirtyMap:
 class Queue:
     """The watcher of capture.log: asked before each change of content. Thread-safe."""
 
-    def __init__(self, journal: Journal, gate: Gate, cap: int = CAP_BYTES) -> None:
-        """cap: bytes. Raises as journal.read does."""
+    def __init__(self, journal: Journal, gate: Gate, reserve: Reserve, cap: int = CAP_BYTES) -> None:
+        """reserve: on the journal's disk. cap: bytes. Raises as journal.read does."""
         self._journal = journal
         self._gate = gate
+        self._reserve = reserve
+        self._crammed = -1
+        """Where the journal ended when the reserve was given up; -1: it is held."""
         self._cap = cap
         self._lock = threading.Lock()
         self.held = False
@@ -95,13 +103,25 @@ class Queue:
             if self._gate.guards or not (over or self.held):
                 return True
         with self._lock:
-            if self._dirty is None:
-                # The standby's files are no picture of one moment from here to the end of the resync.
-                self.begun_at = self._journal.append(Kind.MIRROR_BEGIN, a=1).lsn
-                self._journal.keep = self._journal.keep or self.begun_at
-                self._dirty = DirtyMap()
-            self._dirty.add(fid, offset, length)
+            self._fall_behind().add(fid, offset, length)
         return False
+
+    def full(self, fid: int, offset: int, length: int) -> bool:
+        """Where flushes are guarded the writer waits for room; else places are noted, in what was reserved.
+
+        Raises OSError ENOSPC: what was reserved is used up, too."""
+        if self._gate.guards:
+            self._gate.wait(self._journal.end)
+            time.sleep(FULL_AGAIN_S)
+            return True
+        if self._crammed == self._journal.end:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._reserve.give_up()
+        self._crammed = self._journal.end
+        if length:
+            with self._lock:
+                self._fall_behind().add(fid, offset, length)
+        return not length
 
     def level(self) -> DirtyMap:
         """The standby is connected again: records are whole from now on; what is missing is returned.
@@ -118,7 +138,18 @@ class Queue:
         """MIRROR_END is in the journal: nothing of what level() gave out is missing any more."""
         with self._lock:
             self._owed = None
+            if self._crammed >= 0:
+                self._reserve.hold()
+                self._crammed = -1
             self._journal.keep = None if self._dirty is None else self.begun_at
+
+    def _fall_behind(self) -> DirtyMap:
+        if self._dirty is None:
+            # The standby's files are no picture of one moment from here to the end of the resync.
+            self.begun_at = self._journal.append(Kind.MIRROR_BEGIN, a=1).lsn
+            self._journal.keep = self._journal.keep or self.begun_at
+            self._dirty = DirtyMap()
+        return self._dirty
 
     def _left_open(self) -> DirtyMap | None:
         """What a process before this one left out and did not copy: the journal itself knows.

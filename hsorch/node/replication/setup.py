@@ -101,6 +101,10 @@ class Places:
         return self.home / "quarantine"
 
     @property
+    def reserve(self) -> Path:
+        return self.home / "reserve"
+
+    @property
     def aside(self) -> Path:
         """What stood in the way of the stream and was recorded by nobody."""
         return self.home / "aside"

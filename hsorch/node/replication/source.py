@@ -20,6 +20,7 @@ from hsorch.node.replication.levelling import Levelling
 from hsorch.node.replication.messages import Guarded
 from hsorch.node.replication.queue import Queue
 from hsorch.node.replication.record import Kind
+from hsorch.node.replication.reserve import Reserve
 from hsorch.node.replication.ship import ANSWER_S, Shipper
 from hsorch.node.replication.spool import Spool, incomplete
 from hsorch.node.replication.stage import LEFT_OUT
@@ -27,6 +28,7 @@ from hsorch.node.replication.wire import Broken, Channel
 
 POLL_S = 0.02
 LINGER_S = 0.003
+AGAIN_S = 2.0
 NEAR_BYTES = 8 * 1024 * 1024
 """A standby that lacks less than this is level enough to wait for."""
 
@@ -53,7 +55,9 @@ class Source:
         # What a target may lack of the source before it is told apart by a generation of its own; where it
         # lacks nothing the other side simply follows (ship.py).
         self._name_generation(alone=alone or before.role == "target")
-        self.queue = Queue(ground.journal, self.gate, ground.setup.queue_bytes)
+        self.queue = Queue(
+            ground.journal, self.gate, Reserve(ground.places.reserve), ground.setup.queue_bytes
+        )
         self.capture = Capture(
             ground.trees,
             ground.journal,
@@ -225,6 +229,7 @@ class Source:
                 continue
             except OSError as error:
                 self._fault(f"the resync stopped: {error}")
+                self._stopped.wait(AGAIN_S)
 
     def _level(self) -> None:
         """The standby is equal but for what is on its way."""

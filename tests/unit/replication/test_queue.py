@@ -11,6 +11,7 @@ from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.journal import Journal, Start
 from hsorch.node.replication.queue import BLOCK_BYTES, DirtyMap, Queue
 from hsorch.node.replication.record import Kind
+from hsorch.node.replication.reserve import Reserve
 
 writes = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2**24), st.integers(0, 2**18)), max_size=30)
 
@@ -26,8 +27,8 @@ def test_every_write_lies_in_a_dirty_range(done: list[tuple[int, int, int]]) -> 
 
 
 def test_over_the_cap_the_journal_says_so_once_and_data_are_left_out(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, Start(job=bytes(16), generation=1))
-    queue = Queue(journal, Gate("none"), cap=100_000)
+    journal = Journal(tmp_path / "journal", Start(job=bytes(16), generation=1))
+    queue = Queue(journal, Gate("none"), Reserve(tmp_path / "reserve"), cap=100_000)
     for number in range(20):
         whole = queue.before(7, number * BLOCK_BYTES, 10_000)
         journal.append(

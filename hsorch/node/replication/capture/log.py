@@ -7,6 +7,7 @@ under way at once; the mark never passes the oldest one.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import struct
@@ -19,6 +20,7 @@ from typing import Protocol
 from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.record import NAME_KINDS, Buffer, Kind, Record
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _MARK = struct.Struct("<Q")
 
 
@@ -27,6 +29,11 @@ class Watcher(Protocol):
 
     def before(self, fid: int, offset: int, length: int) -> bool:
         """False: only the place is noted, the record leaves its data out. Raises OSError."""
+        ...
+
+    def full(self, fid: int, offset: int, length: int) -> bool:
+        """The journal's disk has no room for a record. True: the same may be tried again; False: without its
+        data. Raises OSError: nothing helps."""
         ...
 
 
@@ -82,7 +89,7 @@ class Log:
         # Registered with a bound that is not above the record's own lsn, before the record exists.
         self._under_way.setdefault(token, self.journal.end)
         try:
-            record = self.journal.append(kind, fid=fid, a=a, b=b, aux=aux, path=path, data=data)
+            record = self._append(kind, fid=fid, a=a, b=b, aux=aux, path=path, data=data)
             if self.observer is not None and kind in NAME_KINDS:
                 self.observer(record)
             yield record
@@ -91,6 +98,20 @@ class Log:
                 end = self.journal.end
                 del self._under_way[token]
                 self._mark.set(min(list(self._under_way.values()), default=end))
+
+    def _append(
+        self, kind: Kind, *, fid: int | None, a: int, b: int, aux: int, path: bytes, data: Buffer
+    ) -> Record:
+        """The application has nothing to do with our disk: it does not see that it is full."""
+        while True:
+            try:
+                return self.journal.append(kind, fid=fid, a=a, b=b, aux=aux, path=path, data=data)
+            except OSError as error:
+                if error.errno not in _FULL or self.watcher is None:
+                    raise
+            length = len(data) if kind is Kind.WRITE else 0
+            if not self.watcher.full(fid or 0, a, length) and length:
+                data = b""
 
     def content(self, kind: Kind, fid: int, offset: int, length: int) -> bool:
         """Ask the watcher, if any, before a change of content is recorded. Raises OSError."""
