@@ -110,3 +110,26 @@ def test_both_wrote_and_nothing_is_lost_without_a_word(pair: Pair) -> None:
     assert mine in bodies(pair, loser, "/srv/app/events.db")
     assert theirs not in bodies(pair, loser, "/srv/app/events.db")
     hsorch("quarantine", "drop", name, str(pair.manifest), "--confirm", pair.cluster)
+
+
+def test_a_group_is_not_started_where_its_data_are_old(pair: Pair) -> None:
+    """node-a wrote alone, then the group was brought out; node-b has missed that."""
+    write(pair, "node-a", "before")
+    pair.fault("partition")
+    until("node-a may write alone", lambda: is_alone(pair, "node-a"))
+    write(pair, "node-a", "while alone")
+    out = hsorch("bring-out", str(pair.manifest), "--confirm", pair.cluster)
+    assert "node-b lacks" in out.stdout
+    pair.heal()
+    until("the nodes hear each other", lambda: all(r and r.peer_seen for r in map(pair.status, pair.nodes)))
+
+    old = hsorch("bring-in", str(pair.manifest), "--source", "node-b", "--yes", check=False)
+    assert old.returncode == ExitCode.REFUSED
+    assert "HS940" in old.stderr
+    assert pair.vip_holders() == []
+
+    hsorch("bring-in", str(pair.manifest), "--yes")
+    pair.wait_protected(60)
+    assert pair.active == "node-a"
+    hsorch("switch", str(pair.manifest), "--yes")
+    assert "while alone" in bodies(pair, "node-b", "/srv/app/events.db")
