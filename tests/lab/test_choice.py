@@ -65,6 +65,17 @@ def test_a_survey_names_what_each_side_alone_wrote(parted: tuple[Member, Member]
         assert "untouched" not in names
 
 
+def test_a_choice_while_nothing_runs_counts_at_the_next_start(parted: tuple[Member, Member]) -> None:
+    a, b = parted
+    b.ask("role", role="none", force=True)
+    assert [found["meeting"] for found in surveys(a, b)] == ["diverged", "diverged"]
+    a.ask("choose", winner=b.ask("choose")["lineage"])
+    b.ask("role", role="source")
+    until(lambda: protected(b, a))
+    assert b.ask("drain", limit_s=30)["ok"]
+    assert rows(a.data) == [*range(20), *range(200, 210)]
+
+
 def test_the_choice_makes_both_equal_and_keeps_what_the_loser_wrote(
     parted: tuple[Member, Member], tmp_path: Path
 ) -> None:

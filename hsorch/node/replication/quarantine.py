@@ -244,7 +244,7 @@ class Open:
         if size > self._room:
             raise QuarantineFull(
                 f"the quarantine has no room for {what} ({size} bytes, {max(0, self._room)} left)",
-                hint="hsorch quarantine list; drop what nobody needs, or raise its limit. "
+                hint="hsorch quarantine list; drop what nobody needs, or make space. "
                 "Until then nothing is overwritten.",
             )
 
