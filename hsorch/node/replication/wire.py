@@ -29,6 +29,14 @@ SLICE = 256 * 1024
 HANDSHAKE_S = 10.0
 SILENCE_S = 15.0
 """A peer that takes or gives nothing for so long is gone."""
+_LIVENESS = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SILENCE_S * 1000)),
+)
+"""A link that swallows everything is noticed while a channel rests or waits for an answer, too: then the
+system breaks it after as long a silence, and another link is taken."""
 _HEAD = struct.Struct(">II")
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -207,7 +215,8 @@ def _secure(plain: socket.socket, keys: Keys, *, server: bool, timeout_s: float)
     try:
         plain.settimeout(timeout_s)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for level, option, value in _LIVENESS:
+            plain.setsockopt(level, option, value)
         connection = context(keys, server=server).wrap_socket(plain, server_side=server)
     except OSError as error:
         plain.close()
