@@ -88,9 +88,10 @@ def bring_in(call: Call, source: str | None) -> ExitCode:
     cluster's name is asked for; where the other node has the newer data, it is refused.
     """
     view, name = call.view, call.pair.cluster
-    starts_on = _known(view, source) if source else view.reports[0].holder
+    newest = max(view.reports, key=lambda report: (report.epoch_major, report.epoch_minor))
+    starts_on = _known(view, source) if source else newest.holder
     way = direction(call.pair, view, starts_on)
-    moves = source is not None and any(report.holder != source for report in view.reports)
+    moves = starts_on != newest.holder
     if moves and view.active:
         raise RefusedError(
             f"the group is active on {' and '.join(view.active)}",
