@@ -12,7 +12,8 @@ user=mysql
 setpriv --reuid=mysql --clear-groups true 2>/dev/null || user=root
 
 mkdir -p "$run"
-chown "$user" "$run"
+cp "$here/database.sql" "$run/init.sql" # where that user may read it
+chown "$user" "$run" "$run/init.sql"
 
 if [ ! -d "$home/data" ]; then
     rm -rf "$home/new"
@@ -24,5 +25,5 @@ if [ ! -d "$home/data" ]; then
 fi
 
 exec mariadbd --no-defaults --datadir="$home/data" --user="$user" --socket="$run/sock" --pid-file="$run/pid" \
-    --tmpdir="$run" --log-error="$run/error.log" --init-file="$here/database.sql" \
+    --tmpdir="$run" --log-error="$run/error.log" --init-file="$run/init.sql" \
     --innodb-log-file-size=8M --innodb-buffer-pool-size=16M --innodb-flush-log-at-trx-commit=1

@@ -59,7 +59,8 @@ def _await(process: subprocess.Popen[bytes], socket: str, log: Path) -> None:
     ping = ["mariadb-admin", "--no-defaults", f"--socket={socket}", "ping"]
     while subprocess.run(ping, check=False, **QUIET).returncode != 0:
         if process.poll() is not None or time.monotonic() > ends:
-            raise UnusableError(log.read_text(errors="replace")[-2000:])
+            said = log.read_text(errors="replace")[-2000:] if log.exists() else "it said nothing"
+            raise UnusableError(f"mariadbd on {socket} ended with {process.returncode}: {said}")
         time.sleep(0.05)
 
 
