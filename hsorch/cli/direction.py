@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hsorch.cli.loss import stakes_of
+from hsorch.cli.loss import lineages, stakes_of
 from hsorch.cli.nodes import Pair
 from hsorch.cli.pairview import PairView
 from hsorch.cli.render.data_text import size
-from hsorch.cli.stakes import Side, Stakes
+from hsorch.cli.stakes import OLDER, Side, Stakes
 from hsorch.errors import HsorchError, RefusedError
-from hsorch.node.replication.generations import Lineage, Meeting, meet, refusal
+from hsorch.node.replication.generations import Meeting, meet, refusal
 
 
 @dataclass(frozen=True)
@@ -29,35 +29,30 @@ def direction(pair: Pair, view: PairView, source: str) -> Direction:
     HS690, HS691, HS692 (an operator has to choose first)."""
     if len(pair.nodes) < 2 or all(report.data is None for report in view.reports):
         return Direction()
+    other = next(node for node in pair.nodes if node != source)
     try:
-        found = stakes_of(pair)
+        held = lineages(pair)
+        verdict = meet(held[source], held[other])
+        if verdict.meeting is Meeting.FIRST:
+            return _first(stakes_of(pair), source, other)
     except HsorchError as error:
         return Direction((f"What the other node holds is not known: {error.message}.",))
-    other = found.other(source)
-    if found.meeting(source) is Meeting.FIRST:
-        lost = found.sides[other]
-        files, bytes_ = _all(lost)
-        line = f"{source} ==> {other}, {other} will be overwritten: {files} files, {size(bytes_)}"
-        return Direction((f"{line}; they go into its quarantine.",), overwrites=files > 0)
-    _refuse_wrong_way(found, source, other)
-    return Direction((f"{source} ==> {other}: {found.sides[source].survey.reason}.",))
-
-
-def _refuse_wrong_way(found: Stakes, source: str, other: str) -> None:
-    mine, theirs = (_lineage(found.sides[node]) for node in (source, other))
-    if (error := refusal(meet(mine, theirs))) is not None:
-        raise error
-    if found.is_older(source):
+    if (refused := refusal(verdict)) is not None:
+        raise refused
+    if verdict.meeting in OLDER:
         raise RefusedError(
-            f"{other} has the newer data: {found.sides[source].survey.reason}",
+            f"{other} has the newer data: {verdict.reason}",
             hint=f"start it there: hsorch bring-in --source {other}; or let the older data count: "
             f"hsorch select-source {source} --survey",
             code="HS940",
         )
+    return Direction((f"{source} ==> {other}: {verdict.reason}.",))
 
 
-def _lineage(side: Side) -> Lineage:
-    return side.survey.lineage
+def _first(found: Stakes, source: str, other: str) -> Direction:
+    files, bytes_ = _all(found.sides[other])
+    line = f"{source} ==> {other}, {other} will be overwritten: {files} files, {size(bytes_)}"
+    return Direction((f"{line}; they go into its quarantine.",), overwrites=files > 0)
 
 
 def _all(side: Side) -> tuple[int, int]:

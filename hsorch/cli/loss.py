@@ -12,6 +12,7 @@ from hsorch.cli.nodes import Pair
 from hsorch.cli.stakes import Lost, Side, Stakes
 from hsorch.errors import HsorchError
 from hsorch.node.operate_data import DataAsk
+from hsorch.node.replication.generations import Lineage
 from hsorch.node.replication.listing import Page, order
 from hsorch.node.replication.survey import LISTED, Standing, Survey
 
@@ -22,13 +23,19 @@ LOST_DISK = "HS674"
 def stakes_of(pair: Pair) -> Stakes:
     """Raises what a node that cannot be asked raises: a choice needs both."""
     first, second = pair.nodes
-    bare = _both(pair, dict.fromkeys(pair.nodes, DataAsk(cluster=pair.cluster)))
-    theirs = {first: bare[second].lineage, second: bare[first].lineage}
+    held = lineages(pair)
+    theirs = {first: held[second], second: held[first]}
     whole = _both(pair, {n: DataAsk(cluster=pair.cluster, theirs=theirs[n]) for n in pair.nodes})
     paths = {first: _paths(whole[second]), second: _paths(whole[first])}
     there = _both(pair, {n: DataAsk(cluster=pair.cluster, paths=paths[n]) for n in pair.nodes})
     sides = {first: _side(whole[first], there[second]), second: _side(whole[second], there[first])}
     return Stakes(_with_watched(sides, first, second, lambda node: _listed(pair, node)))
+
+
+def lineages(pair: Pair) -> dict[str, Lineage]:
+    """Of both nodes; quick, whatever they hold. Raises as stakes_of does."""
+    asks = dict.fromkeys(pair.nodes, DataAsk(cluster=pair.cluster))
+    return {node: seen.lineage for node, seen in _both(pair, asks).items()}
 
 
 def lost_disk(pair: Pair, node: str) -> HsorchError | None:

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from hsorch.cli.console import Terminal
-from hsorch.cli.direction import direction
+from hsorch.cli.direction import Direction, direction
 from hsorch.cli.nodes import Pair, look, open_pair
 from hsorch.cli.options import approve, confirm_option, format_option, pair_argument, yes_option
 from hsorch.cli.pairview import PairView
@@ -90,7 +90,7 @@ def bring_in(call: Call, source: str | None) -> ExitCode:
     view, name = call.view, call.pair.cluster
     newest = max(view.reports, key=lambda report: (report.epoch_major, report.epoch_minor))
     starts_on = _known(view, source) if source else newest.holder
-    way = direction(call.pair, view, starts_on)
+    way = Direction() if view.active else direction(call.pair, view, starts_on)
     moves = starts_on != newest.holder
     if moves and view.active:
         raise RefusedError(
