@@ -96,6 +96,16 @@ def test_ordered_and_watched_folders_follow_together(pair: tuple[Node, Node]) ->
     }
 
 
+def test_a_database_that_is_bound_file_by_file_is_warned_about(pair: tuple[Node, Node]) -> None:
+    a, b = pair
+    (a.folders[FILES] / "app.sqlite").write_bytes(b"1")
+    (a.folders[TABLES] / "ibdata1").write_bytes(b"whole folders in order are right")
+    follow(a, b)
+    until(lambda: a.troubles() == {"HS635"})
+    (trouble,) = a.ask("status")["troubles"]
+    assert "the SQLite file app.sqlite is bound as watched" in trouble["message"]
+
+
 def test_a_hand_in_the_standbys_folder_is_told_with_its_name(pair: tuple[Node, Node]) -> None:
     a, b = pair
     write_into = b.folders[TABLES]
@@ -177,6 +187,48 @@ def small_disk(node: Node, mib: int) -> Iterator[None]:
         subprocess.run(["umount", "-l", home], check=True)
 
 
+def fill(node: Node, leave: int) -> Path:
+    """Its own disk, but for so many bytes."""
+    filler = node.places.home / "filler"
+    with filler.open("wb") as file:
+        room = os.statvfs(node.places.home)
+        os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_frsize - leave)
+    return filler
+
+
+def test_under_complete_the_standby_knows_before_a_flush_goes_on_without_it(tmp_path: Path) -> None:
+    if why := may_mount():
+        pytest.skip(f"no mount namespaces on this machine: {why}")
+    a = Node(tmp_path, "a", "127.0.0.1", (TABLES,))
+    b = Node(tmp_path, "b", "127.0.0.2", (TABLES,))
+    bindings = (Binding(path=str(tmp_path / "common" / TABLES), kind="ordered"),)
+    port = free_port()
+    a.enroll(b, port, bindings, level="durable", warn_bytes=60 << 20, stop_bytes=50 << 20)
+    b.enroll(a, port, bindings, level="durable", warn_bytes=2, stop_bytes=1)
+    table = str(tmp_path / "common" / TABLES / "large")
+    try:
+        with small_disk(a, 200):
+            a.start()
+            b.start()
+            b.ask("role", role="target")
+            a.ask("role", role="source")
+            until(lambda: bool(a.ask("status")["guarded"] and b.ask("status")["guarded"]))
+            filler = fill(a, 40 << 20)
+            until(lambda: "free space on a" in a.ask("status")["state"])
+            assert not b.ask("status")["guarded"]
+            done = a.run(
+                "dd", "if=/dev/urandom", f"of={table}", "bs=64k", "count=80", "conv=fsync", timeout=10
+            )
+            assert done.returncode == 0, done.stderr
+            filler.unlink()
+            until(lambda: bool(a.ask("status")["guarded"] and b.ask("status")["guarded"]))
+            tables = [ordered_picture(node.folders[TABLES], times=False) for node in (a, b)]
+            assert tables[0] == tables[1]
+    finally:
+        a.end()
+        b.end()
+
+
 def test_a_full_disk_of_the_journal_is_none_of_the_applications_business(tmp_path: Path) -> None:
     if why := may_mount():
         pytest.skip(f"no mount namespaces on this machine: {why}")
@@ -194,10 +246,7 @@ def test_a_full_disk_of_the_journal_is_none_of_the_applications_business(tmp_pat
             a.ask("role", role="source")
             until(lambda: bool(b.ask("status")["consistent"]))
             b.kill()
-            filler = a.places.home / "filler"
-            with filler.open("wb") as file:
-                room = os.statvfs(a.places.home)
-                os.posix_fallocate(file.fileno(), 0, (room.f_bavail - 2_000) * room.f_frsize)
+            filler = fill(a, 8_000_000)
             table = str(tmp_path / "common" / TABLES / "large")
             done = a.run("dd", "if=/dev/urandom", f"of={table}", "bs=64k", "count=800", "conv=fsync")
             assert done.returncode == 0, done.stderr
@@ -261,6 +310,26 @@ def test_an_empty_disk_is_no_source(tmp_path: Path, pair: tuple[Node, Node]) -> 
     refused = a.request("role", role="source")
     assert (refused["ok"], refused["code"]) == (False, "HS674")
     assert (b.folders[TABLES] / "t").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "says"),
+    [
+        ("rm -r {0}; mkdir {1}/hidden; mount --bind {1}/hidden {1}", "HS674", "No such file"),
+        ("mount -t ramfs ramfs {0}", "HS682", "extended attributes"),
+    ],
+)
+def test_a_folder_that_cannot_be_bound_is_named(
+    tmp_path: Path, pair: tuple[Node, Node], spoil: str, code: str, says: str
+) -> None:
+    a, _ = pair
+    folder = tmp_path / "common" / TABLES
+    done = a.run("sh", "-c", spoil.format(folder, tmp_path / "common"))
+    refused = a.request("role", role="source")
+    assert (refused["ok"], refused["code"]) == (False, code), done.stderr
+    assert str(folder) in refused["message"]
+    assert says in refused["message"] + refused["hint"]
+    assert a.ask("status")["role"] == "none"
 
 
 def test_a_program_that_writes_there_keeps_the_node_from_following(pair: tuple[Node, Node]) -> None:

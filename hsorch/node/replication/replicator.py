@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import msgspec
 
 from hsorch.errors import HsorchError, NodeError, RefusedError
+from hsorch.node.replication.databases import gaps
 from hsorch.node.replication.foreign import Sentry
 from hsorch.node.replication.ground import Ground
 from hsorch.node.replication.holders import refuse_holders
@@ -38,10 +39,18 @@ from hsorch.node.replication.roads import Roads
 from hsorch.node.replication.setup import Places, Setup
 from hsorch.node.replication.source import Source
 from hsorch.node.replication.space import Level
-from hsorch.node.replication.status import of_source, of_target, with_lookout, with_refusal, with_watched
+from hsorch.node.replication.status import (
+    of_source,
+    of_target,
+    with_lookout,
+    with_refusal,
+    with_sentry,
+    with_watched,
+)
 from hsorch.node.replication.survey import Survey, SurveyInput, survey
 from hsorch.node.replication.target import Target
 from hsorch.node.replication.watched.parts import Following, Taking
+from hsorch.verbs import LimitReport
 
 SAMPLE_S = 0.05
 
@@ -57,6 +66,7 @@ class Replicator:
         self._watched: Following | Taking | None = None
         self._lookout: Lookout | None = None
         self._sentry: Sentry | None = None
+        self._gaps: tuple[LimitReport, ...] = ()
         self._refused: NodeError | None = None
         """Why no part is played: the last one that was asked for could not be, or its disk is gone."""
         self._way: Roads | Reception | None = None
@@ -193,7 +203,8 @@ class Replicator:
         return self.status()
 
     def status(self) -> ReplicationStatus:
-        return with_refusal(self._seen(), self._refused)
+        seen = with_refusal(self._seen(), self._refused)
+        return msgspec.structs.replace(seen, troubles=(*seen.troubles, *self._gaps))
 
     def _seen(self) -> ReplicationStatus:
         part, ground = self._part, self._ground
@@ -205,7 +216,7 @@ class Replicator:
             seen = msgspec.structs.replace(seen, link=link)
         else:
             seen = of_target(ground, part)
-        return with_lookout(with_watched(seen, self._watched), self._lookout)
+        return with_sentry(with_lookout(with_watched(seen, self._watched), self._lookout), self._sentry)
 
     def stop(self) -> None:
         with self._lock:
@@ -236,6 +247,7 @@ class Replicator:
         self._watched = Following(ground, roads.dial)
         self._lookout = Lookout(ground, on_space=self._on_space)
         self._lookout.start()
+        threading.Thread(target=self._look_for_gaps, args=(ground,), name="databases", daemon=True).start()
 
     def _be_target(self, ground: Ground) -> None:
         refuse_holders([binding.path for binding in self._setup.bindings])
@@ -246,6 +258,10 @@ class Replicator:
         self._lookout = Lookout(ground, on_space=self._on_space, on_lost=self._on_lost)
         self._lookout.start()
         reception.open({"stream": target.serve, "watched": taking.serve})
+
+    def _look_for_gaps(self, ground: Ground) -> None:
+        with contextlib.suppress(OSError):  # a folder that can't be read is told where it is replicated
+            self._gaps = gaps(ground)
 
     def _on_space(self, level: Level) -> None:
         """Replication stops before a disk is full, and goes on by itself."""
@@ -282,6 +298,7 @@ class Replicator:
             if helper is not None:
                 helper.stop()
         self._lookout = self._watched = self._way = None
+        self._gaps = ()
         part, self._part = self._part, None
         try:
             if isinstance(part, Target):

@@ -8,6 +8,7 @@ import msgspec
 
 from hsorch.errors import NodeError
 from hsorch.node.clock import utc_text
+from hsorch.node.replication.foreign import Sentry
 from hsorch.node.replication.ground import Ground
 from hsorch.node.replication.lookout import Lookout
 from hsorch.node.replication.meter import Meter
@@ -76,6 +77,17 @@ def with_lookout(seen: ReplicationStatus, lookout: Lookout | None) -> Replicatio
         return seen
     troubles = (*seen.troubles, *lookout.troubles())
     return msgspec.structs.replace(seen, space=lookout.level.value, troubles=troubles)
+
+
+def with_sentry(seen: ReplicationStatus, sentry: Sentry | None) -> ReplicationStatus:
+    """Where the kernel does not tell of other programs' changes, each folder says so."""
+    if sentry is None or not sentry.reason:
+        return seen
+    detail = (
+        f"changes by other programs are not noticed here ({sentry.reason}): only `hsorch verify` finds them"
+    )
+    bindings = (b if b.detail else msgspec.structs.replace(b, detail=detail) for b in seen.bindings)
+    return msgspec.structs.replace(seen, bindings=tuple(bindings))
 
 
 def with_refusal(seen: ReplicationStatus, refused: NodeError | None) -> ReplicationStatus:
