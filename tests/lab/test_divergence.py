@@ -1,4 +1,4 @@
-"""Both nodes wrote: the operator looks at what each would lose, chooses, and finds the rest in quarantine."""
+"""Both nodes wrote, one is old, somebody else wrote: an operator looks, chooses, verifies; nothing is lost."""
 
 from __future__ import annotations
 
@@ -133,3 +133,17 @@ def test_a_group_is_not_started_where_its_data_are_old(pair: Pair) -> None:
     assert pair.active == "node-a"
     hsorch("switch", str(pair.manifest), "--yes")
     assert "while alone" in bodies(pair, "node-b", "/srv/app/events.db")
+
+
+def test_a_hand_in_the_standbys_folder_is_noticed_and_verify_repairs_it(pair: Pair) -> None:
+    write(pair, "node-a", "before")
+    assert hsorch("verify", str(pair.manifest)).stdout.rstrip().endswith("equal")
+    pair.exec("node-b", "sh", "-c", "printf rubbish | dd of=/srv/app/events.db bs=1 seek=100 conv=notrunc")
+    until("the foreign write is told", lambda: "HS633" in troubles(pair), 30)
+    found = hsorch("verify", str(pair.manifest), check=False)
+    assert found.returncode == ExitCode.CHANGES, found.stdout + found.stderr
+    assert "differed and was sent anew" in found.stdout
+    pair.wait_protected(60)
+    assert "HS633" not in troubles(pair)
+    hsorch("switch", str(pair.manifest), "--yes")
+    assert bodies(pair, "node-b", "/srv/app/events.db") == ["before"]
