@@ -5,9 +5,11 @@ Handles are numbers of files.py, folders are open descriptors. Paths come as "/a
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import stat
+import threading
 import time
 from typing import Any
 
@@ -24,6 +26,8 @@ _STATVFS = (
     "f_bavail", "f_bfree", "f_blocks", "f_bsize", "f_favail", "f_ffree", "f_files", "f_flag",
     "f_frsize", "f_namemax",
 )  # fmt: skip
+_seen = threading.local()
+"""What a thread of the library has once it called us."""
 
 
 class Mounted(mfusepy.Operations):  # type: ignore[misc]
@@ -209,6 +213,16 @@ class Mounted(mfusepy.Operations):  # type: ignore[misc]
 class Fuse(mfusepy.FUSE):  # type: ignore[misc]
     """mfusepy drops the flags of rename(2) and the handle of ftruncate(2), and folds special times into
     numbers; kept here."""
+
+    def _wrapper(self, func: Any, *args: Any, **kwargs: Any) -> Any:
+        """One call of the library.
+
+        Python would make a state for the foreign thread at each call and unmake it after, with an mmap(2) and
+        a munmap(2); one more hold, never given back, keeps it. See LASTING_THREADS.
+        """
+        if not hasattr(_seen, "held"):
+            _seen.held = ctypes.pythonapi.PyGILState_Ensure()
+        return super()._wrapper(func, *args, **kwargs)
 
     def truncate_fuse_3(self, path: bytes | None, length: int, fip: Any) -> int:
         name = None if path is None else path.decode(self.encoding, self.errors)
