@@ -1,4 +1,4 @@
-"""Both nodes wrote, one is old, somebody else wrote: an operator looks, chooses, verifies; nothing is lost."""
+"""Both wrote, one is old, or somebody else wrote: an operator looks, chooses, verifies; nothing is lost."""
 
 from __future__ import annotations
 
