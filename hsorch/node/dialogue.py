@@ -65,6 +65,8 @@ class Dialogue:
         """Where the group is off, who was the source is none any more; who does not hold it follows. A holder
         that is off stays the one that wrote last: it may go on."""
         off, holder = not facts.acting(state), facts.is_holder(state)
+        if state.durable.config.epoch.major < 0:
+            return  # it forgot who holds the group: what it wrote last may be the newest
         if off and holder and seen.role == "source":
             self._ask_for("abort")
         elif off and not holder and seen.role != "target":

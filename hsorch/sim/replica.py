@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Disk:
+class ReplicaDisk:
     """What survives a power loss."""
 
     writes: list[int] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Replica:
         self.machine = machine
         self.complete = complete
         """Flushes are to wait for the standby."""
-        self.disk = Disk()
+        self.disk = ReplicaDisk()
         self.role: Role = "none"
         self.runs = True
         self.open = True

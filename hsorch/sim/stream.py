@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 WRITE_EVERY = 40 * MS
 RETRY = 250 * MS
 HOP = 2 * MS
+RESYNC = 300 * MS
 _SENDS = {Meeting.FIRST, *MIRRORED}
 
 
@@ -40,7 +41,7 @@ class DataWorld:
         """Only the data connection is down: heartbeats pass."""
         self.staged = True
         """A resync is held back until it is whole; else it is applied as it comes."""
-        self.resync = 300 * MS
+        self.resync = RESYNC
         self.written_at: dict[int, int] = {}
         self.confirmed: dict[int, int] = {}
         """Write → when the client was told that it is safe."""
@@ -78,6 +79,17 @@ class DataWorld:
         if other.role == "source" and other.works and same and not monitor.forgiven:
             monitor.broke("D2", self.world.now, f"both nodes are the source of generation {same:x}")
         self._break()
+
+    def damage(self, name: str, takes: int) -> None:
+        """What the standby holds is no picture of one moment until a resync has gone over it."""
+        replica = self.replicas[name]
+        other = self.replicas[self.world.peer[name].name]
+        self.resync = takes
+        self._break()
+        if replica.role == "target" and other.role == "source":
+            disk = replica.disk
+            disk.lineage = resync_began(disk.lineage, other.disk.lineage)
+            disk.consistent = disk.guarded = False
 
     def thaw(self, replica: Replica) -> None:
         """The frozen flush is answered, too."""

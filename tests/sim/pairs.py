@@ -6,9 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from hsorch.sim.with_data import with_data
 from hsorch.spec import (
-    Binding,
-    Data,
     Group,
     HttpWitness,
     Ip,
@@ -19,7 +18,6 @@ from hsorch.spec import (
     NoWitness,
     Policy,
     Process,
-    Replication,
     Secret,
     ShareWitness,
     Spec,
@@ -79,14 +77,4 @@ def isolation_policy(policy: Policy) -> Policy:
 
 def replicated(takeover: Literal["complete", "logical"], policy: Policy = DEFAULT) -> Spec:
     """A pair whose program writes into a replicated folder."""
-    spec = pair(msgspec.structs.replace(policy, takeover=takeover))
-    address, program = spec.group.resources
-    resources = (Data(name="data"), msgspec.structs.replace(address, depends_on=("data",)), program)
-    return msgspec.structs.replace(
-        spec,
-        group=msgspec.structs.replace(spec.group, resources=resources),
-        replication=Replication(
-            bindings=(Binding(path="/srv/app", kind="ordered"),),
-            ack="durable" if takeover == "complete" else "none",
-        ),
-    )
+    return with_data(pair(policy), takeover)

@@ -138,10 +138,15 @@ def given_up(state: State, beat: Beat, now: Instant) -> bool:
 
 
 def follows(state: State, now: Instant) -> bool:
-    """[REQ-H09] Handing over in order loses nothing: the peer has all that was written here, or more."""
+    """[REQ-H09] Handing over in order loses nothing: the peer has all that was written here, or more. Where
+    the data here are out of reach, it is as good as a crash: what the peer has must satisfy the policy."""
     if not facts.replicates(state.spec) or state.followed:
         return True
-    return not facts.acting(state) and peer_is_newer(state, facts.peer_beat(state, now))
+    beat = facts.peer_beat(state, now)
+    if beat is None or facts.acting(state):
+        return False
+    out_of_reach = state.data is DataState.UNKNOWN and gate(state.spec.policy, beat.data)
+    return out_of_reach or peer_is_newer(state, beat)
 
 
 def may_write_alone(state: State) -> bool:
