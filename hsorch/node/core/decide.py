@@ -148,7 +148,7 @@ def _persisted(turn: Turn, event: Persisted) -> None:
         turn.emit(Severity.INFO, "store_repaired", "the state can be stored again")
         return
     turn.revert()
-    turn.set(broken=True)
+    turn.set(broken=True, store_due=Instant(turn.now + STORE_RETRY))
     turn.witness(asked=NEVER)
     turn.lease(grants=0)
     monitor.forget_checks(turn)

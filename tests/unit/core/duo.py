@@ -60,6 +60,8 @@ class Node:
         self.runs = 0
         self.effects: set[str] = set()
         self.disk_full = False
+        self.disk_failed = False
+        """The last write was refused."""
         self.fence_works = True
         self.fails: set[tuple[str, Operation]] = set()
         self.isolated = False
@@ -193,9 +195,13 @@ class Duo:
         node.actions.extend(actions)
         for action in actions:
             if isinstance(action, Persist) and node.disk_full:
+                node.disk_failed = True
                 self.feed(node.name, Persisted(ok=False, detail="no space left on device"))
                 return
             self._do(node, action)
+            if isinstance(action, Persist) and node.disk_failed:
+                node.disk_failed = False
+                self._later(0, node, Persisted(ok=True))
         acting = [n.name for n in self.nodes.values() if n.effects]
         assert self.forced or len(acting) <= 1, f"two nodes with effects: {acting}"
 

@@ -253,6 +253,18 @@ def test_a_full_disk_makes_the_active_give_up_and_the_standby_take_over(pair: Du
     assert pair.active == "b"
 
 
+def test_a_standby_whose_disk_was_full_is_back_within_seconds_however_it_was_noticed(pair: Duo) -> None:
+    """By the look of once a minute, here: that the next one is a minute away must not count."""
+    pair.nodes["b"].disk_full = True
+    while not pair.state("b").broken:
+        pair.run(1_000)
+    pair.nodes["b"].disk_full = False
+    pair.run(8_000)
+    assert pair.nodes["b"].told("store_repaired")
+    assert protected(pair.state("a"), Instant(pair.now))
+    assert pair.active == "a"
+
+
 def test_a_node_proves_its_disk_before_it_asks_for_a_major(pair: Duo) -> None:
     pair.crash("a")
     seen = len(pair.nodes["b"].actions)
