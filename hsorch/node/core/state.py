@@ -8,19 +8,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from hsorch.node.core.types import (
-    Beat,
-    DataState,
-    Durable,
-    Epoch,
-    Instant,
-    NodeName,
-    ResourceStatus,
-    Role,
-    Span,
-    Value,
-    Verb,
-)
+from hsorch.node.core.shown import ResourceStatus
+from hsorch.node.core.types import Beat, DataState, Durable, Epoch, Instant, NodeName, Role, Span, Value, Verb
 from hsorch.spec import Spec
 
 MS = 1_000_000
@@ -224,7 +213,9 @@ class State(Value, frozen=True):
     broken: bool = False
     """The disk refuses: nothing can be promised."""
     store_due: Instant = NEVER
-    """Next proof that the disk takes the state."""
+    """Next probe of the disk."""
+    store_asked: Instant = NEVER
+    """Since when the disk owes the answer to a probe; NEVER: it does not."""
     leaving: bool = False
     left: bool = False
     want: str = ""

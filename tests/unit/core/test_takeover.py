@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from hsorch.node.core import rules
 from hsorch.node.core.report import protected, role
-from hsorch.node.core.types import AskWitness, Instant, Persist, Persisted, Role, Send, Tick, Verb
+from hsorch.node.core.types import (
+    AskWitness,
+    Instant,
+    Persist,
+    Persisted,
+    ProbeStore,
+    Role,
+    Send,
+    StoreProbed,
+    Tick,
+    Verb,
+)
 from tests.unit.core.conftest import make_spec
 from tests.unit.core.duo import MS, Duo
 
@@ -263,6 +274,32 @@ def test_a_standby_whose_disk_was_full_is_back_within_seconds_however_it_was_not
     assert pair.nodes["b"].told("store_repaired")
     assert protected(pair.state("a"), Instant(pair.now))
     assert pair.active == "a"
+
+
+def test_a_disk_that_hangs_is_told_and_heartbeats_go_on(pair: Duo) -> None:
+    pair.nodes["b"].disk_hangs = True
+    while not pair.nodes["b"].told("store_failed"):
+        pair.run(100)
+        assert pair.config("a") == "0.0 PAIR(a)", "the peer noticed before the node said so"
+    asked = sum(isinstance(x, ProbeStore) for x in pair.nodes["b"].actions)
+    pair.run(120_000)
+    assert sum(isinstance(x, ProbeStore) for x in pair.nodes["b"].actions) == asked, "threads pile up"
+    pair.nodes["b"].disk_hangs = False
+    pair.feed("b", StoreProbed(ok=True))
+    pair.run(5_000)
+    assert not pair.state("b").broken
+    assert protected(pair.state("a"), Instant(pair.now))
+    assert pair.active == "a"
+
+
+def test_after_a_refusal_the_state_itself_is_written_again_before_anything_is_promised(pair: Duo) -> None:
+    """What a failed write left on the disk may be the old or the new state."""
+    node = pair.nodes["b"]
+    pair.feed("b", Persisted(ok=False, detail="I/O error"))
+    seen = len(node.actions)
+    pair.feed("b", StoreProbed(ok=True))
+    written = [x for x in node.actions[seen:] if isinstance(x, Persist)]
+    assert written == [Persist(durable=pair.state("b").durable)]
 
 
 def test_a_node_proves_its_disk_before_it_asks_for_a_major(pair: Duo) -> None:
