@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from hsorch.sim.fault import Fault
-from hsorch.spec import NoWitness, Process, Service, Spec
+from hsorch.spec import Process, Service, Spec
 
 
 class Active(StrEnum):
@@ -135,12 +135,6 @@ def select(spec: Spec, wanted: tuple[str, ...]) -> tuple[Row, ...]:
             raise KeyError(name)
         chosen += hits
     return tuple(chosen)
-
-
-def expectation(row: Row, spec: Spec) -> Expect:
-    if isinstance(spec.witness, NoWitness) and row.unwitnessed is not None:
-        return row.unwitnessed
-    return row.expect
 
 
 def _power(spec: Spec) -> tuple[Row, ...]:
