@@ -12,7 +12,16 @@ from hsorch.node.core import facts, lease, rules
 from hsorch.node.core.shown import ResourceStatus
 from hsorch.node.core.state import MS, NEVER, SECOND, Group, Member, Phase, State
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import Desired, Disarm, Fence, Fenced, Instant, Operation, Severity, Span
+from hsorch.node.core.types import (
+    Desired,
+    Disarm,
+    Fence,
+    Fenced,
+    Instant,
+    Operation,
+    Severity,
+    Span,
+)
 from hsorch.spec import AnyResource, Script, Spec
 
 RETRY = Span(10 * SECOND)

@@ -9,7 +9,14 @@ from hsorch.node.core import group
 from hsorch.node.core.shown import ResourceStatus
 from hsorch.node.core.state import MS, Phase, State
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import Instant, Operation, ResourceOutcome, ResourceResult, Severity, Span
+from hsorch.node.core.types import (
+    Instant,
+    Operation,
+    ResourceOutcome,
+    ResourceResult,
+    Severity,
+    Span,
+)
 from hsorch.spec import Ip, Script, Service
 
 

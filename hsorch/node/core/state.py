@@ -9,7 +9,18 @@ from __future__ import annotations
 from enum import StrEnum
 
 from hsorch.node.core.shown import ResourceStatus
-from hsorch.node.core.types import Beat, DataState, Durable, Epoch, Instant, NodeName, Role, Span, Value, Verb
+from hsorch.node.core.types import (
+    Beat,
+    DataState,
+    Durable,
+    Epoch,
+    Instant,
+    NodeName,
+    Role,
+    Span,
+    Value,
+    Verb,
+)
 from hsorch.spec import Spec
 
 MS = 1_000_000

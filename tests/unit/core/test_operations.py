@@ -8,7 +8,16 @@ from msgspec.structs import replace
 from hsorch.node.core.decide import limits
 from hsorch.node.core.report import protected
 from hsorch.node.core.shown import ResourceStatus
-from hsorch.node.core.types import Disarm, GuardState, Instant, NicChanged, Operation, Reconfigured, Run, Verb
+from hsorch.node.core.types import (
+    Disarm,
+    GuardState,
+    Instant,
+    NicChanged,
+    Operation,
+    Reconfigured,
+    Run,
+    Verb,
+)
 from hsorch.spec import Process
 from tests.unit.core.conftest import make_spec
 from tests.unit.core.duo import Duo, Node
