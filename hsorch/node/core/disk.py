@@ -7,7 +7,7 @@ what stands on it may be the old or the new state. Meanwhile nothing durable cha
 from __future__ import annotations
 
 from hsorch.node.core import facts, group, monitor, rules
-from hsorch.node.core.state import NEVER, SECOND, Phase
+from hsorch.node.core.state import NEVER, SECOND, Phase, State
 from hsorch.node.core.turn import Turn
 from hsorch.node.core.types import Disarm, Instant, Persisted, ProbeStore, Severity, Span, StoreProbed
 
@@ -19,19 +19,34 @@ _MOVING = (Phase.STARTING, Phase.STOPPING, Phase.CHECKING)
 
 
 def look_after(turn: Turn) -> None:
-    """Ask now and then; at most one probe is under way, however long it hangs."""
+    """Ask now and then, and in time before a proposal, which must not wait for a disk while a lease runs
+    out. At most one probe is under way, however long it hangs."""
     state, now = turn.state, turn.now
     if state.store_asked == NEVER:
-        if now >= state.store_due:
+        if now >= state.store_due or _needed_soon(state, now):
             turn.set(store_asked=now)
             turn.do(ProbeStore())
     elif not state.broken and now - state.store_asked >= HANGS:
         _broken(turn, f"the disk does not answer within {HANGS // SECOND} s")
 
 
+def _needed_soon(state: State, now: Instant) -> bool:
+    """Half the time has passed after which this node may propose, and the last proof gets old."""
+    young = state.store_proven != NEVER and now - state.store_proven < rules.PROVEN // 2
+    if state.broken or young:
+        return False
+    half, lease = state.timing.suspect // 2, state.lease
+    if facts.is_holder(state):
+        return lease.answered != NEVER and now - lease.answered >= half
+    silent = lease.released or now - lease.waits_from >= half
+    return silent and facts.wanted(state) and rules.has_vote(state.durable.config)
+
+
 def probed(turn: Turn, event: StoreProbed) -> None:
     state = turn.state
     turn.set(store_asked=NEVER, store_due=Instant(turn.now + (CHECK if event.ok else RETRY)))
+    if event.ok:
+        turn.set(store_proven=state.store_asked)
     if not event.ok and not state.broken:
         _broken(turn, event.detail)
     elif event.ok and state.broken:
@@ -57,7 +72,7 @@ def persisted(turn: Turn, event: Persisted) -> None:
 def _broken(turn: Turn, why: str) -> None:
     """No promise any more: no lease, no grant, no question to the witness; a move under way is ended."""
     moving = turn.state.group.phase in _MOVING
-    turn.set(broken=True, store_due=Instant(turn.now + RETRY))
+    turn.set(broken=True, store_proven=NEVER, store_due=Instant(turn.now + RETRY))
     turn.lease(grants=0)
     turn.emit(Severity.ALARM, "store_failed", f"the state cannot be stored: {why}", "HS725")
     if moving:

@@ -227,6 +227,8 @@ class State(Value, frozen=True):
     """Next probe of the disk."""
     store_asked: Instant = NEVER
     """Since when the disk owes the answer to a probe; NEVER: it does not."""
+    store_proven: Instant = NEVER
+    """When the last probe that the disk took was asked for; NEVER: none, or it has refused since."""
     leaving: bool = False
     left: bool = False
     want: str = ""

@@ -6,6 +6,7 @@ from hsorch.node.core import rules
 from hsorch.node.core.report import protected, role
 from hsorch.node.core.types import (
     AskWitness,
+    Fence,
     Instant,
     Persist,
     Persisted,
@@ -210,7 +211,7 @@ def test_a_node_set_back_to_an_old_image_fences_and_learns(pair: Duo) -> None:
     pair.run(5_000)
     pair.partition()
     pair.run(4_000)
-    pair.nodes["a"].state = old
+    pair.nodes["a"].state, pair.nodes["a"].durable = old, old.durable
     pair.heal()
     pair.run(4_000)
     assert pair.nodes["a"].told("set_back")
@@ -307,10 +308,25 @@ def test_a_node_proves_its_disk_before_it_asks_for_a_major(pair: Duo) -> None:
     seen = len(pair.nodes["b"].actions)
     pair.run(3_000)
     kinds = [type(x) for x in pair.nodes["b"].actions[seen:]]
+    assert Persist not in kinds[: kinds.index(ProbeStore)]
     ask = next(
         i for i, x in enumerate(pair.nodes["b"].actions[seen:]) if isinstance(x, AskWitness) and x.create
     )
-    assert Persist in kinds[:ask]
+    assert ProbeStore in kinds[:ask]
+
+
+def test_a_slow_disk_makes_the_holder_lose_the_race_not_the_watch_over_its_lease(pair: Duo) -> None:
+    """It would have to store its win; a loop that waits for the disk ends no lease in time."""
+    pair.nodes["a"].disk_hangs = True
+    pair.partition()
+    seen = len(pair.nodes["a"].actions)
+    pair.run(1_900)
+    kinds = [type(x) for x in pair.nodes["a"].actions[seen:]]
+    assert ProbeStore in kinds
+    assert not any(isinstance(x, AskWitness) and x.create for x in pair.nodes["a"].actions[seen:])
+    assert Fence in kinds
+    pair.run(3_000)
+    assert pair.active == "b"
 
 
 def test_too_many_takeovers_in_a_window_need_an_operator() -> None:
