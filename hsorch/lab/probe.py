@@ -17,6 +17,9 @@ from hsorch.errors import LabError
 from hsorch.lab.client import BEGUN, Report
 from hsorch.lab.lifecycle import command_inside, one
 from hsorch.lab.python import own_python
+from hsorch.lab.topology import first_address
+from hsorch.node.paths import Paths
+from hsorch.spec import Spec, decode_spec
 from hsorch.transport.lab import LabState
 
 START_LIMIT_S = 10.0
@@ -72,8 +75,20 @@ class Probe:
 
 
 def default_url(cluster: str) -> str:
-    """The examples' application at the lab's first VIP. Raises LabError HS812 for a pair without a VIP."""
-    state: LabState = one(cluster)
-    if not state.vip:
+    """The examples' application at the pair's first VIP. Raises LabError HS812 for a pair without a VIP."""
+    state = one(cluster)
+    specs = [spec for name in state.hosts if (spec := _applied(state, name)) is not None]
+    vip = first_address(max(specs, key=lambda spec: spec.revision)) if specs else state.vip
+    if not vip:
         raise LabError(f"{cluster} has no VIP", hint="say what to ask for: --url http://...", code="HS812")
-    return f"http://{state.vip}:8080/"
+    return f"http://{vip}:8080/"
+
+
+def _applied(state: LabState, name: str) -> Spec | None:
+    """The spec that a node holds; since the lab was made it may have been given another VIP."""
+    host = state.hosts[name]
+    if host.kind != "node" or host.power != "on":
+        return None
+    read = command_inside(state.cluster, name, ["cat", str(Paths(state.cluster).spec)])
+    done = subprocess.run(read, capture_output=True, timeout=START_LIMIT_S, check=False)
+    return decode_spec(done.stdout) if done.returncode == 0 else None

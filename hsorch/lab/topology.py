@@ -96,7 +96,7 @@ def topology_of(spec: Spec) -> Topology:
         bridges=tuple(wiring.bridges()),
         machines=(*wiring.nodes(), wiring.client(), *wiring.witness_machine()),
         links={link.name: wiring.bridge_of_role(link.nic) for link in spec.links},
-        vip=next((str(ip_interface(ip.address).ip) for ip in wiring.vips()), ""),
+        vip=first_address(spec),
         witness=witness,
         share=spec.witness.path if isinstance(spec.witness, ShareWitness) else "",
     )
@@ -211,7 +211,7 @@ class _Wiring:
         self.extra = {node.name: self._free(own.network) for node in self.spec.nodes}
 
     def vips(self) -> tuple[Ip, ...]:
-        return tuple(r for r in self.spec.group.resources if isinstance(r, Ip))
+        return _vips(self.spec)
 
     def _join(self, role: str, network: Network) -> None:
         """A role's further networks (an IPv6 VIP) share its bridge; a known network brings its own bridge."""
@@ -236,6 +236,15 @@ class _Wiring:
         """The same at each boot: a replaced network card would be another story than a reboot."""
         seed = hashlib.sha256(self.spec.cluster.encode()).hexdigest()
         return f"02:{seed[:2]}:{seed[2:4]}:{seed[4:6]}:{machine:02x}:{number:02x}"
+
+
+def first_address(spec: Spec) -> str:
+    """The pair's first VIP without its prefix; empty: it has none."""
+    return next((str(ip_interface(ip.address).ip) for ip in _vips(spec)), "")
+
+
+def _vips(spec: Spec) -> tuple[Ip, ...]:
+    return tuple(r for r in spec.group.resources if isinstance(r, Ip))
 
 
 def _unfit(message: str, hint: str) -> LabError:

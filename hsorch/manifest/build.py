@@ -45,7 +45,7 @@ class Timing(msgspec.Struct, frozen=True):
 
 
 PROFILES: Mapping[str, Timing] = {
-    "default": Timing(200, 5, 1_000, 1_500, 400, 50, 300),
+    "default": Timing(250, 5, 1_000, 1_500, 400, 50, 300),
     "fast": Timing(40, 3, 120, 300, 80, 20, 120),
 }
 

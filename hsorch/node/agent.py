@@ -38,8 +38,8 @@ from hsorch.node.system.host import Watched, host
 
 HOUSEKEEPING_NS = 250 * clock.MILLISECOND
 REPAIR_NS = clock.SECOND
-GUARD_SILENT_NS = clock.SECOND
-"""The guard shows life four times a second; after this long it is frozen or gone."""
+GUARD_SILENT_NS = 1500 * clock.MILLISECOND
+"""The guard shows life twice a second; after this long it is frozen or gone."""
 REPLACE_GUARD_NS = 3 * clock.SECOND
 SUSPEND_NS = 5 * clock.MILLISECOND
 """Boot-time and monotonic clock part company by more than this only when the machine was suspended."""

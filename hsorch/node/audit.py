@@ -7,11 +7,17 @@ caller's to report: an order is never refused for it, because bring-out must alw
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
 
 import msgspec
 
 from hsorch.node import clock
+from hsorch.verbs import Operate
+
+CLOSE_LIMIT_S = 2.0
 
 
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,19 +33,45 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Empty when the order was taken, then `done` or the code of the refusal."""
 
 
-def append(
-    path: Path, *, order: str, verb: str, actor: str, user: str, target: str, outcome: str = ""
-) -> None:
-    """Raises OSError."""
-    record = AuditRecord(
-        time=clock.utc_text(clock.wall()),
-        id=order,
-        verb=verb,
-        actor=actor,
-        user=user,
-        target=target,
-        outcome=outcome,
-    )
+class AuditLog:
+    """Takes records down in their order in a thread of its own, so that a slow disk delays nothing else."""
+
+    def __init__(self, path: Path, failed: Callable[[str], None]) -> None:
+        """failed: told, from that thread, why a record could not be written."""
+        self._path = path
+        self._failed = failed
+        self._records: SimpleQueue[AuditRecord | None] = SimpleQueue()
+        self._writer = threading.Thread(target=self._write, name="audit", daemon=True)
+        self._writer.start()
+
+    def add(self, order: Operate, user: str, outcome: str = "") -> None:
+        self._records.put(
+            AuditRecord(
+                time=clock.utc_text(clock.wall()),
+                id=order.id,
+                verb=order.verb,
+                actor=order.actor,
+                user=user,
+                target=order.target,
+                outcome=outcome,
+            )
+        )
+
+    def close(self) -> None:
+        """Waits for what was taken, but not for a disk that hangs."""
+        self._records.put(None)
+        self._writer.join(CLOSE_LIMIT_S)
+
+    def _write(self) -> None:
+        while (record := self._records.get()) is not None:
+            try:
+                append(self._path, record)
+            except OSError as error:
+                self._failed(error.strerror or str(error))
+
+
+def append(path: Path, record: AuditRecord) -> None:
+    """On stable storage when it returns. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(descriptor, msgspec.json.encode(record) + b"\n")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ LONGEST_LINE = 256 * 1024
 MOST_CLIENTS = 32
 ANSWER_WITHIN_S = 5.0
 SLOW_CLIENT_S = 0.1
+CONNECT_AGAIN_S = 0.01
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,7 +165,7 @@ def _ask(
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout_s)
         try:
-            connection.connect(str(path))
+            _connect(connection, path, timeout_s)
             connection.sendall(line)
             answer = b"".join(iter(lambda: connection.recv(65_536), b""))
         except (FileNotFoundError, ConnectionError) as error:
@@ -183,6 +185,19 @@ def _ask(
         return msgspec.json.decode(reply.data, type=kind)
     error_type = RefusedError if reply.code.startswith("HS7") or reply.code == "HS609" else NodeError
     raise error_type(reply.message, hint=reply.hint, detail=reply.detail, code=reply.code)
+
+
+def _connect(connection: socket.socket, path: Path, timeout_s: float) -> None:
+    """A queue that is full for a moment refuses at once; a timeout of the socket does not cover that."""
+    until = time.monotonic() + timeout_s
+    while True:
+        try:
+            connection.connect(str(path))
+            return
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                raise TimeoutError from None
+            time.sleep(CONNECT_AGAIN_S)
 
 
 def _listen(path: Path) -> socket.socket:

@@ -30,7 +30,7 @@ from hsorch.node.system.host import Lock, Watched, host
 from hsorch.node.watch import Watch
 from hsorch.spec import Spec
 
-TICK_NS = 250 * clock.MILLISECOND
+TICK_NS = 500 * clock.MILLISECOND
 """The guard shows that it is alive at least this often."""
 AGENT_SILENT_NS = 5 * clock.SECOND
 """An unarmed agent that shows no life for so long is frozen: it is killed and started again."""

@@ -10,12 +10,15 @@ import contextlib
 import selectors
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+MOST_IDLE = 4
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Loop(Generic[T]):
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
         self._posted: SimpleQueue[T | _Broken] = SimpleQueue()
+        self._idle: deque[SimpleQueue[Callable[[], T]]] = deque()
+        """Of threads without a job; whoever takes one out has it alone."""
         self._wake, self._waker = socket.socketpair()
         self._wake.setblocking(False)
         self._waker.setblocking(False)
@@ -55,19 +60,33 @@ class Loop(Generic[T]):
             self._waker.send(b"\0")
 
     def work(self, name: str, job: Callable[[], T]) -> None:
-        """Run job in a thread of its own and post what it returns.
+        """Run job in a thread of its own, an idle one if there is any, and post what it returns.
 
         What a job raises is a bug, and `wait` raises it: an agent that ends is started again and fences, one
         that waits for ever for an answer does not.
         """
+        if self._idle:
+            self._idle.pop().put(job)
+            return
+        jobs: SimpleQueue[Callable[[], T]] = SimpleQueue()
+        jobs.put(job)
+        threading.Thread(target=self._serve, args=(jobs,), name=name, daemon=True).start()
 
-        def run() -> None:
+    def _serve(self, jobs: SimpleQueue[Callable[[], T]]) -> None:
+        """One thread; as many are started as jobs ran at once, and few of them wait for more."""
+        while True:
+            job = jobs.get()
+            answer: T | _Broken
             try:
-                self._put(job())
+                answer = job()
             except Exception as error:
-                self._put(_Broken(error))
-
-        threading.Thread(target=run, name=name, daemon=True).start()
+                answer = _Broken(error)
+            stays = len(self._idle) < MOST_IDLE
+            if stays:
+                self._idle.append(jobs)
+            self._put(answer)
+            if not stays:
+                return
 
     def wait(self, seconds: float) -> list[T]:
         """Serve what is ready, at the latest after `seconds`; returns what was posted."""

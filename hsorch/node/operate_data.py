@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from hsorch.errors import HsorchError, NodeError, RefusedError
-from hsorch.node import audit, control
+from hsorch.node import audit, clock, control
 from hsorch.node.paths import Paths
 from hsorch.node.replication.generations import Lineage
 from hsorch.node.replication.listing import Page, page
@@ -219,12 +219,15 @@ def _audited(paths: Paths, order: DataOrder, verb: str) -> Iterator[None]:
         try:
             audit.append(
                 paths.audit,
-                order=order.id,
-                verb=verb,
-                actor=order.actor,
-                user=f"uid {os.getuid()} (pid {os.getpid()})",
-                target=order.incident or order.path or ("" if order.winner is None else "the other side"),
-                outcome=outcome,
+                audit.AuditRecord(
+                    time=clock.utc_text(clock.wall()),
+                    id=order.id,
+                    verb=verb,
+                    actor=order.actor,
+                    user=f"uid {os.getuid()} (pid {os.getpid()})",
+                    target=order.incident or order.path or ("" if order.winner is None else "the other side"),
+                    outcome=outcome,
+                ),
             )
         except OSError as error:
             raise NodeError(

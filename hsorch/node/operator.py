@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hsorch.errors import HsorchError, NodeError
-from hsorch.node import audit, clock, control, enrolment
+from hsorch.node import clock, control, enrolment
+from hsorch.node.audit import AuditLog
 from hsorch.node.core.types import Command, Reconfigured, Severity, Verb
 from hsorch.node.report import data_limits, limit_reports, status_report
 from hsorch.node.setup import links_of, virtual_addresses
@@ -23,6 +24,7 @@ class Operator:
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
         self._server: control.ControlServer | None = None
+        self._audit = AuditLog(agent.setup.paths.audit, self._audit_failed)
 
     def open(self) -> None:
         """Raises NodeError HS608."""
@@ -32,6 +34,7 @@ class Operator:
     def close(self) -> None:
         if self._server is not None:
             self._server.close()
+        self._audit.close()
 
     def _serve(self, request: control.Request, caller: control.Caller) -> None:
         try:
@@ -70,29 +73,15 @@ class Operator:
             raise NodeError(
                 f"not an order: {error}", hint=f"the verbs are {', '.join(Verb)}", code="HS606"
             ) from error
-        self._note(order, caller.user, "")
-        self._agent.performer.expect(order, caller, self._note)
+        self._audit.add(order, caller.user)
+        self._agent.performer.expect(order, caller, self._audit.add)
         self._agent.feed(Command(id=order.id, verb=verb, actor=order.actor, target=order.target))
 
-    def _note(self, order: Operate, user: str, outcome: str) -> None:
-        """Into the audit log; a disk that refuses is told, not obeyed."""
-        try:
-            audit.append(
-                self._agent.setup.paths.audit,
-                order=order.id,
-                verb=order.verb,
-                actor=order.actor,
-                user=user,
-                target=order.target,
-                outcome=outcome,
-            )
-        except OSError as error:
-            self._agent.world.log.add(
-                Severity.ALARM,
-                "audit_failed",
-                f"the audit log cannot be written: {error.strerror}",
-                code="HS614",
-            )
+    def _audit_failed(self, why: str) -> None:
+        """A disk that refuses is told, not obeyed."""
+        self._agent.world.log.add(
+            Severity.ALARM, "audit_failed", f"the audit log cannot be written: {why}", code="HS614"
+        )
 
     def _reload(self) -> int:
         """Put the committed spec in force: the world first, so that the core finds what it decides about."""

@@ -1,7 +1,7 @@
 """Carries out the core's actions, in order: disk, links, witness, resources, watchdogs, log, answers.
 
 Nothing is decided here. What takes time runs in a thread of its own and comes back through the loop as the
-core's event; only Persist blocks, because nothing may happen before it is on disk.
+core's event; only Persist blocks, because nothing may happen before it is on disk (docs/decisions/0007).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from hsorch.node.core.types import (
     Operation,
     Persist,
     ProbeIsolation,
+    ProbeStore,
     ResourceOutcome,
     ResourceResult,
     Run,
@@ -89,12 +90,12 @@ class _Question:
 class Performer:
     def __init__(self, world: World) -> None:
         self._world = world
-        self._failing = False
         self._questions: dict[int, _Question] = {}
         self._hanging = 0
         self._orders: dict[str, tuple[Operate, control.Caller, Note]] = {}
         self.exiting = False
         self._do: dict[type, Callable[..., None]] = {
+            ProbeStore: self._probe_store,
             Send: self._send,
             AskWitness: self._ask_witness,
             Run: self._run,
@@ -113,10 +114,9 @@ class Performer:
             if isinstance(action, Persist):
                 done = self._world.store.save(action.durable)
                 if not done.ok:
-                    self._failing = True
                     return done
-                if self._failing:
-                    self._failing, heard = False, done
+                if state.broken:
+                    heard = done
             elif isinstance(action, Disarm):
                 self._disarm(effects=facts.acting(state) and not state.group.fenced)
             else:
@@ -126,6 +126,11 @@ class Performer:
     def expect(self, order: Operate, caller: control.Caller, note: Note) -> None:
         """This caller waits for the Answer to its order, and note for how it ended."""
         self._orders[order.id] = (order, caller, note)
+
+    # ------------------------------------------------------------------ the disk
+
+    def _probe_store(self, _: ProbeStore) -> None:
+        self._world.loop.work("store", self._world.store.probe)
 
     # ------------------------------------------------------------------ the peer
 

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import msgspec
 
-from hsorch.node.core.types import Durable, Persisted
+from hsorch.node.core.types import Durable, Persisted, StoreProbed
 
 FORMAT = 1
+PROBE_BYTES = 4096
+"""As much as a state takes on a disk."""
 
 
 class _Sealed(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +62,16 @@ class Store:
         except OSError as error:
             return Persisted(ok=False, detail=f"cannot write {self._state}: {error.strerror or error}")
         return Persisted(ok=True)
+
+    def probe(self) -> StoreProbed:
+        """All that `save` does, to a file of no meaning; for another thread than that of save."""
+        scratch = self._state.with_suffix(".probe")
+        try:
+            replace_file(scratch, bytes(PROBE_BYTES), mode=0o600)
+            scratch.unlink()
+        except OSError as error:
+            return StoreProbed(ok=False, detail=f"cannot write {scratch}: {error.strerror or error}")
+        return StoreProbed(ok=True)
 
     def next_incarnation(self, wall_s: int, known: int = 0) -> int:
         """Greater than any earlier one, on stable storage. Raises OSError.

@@ -29,11 +29,13 @@ from hsorch.node.core.types import (
     Persist,
     Persisted,
     ProbeIsolation,
+    ProbeStore,
     Received,
     ResourceOutcome,
     ResourceResult,
     Run,
     Send,
+    StoreProbed,
     Tick,
 )
 from hsorch.sim.clock import MS, SECOND
@@ -67,7 +69,6 @@ class Agent:
         self._inbox: deque[Event] = deque()
         self._pending: deque[Action] = deque()
         self._writing = False
-        self._write_failed = False
         self._talk: Talk | None = None
         """With the replicator; None: nothing is replicated."""
         self._ticked = self._spins = 0
@@ -117,7 +118,7 @@ class Agent:
         self._tick_at = _NEVER
         self._inbox.clear()
         self._pending.clear()
-        self._writing = self._write_failed = False
+        self._writing = False
         self._machine.services.cancel()
 
     def start_again(self) -> None:
@@ -266,7 +267,6 @@ class Agent:
         machine = self._machine
         if not machine.disk.write(machine.world.now, durable):
             self._pending.clear()
-            self._write_failed = True
             machine.world.note(machine.name, "cannot write its state")
             self._step(Persisted(ok=False, detail="no space left on device"))
             return False
@@ -276,8 +276,7 @@ class Agent:
             machine.world.note(machine.name, "loses power right after that write")
             machine.power_off()
             return False
-        if self._write_failed:
-            self._write_failed = False
+        if self.state is not None and self.state.broken:
             machine.world.timeline.after(0, self.deliver_for, self.life, Persisted(ok=True))
         return True
 
@@ -303,6 +302,8 @@ class Agent:
                 machine.fence_for_agent()
             case ProbeIsolation():
                 self._probe_isolation()
+            case ProbeStore():
+                world.timeline.after(machine.disk.latency, self._store_probed, self.life)
             case Answer():
                 world.answered(machine, action)
             case Exit():
@@ -322,6 +323,9 @@ class Agent:
             detail=detail,
         )
         self.deliver_for(life, result)
+
+    def _store_probed(self, life: int) -> None:
+        self.deliver_for(life, StoreProbed(ok=not self._machine.disk.full, detail="no space left on device"))
 
     def _probe_isolation(self) -> None:
         machine = self._machine

@@ -11,10 +11,11 @@ import msgspec
 from hsorch.node.core import data_rules
 from hsorch.sim.clock import MS
 from hsorch.sim.expect import Active, Bound, Expect, Row
+from hsorch.sim.expected import expectation, not_promised
 from hsorch.sim.invariants import DATA, TITLES
 from hsorch.sim.run import Setting, heal, healthy_world, strike
 from hsorch.sim.story import Chronicle, Told
-from hsorch.sim.table import Bounds, bounds, expectation, select
+from hsorch.sim.table import Bounds, bounds, select
 from hsorch.sim.world import Story, World
 from hsorch.spec import Spec, decode_spec, encode
 
@@ -42,6 +43,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     complaints: tuple[str, ...] = ()
     exceptions: tuple[str, ...] = ()
     alarms: tuple[str, ...] = ()
+    not_promised: str = ""
+    """Why less is expected of this pair than of one with a witness."""
 
 
 def run_row(spec: Spec, row: Row, seed: int = 0, story: Story | None = None) -> Verdict:
@@ -80,6 +83,7 @@ def run_row(spec: Spec, row: Row, seed: int = 0, story: Story | None = None) -> 
         complaints=(*complaints, *map(str, world.monitor.violations)),
         exceptions=tuple(world.monitor.exceptions),
         alarms=tuple(dict.fromkeys(a[3] or a[2] for a in world.alarms if a[0] >= world.start_of_faults)),
+        not_promised=not_promised(row, spec),
     )
 
 

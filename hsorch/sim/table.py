@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hsorch.sim.expect import ALARMED, CRASHED, NOBODY, RELEASED, Active, Bound, Expect, Row
 from hsorch.sim.fault import Fault
 from hsorch.sim.table_data import data_rows
-from hsorch.spec import NoWitness, Process, Service, Spec
+from hsorch.spec import Process, Service, Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +86,6 @@ def select(spec: Spec, wanted: tuple[str, ...]) -> tuple[Row, ...]:
             raise KeyError(name)
         chosen += hits
     return tuple(chosen)
-
-
-def expectation(row: Row, spec: Spec) -> Expect:
-    if isinstance(spec.witness, NoWitness) and row.unwitnessed is not None:
-        return row.unwitnessed
-    return row.expect
 
 
 def _power(spec: Spec) -> tuple[Row, ...]:

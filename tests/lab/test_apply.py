@@ -10,6 +10,7 @@ import pytest
 
 from hsorch.cli.planning import first_apply
 from hsorch.lab import lifecycle
+from hsorch.lab.probe import default_url
 from hsorch.manifest.load import load
 from hsorch.plan import graph, journal
 from hsorch.plan.nodes import NodeNeeds
@@ -233,6 +234,7 @@ def test_a_group_that_was_taken_out_for_a_change_comes_in_again_though_apply_was
     assert (
         pair_once.exec("client", "arping", "-c", "1", "-w", "3", "-I", "eth0", address[:-3]).returncode == 0
     )
+    assert default_url(pair_once.cluster) == f"http://{address[:-3]}:8080/", "the probe asks the old address"
     assert "No changes." in hsorch("plan", str(pair_once.manifest)).stdout
 
 

@@ -88,12 +88,16 @@ def test_a_switch_moves_the_group_and_is_audited(healthy: Pair) -> None:
     active = healthy.active()
     healthy.machine(active).order("switch")
     assert healthy.peer(active).name == healthy.active()
-    lines = healthy.machine(active).paths.audit.read_bytes().splitlines()
-    records = [msgspec.json.decode(line) for line in lines]
-    assert [(r["verb"], r["actor"], r.get("outcome", "")) for r in records[-2:]] == [
-        ("switch", "test", ""),
-        ("switch", "test", "done"),
-    ]
+
+    def taken_down() -> bool:
+        lines = healthy.machine(active).paths.audit.read_bytes().splitlines()
+        records = [msgspec.json.decode(line) for line in lines]
+        return [(r["verb"], r["actor"], r.get("outcome", "")) for r in records[-2:]] == [
+            ("switch", "test", ""),
+            ("switch", "test", "done"),
+        ]
+
+    healthy.until("the audit log has the order and its end", taken_down)
 
 
 def test_a_link_of_two_that_fails_is_an_alarm_and_moves_nothing(healthy: Pair) -> None:

@@ -38,7 +38,7 @@ WITNESSES: dict[str, Witness] = {
 def pair(policy: Policy = DEFAULT, witness: Witness = HTTP) -> Spec:
     """Two nodes, two links, one address, one program that depends on it."""
     fast = policy.lease_ms < 1000
-    interval, missed = (40, 3) if fast else (200, 5)
+    interval, missed = (40, 3) if fast else (250, 5)
 
     def node(name: str, host: int) -> Node:
         return Node(

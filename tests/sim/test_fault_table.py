@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from hsorch.cli.render.simulation import table
 from hsorch.sim.scenario import run_row, run_rows
 from hsorch.sim.table import rows, select
 from hsorch.spec import Policy, Spec
-from tests.sim.pairs import DEFAULT, FAST, HTTP, WITNESSES, pair
+from tests.sim.pairs import DEFAULT, FAST, HTTP, WITNESSES, isolation_policy, pair
 
 NUMBERS = [row.row for row in rows(pair())]
 
@@ -22,6 +23,22 @@ def test_the_pair_survives(number: str, policy: Policy) -> None:
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_pair_without_a_witness_is_safe_and_says_when_it_needs_an_operator(number: str) -> None:
     _survives(number, pair(DEFAULT, WITNESSES["none"]))
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("policy", [DEFAULT, FAST], ids=["default", "fast"])
+def test_a_pair_with_the_isolation_heuristic_does_what_is_said_of_it(number: str, policy: Policy) -> None:
+    _survives(number, pair(isolation_policy(policy), WITNESSES["isolation"]))
+
+
+def test_what_the_isolation_heuristic_does_not_promise_is_told_with_the_reason() -> None:
+    spec = pair(isolation_policy(DEFAULT), WITNESSES["isolation"])
+    (verdict,) = run_rows(spec, select(spec, ("5",)), jobs=1)
+    assert verdict.verdict == "held"
+    assert "still answers a ping" in verdict.not_promised
+    text, good = table(spec, [verdict], "text")
+    assert good
+    assert "row 5: not promised by the isolation heuristic" in text
 
 
 def test_a_pair_with_one_link_and_an_address_alone_has_its_table_too() -> None:

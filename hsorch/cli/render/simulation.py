@@ -95,6 +95,7 @@ def _row(verdict: Verdict) -> tuple[str, ...]:
 
 def _remarks(verdicts: Sequence[Verdict]) -> list[str]:
     lines = [f"row {v.row}: {c}" for v in verdicts if v.verdict == "violated" for c in v.complaints]
+    lines += [f"row {v.row}: {v.not_promised}." for v in verdicts if v.not_promised]
     lines += [f"row {v.row}: exception: {e}" for v in verdicts for e in v.exceptions]
     if all(v.data == "nothing replicated" for v in verdicts):
         lines += [f"{name} ({TITLES[name]}) is not applicable: nothing is replicated." for name in DATA]

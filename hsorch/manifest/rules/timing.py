@@ -12,6 +12,8 @@ from hsorch.manifest.units import milliseconds, shown
 from hsorch.spec import NoWitness
 
 _TIMES = ("start_limit", "stop_limit", "interval", "timeout", "lease", "fence", "suspect", "witness_timeout")
+SHORTEST_INTERVAL, LONGEST_TIMEOUT = 200, 60_000
+"""Of checks, in milliseconds."""
 
 
 def times_are_positive(scene: Scene) -> Iterator[Finding]:
@@ -72,6 +74,33 @@ def one_lost_heartbeat_is_no_suspicion(scene: Scene) -> Iterator[Finding]:
             yield Finding(at=place, message=message, hint=hint)
 
 
+def checks_have_sane_times(scene: Scene) -> Iterator[Finding]:
+    """A check runs on the active server all the time; one that never gives up hides what it should find."""
+    for resource in scene.cluster.group.resources:
+        health = resource.health
+        written = _health_at(scene, resource.path)
+        if 0 < health.interval < SHORTEST_INTERVAL:
+            yield Finding(
+                at=value(*written, "interval"),
+                message=f"`{resource.name}` is checked every {shown(health.interval)}",
+                hint=f"{shown(SHORTEST_INTERVAL)} or more: else the checks are the load, 1s is usual",
+            )
+        if health.timeout > LONGEST_TIMEOUT:
+            yield Finding(
+                at=value(*written, "timeout"),
+                message=f"a check of `{resource.name}` may take {shown(health.timeout)}",
+                hint=f"{shown(LONGEST_TIMEOUT)} or less: so long a service that hangs counts as healthy",
+            )
+
+
+def _health_at(scene: Scene, path: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Programs and services say it in `probe`, scripts in their own section."""
+    node: Any = scene.data
+    for part in path:
+        node = node[part]
+    return (*path, "probe") if isinstance(node, Mapping) and "probe" in node else path
+
+
 def detection_time_is_known(scene: Scene) -> Iterator[Finding]:
     """What the times add up to; the derivation is in docs/protocol.md (the standby's wait)."""
     if isinstance(scene.cluster.witness, NoWitness):
@@ -102,5 +131,6 @@ RULES = (
     Rule("HS331", Severity.ERROR, ("policy", "links"), lease_survives_lost_heartbeats),
     Rule("HS332", Severity.ERROR, ("links", "group", "policy"), times_are_positive),
     Rule("HS333", Severity.WARNING, ("policy", "links"), one_lost_heartbeat_is_no_suspicion),
+    Rule("HS335", Severity.WARNING, ("group",), checks_have_sane_times),
     Rule("HS334", Severity.INFO, ("policy", "witness"), detection_time_is_known),
 )

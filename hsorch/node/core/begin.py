@@ -8,8 +8,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from hsorch import spec as contract
-from hsorch.node.core import beats, epoch, facts, group, lease, monitor, rules
-from hsorch.node.core.state import MS, SECOND, ClockMemory, LinkMemory, Phase, State, WitnessMemory
+from hsorch.node.core import beats, disk, epoch, facts, group, lease, monitor, rules
+from hsorch.node.core.state import MS, ClockMemory, LinkMemory, Phase, State, WitnessMemory
 from hsorch.node.core.turn import Turn
 from hsorch.node.core.types import (
     Action,
@@ -25,8 +25,6 @@ from hsorch.node.core.types import (
     Span,
 )
 from hsorch.spec import Spec
-
-STORE_CHECK = Span(60 * SECOND)
 
 
 def begin(
@@ -60,7 +58,7 @@ def begin(
         started=now,
         clock=ClockMemory(mono=now, wall=wall),
         now=now,
-        store_due=Instant(now + STORE_CHECK),
+        store_due=Instant(now + disk.CHECK),
         links=links_of(spec),
         witness=WitnessMemory(due=now),
         data=DataState.UNKNOWN if facts.replicates(spec) else DataState.NONE,

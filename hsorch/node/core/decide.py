@@ -14,6 +14,7 @@ from hsorch.node.core import (
     alarms,
     beats,
     commands,
+    disk,
     epoch,
     facts,
     group,
@@ -23,14 +24,12 @@ from hsorch.node.core import (
     rules,
     witness,
 )
-from hsorch.node.core.begin import STORE_CHECK, begin, links_of
+from hsorch.node.core.begin import begin, links_of
 from hsorch.node.core.limits import limits
 from hsorch.node.core.state import (
     MS,
     NEVER,
-    SECOND,
     ClockMemory,
-    Phase,
     State,
 )
 from hsorch.node.core.turn import Turn
@@ -39,7 +38,6 @@ from hsorch.node.core.types import (
     Command,
     DataChanged,
     DataState,
-    Disarm,
     Event,
     Exit,
     Fenced,
@@ -54,14 +52,12 @@ from hsorch.node.core.types import (
     Rejected,
     ResourceResult,
     Severity,
-    Span,
+    StoreProbed,
     Tick,
     WitnessAnswer,
 )
 
 __all__ = ["begin", "decide", "limits", "wake_at"]
-
-STORE_RETRY = Span(5 * SECOND)
 
 
 def decide(state: State, event: Event, now: Instant) -> tuple[State, tuple[Action, ...]]:
@@ -106,7 +102,7 @@ def _settle(turn: Turn, *, ticking: bool) -> None:
         monitor.probe_isolation(turn)
         beats.watch_links(turn)
         alarms.watch(turn)
-        _keep_store(turn)
+        disk.look_after(turn)
     alarms.watch_role(turn)
     beats.send_if_due(turn)
 
@@ -141,25 +137,6 @@ def _tick(turn: Turn, event: Tick) -> None:
     doubt = 0 if slept else turn.state.timing.suspect // 2
     turn.lease(until=min(turn.state.lease.until, Instant(now + doubt)), asked=())
     turn.set(due=now)
-
-
-def _persisted(turn: Turn, event: Persisted) -> None:
-    """A promise that was not stored was not made: back to what is on the disk."""
-    state = turn.state
-    if event.ok:
-        turn.set(broken=False)
-        turn.emit(Severity.INFO, "store_repaired", "the state can be stored again")
-        return
-    turn.revert()
-    turn.set(broken=True)
-    turn.witness(asked=NEVER)
-    turn.lease(grants=0)
-    monitor.forget_checks(turn)
-    turn.emit(Severity.ALARM, "store_failed", f"the state cannot be stored: {event.detail}", "HS725")
-    if state.group.phase in (Phase.STARTING, Phase.STOPPING, Phase.CHECKING):
-        group.fence(turn, "the state cannot be stored")
-    elif facts.acting(state) and rules.exclusive(turn.state.durable.config, state.me):
-        turn.do(Disarm())
 
 
 def _data_changed(turn: Turn, event: DataChanged) -> None:
@@ -200,7 +177,8 @@ _HANDLERS: dict[type, Callable[[Turn, Any], None]] = {
     WitnessAnswer: witness.answered,
     ResourceResult: outcome.finished,
     Fenced: group.fenced,
-    Persisted: _persisted,
+    Persisted: disk.persisted,
+    StoreProbed: disk.probed,
     NicChanged: monitor.nic_changed,
     IsolationResult: monitor.isolation_result,
     GuardState: monitor.guard_state,
@@ -208,10 +186,3 @@ _HANDLERS: dict[type, Callable[[Turn, Any], None]] = {
     Command: commands.command,
     Reconfigured: _reconfigured,
 }
-
-
-def _keep_store(turn: Turn) -> None:
-    """A full disk shall be known before the state has to be stored; a refusing one is tried again."""
-    if turn.now >= turn.state.store_due:
-        turn.set(store_due=Instant(turn.now + (STORE_RETRY if turn.state.broken else STORE_CHECK)))
-        turn.prove_store()

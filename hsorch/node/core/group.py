@@ -9,6 +9,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from hsorch.node.core import data_rules, facts, lease, rules
+from hsorch.node.core.shown import ResourceStatus
 from hsorch.node.core.state import MS, NEVER, SECOND, Group, Member, Phase, State
 from hsorch.node.core.turn import Turn
 from hsorch.node.core.types import (
@@ -18,7 +19,6 @@ from hsorch.node.core.types import (
     Fenced,
     Instant,
     Operation,
-    ResourceStatus,
     Severity,
     Span,
 )

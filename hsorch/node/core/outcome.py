@@ -6,6 +6,7 @@ The steps themselves (start next, stop next, fence) are in group.py.
 from __future__ import annotations
 
 from hsorch.node.core import group
+from hsorch.node.core.shown import ResourceStatus
 from hsorch.node.core.state import MS, Phase, State
 from hsorch.node.core.turn import Turn
 from hsorch.node.core.types import (
@@ -13,7 +14,6 @@ from hsorch.node.core.types import (
     Operation,
     ResourceOutcome,
     ResourceResult,
-    ResourceStatus,
     Severity,
     Span,
 )

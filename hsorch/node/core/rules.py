@@ -24,7 +24,7 @@ from hsorch.spec import Policy
 
 STEP, SLEEP = Span(100 * MS), Span(20 * MS)
 """Wall and boottime clock may run ahead of the monotonic one by this much before it counts."""
-FAILED_HOLD = Span(60 * SECOND)
+FAILED_HOLD, PROVEN = Span(60 * SECOND), Span(30 * SECOND)
 
 # ------------------------------------------------------------------------------------------- the lease
 
@@ -276,12 +276,17 @@ def may_propose(state: State, now: Instant) -> bool:
     when its wait is over, the holder is gone, and nothing speaks against this node."""
     if not (has_vote(state.durable.config) and state.durable.evidence and facts.has_witness(state)):
         return False
-    if state.broken or state.leaving or not start_wait_over(state, now):
+    if state.leaving or not start_wait_over(state, now) or not store_proven(state, now):
         return False
     if facts.is_holder(state):
         return unanswered(state, now) and not prefers_peer(state)
     free = facts.wanted(state) and wait_over(state, now) and holder_gone(state, now)
     return free and not why_not_take_over(state, now)
+
+
+def store_proven(state: State, now: Instant) -> bool:
+    """[4] The disk took a probe lately: a win that cannot be stored would leave the pair without anybody."""
+    return not state.broken and state.store_proven != NEVER and now - state.store_proven < PROVEN
 
 
 def unanswered(state: State, now: Instant) -> bool:

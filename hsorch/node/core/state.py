@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from hsorch.node.core.shown import ResourceStatus
 from hsorch.node.core.types import (
     Beat,
     DataState,
@@ -16,7 +17,6 @@ from hsorch.node.core.types import (
     Image,
     Instant,
     NodeName,
-    ResourceStatus,
     Role,
     Span,
     Value,
@@ -233,7 +233,11 @@ class State(Value, frozen=True):
     broken: bool = False
     """The disk refuses: nothing can be promised."""
     store_due: Instant = NEVER
-    """Next proof that the disk takes the state."""
+    """Next probe of the disk."""
+    store_asked: Instant = NEVER
+    """Since when the disk owes the answer to a probe; NEVER: it does not."""
+    store_proven: Instant = NEVER
+    """When the last probe that the disk took was asked for; NEVER: none, or it has refused since."""
     leaving: bool = False
     left: bool = False
     want: str = ""

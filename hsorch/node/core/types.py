@@ -11,6 +11,7 @@ from typing import Any, NewType
 
 import msgspec
 
+from hsorch.node.core.shown import LinkStat, ResourceStatus
 from hsorch.spec import Spec
 
 Instant = NewType("Instant", int)
@@ -121,7 +122,7 @@ class Durable(Value, frozen=True, kw_only=True):
 
     config: Config
     evidence: bool = True
-    """This node knows that its peer durably reached this major (rule 8)."""
+    """The peer is known to have reached this major durably (rule 8)."""
     stale: bool = False
     """This node's data are behind: the peer went on alone, or this node was set back or has forgotten."""
     intent: Intent = Intent()
@@ -137,27 +138,6 @@ class Durable(Value, frozen=True, kw_only=True):
     said so."""
     witness_id: str = ""
     """Identity of the witness this node trusts; another one confirms nothing (fault 17)."""
-
-
-class LinkStat(Value, frozen=True, kw_only=True):
-    """One link as one end sees it."""
-
-    name: str
-    up: bool = False
-    received: int = 0
-    lost: int = 0
-    """Gaps in the sender's sequence."""
-    rejected: int = 0
-    """Frames that failed authentication, freshness or identity."""
-    rtt_us: int = 0
-
-
-class ResourceStatus(StrEnum):
-    STOPPED = "stopped"
-    STARTING = "starting"
-    RUNNING = "running"
-    STOPPING = "stopping"
-    FAILED = "failed"
 
 
 class Beat(Value, frozen=True, kw_only=True):
@@ -205,7 +185,7 @@ class Beat(Value, frozen=True, kw_only=True):
     able: bool = True
     """As can_take, whatever the data here: a holder that hands over sees to those itself."""
     can_take: bool = True
-    """This node could start the group now (data gate, flap limit, isolation, service link, disk)."""
+    """Nothing speaks against a start of the group here: data, flaps, isolation, service link, disk."""
     resources: tuple[tuple[str, ResourceStatus], ...] = ()
     links: tuple[LinkStat, ...] = ()
     isolated: bool = False
@@ -289,7 +269,14 @@ class Fenced(Value, frozen=True, kw_only=True, tag=True):
 
 class Persisted(Value, frozen=True, kw_only=True, tag=True):
     """ok=False: a Persist failed (full disk, I/O error); the rest of its list of actions was not carried
-    out, and this is the very next event. ok=True: sent once, for the first success after a failure."""
+    out, and this is the very next event. ok=True: told only of one that succeeds on a broken disk."""
+
+    ok: bool
+    detail: str = ""
+
+
+class StoreProbed(Value, frozen=True, kw_only=True, tag=True):
+    """Reply to ProbeStore: whether the disk took it. One that hangs never answers."""
 
     ok: bool
     detail: str = ""
@@ -357,8 +344,8 @@ class Reconfigured(Value, frozen=True, kw_only=True, tag=True):
 
 
 Event = (
-    Tick | Received | Rejected | WitnessAnswer | ResourceResult | Fenced | Persisted | NicChanged
-    | IsolationResult | GuardState | DataChanged | Command | Reconfigured
+    Tick | Received | Rejected | WitnessAnswer | ResourceResult | Fenced | Persisted | StoreProbed
+    | NicChanged | IsolationResult | GuardState | DataChanged | Command | Reconfigured
 )  # fmt: skip
 
 # ------------------------------------------ actions: what the core asks of the world, carried out in order
@@ -368,6 +355,10 @@ class Persist(Value, frozen=True, kw_only=True, tag=True):
     """Must be on stable storage before the next action of the list begins."""
 
     durable: Durable
+
+
+class ProbeStore(Value, frozen=True, kw_only=True, tag=True):
+    """Store something of no meaning beside the state; nothing waits for it. Answer with StoreProbed."""
 
 
 class Send(Value, frozen=True, kw_only=True, tag=True):
@@ -445,4 +436,7 @@ class Exit(Value, frozen=True, kw_only=True, tag=True):
     """The agent may stop: nothing of the group is left here."""
 
 
-Action = Persist | Send | AskWitness | Run | Fence | Arm | Disarm | ProbeIsolation | Emit | Answer | Exit
+Action = (
+    Persist | ProbeStore | Send | AskWitness | Run | Fence | Arm | Disarm | ProbeIsolation | Emit | Answer
+    | Exit
+)  # fmt: skip

@@ -85,7 +85,6 @@ def force(turn: Turn) -> None:
 
 def _propose(turn: Turn) -> None:
     state = turn.state
-    turn.prove_store()  # a win that cannot be stored would leave the pair without anybody
     turn.lease(grants=0)
     turn.witness(proposed=True)
     turn.emit(

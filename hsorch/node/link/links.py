@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from hsorch.node.core.types import Beat, Event, LinkStat, Received, Rejected
+from hsorch.node.core.shown import LinkStat
+from hsorch.node.core.types import Beat, Event, Received, Rejected
 from hsorch.node.link.frame import Opened, Reason, Sealer, encode_body
 from hsorch.node.link.stats import LinkStats
 from hsorch.node.link.udp import Ends, LinkSocket

@@ -33,11 +33,13 @@ from hsorch.node.core.types import (
     Persist,
     Persisted,
     ProbeIsolation,
+    ProbeStore,
     Received,
     ResourceOutcome,
     ResourceResult,
     Run,
     Send,
+    StoreProbed,
     Tick,
     Verb,
     WitnessAnswer,
@@ -60,6 +62,7 @@ class Node:
         self.runs = 0
         self.effects: set[str] = set()
         self.disk_full = False
+        self.disk_hangs = False
         self.fence_works = True
         self.fails: set[tuple[str, Operation]] = set()
         self.isolated = False
@@ -196,6 +199,8 @@ class Duo:
                 self.feed(node.name, Persisted(ok=False, detail="no space left on device"))
                 return
             self._do(node, action)
+            if isinstance(action, Persist) and node.state is not None and node.state.broken:
+                self._later(0, node, Persisted(ok=True))
         acting = [n.name for n in self.nodes.values() if n.effects]
         assert self.forced or len(acting) <= 1, f"two nodes with effects: {acting}"
 
@@ -203,6 +208,8 @@ class Duo:
         match action:
             case Persist(durable=durable):
                 node.durable = durable
+            case ProbeStore() if not node.disk_hangs:
+                self._later(5, node, StoreProbed(ok=not node.disk_full, detail="no space left on device"))
             case Send(beat=beat):
                 assert node.durable is not None
                 assert beat.config == node.durable.config, "sent before it was durable"

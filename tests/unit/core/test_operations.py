@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from hsorch.node.core.decide import limits
 from hsorch.node.core.report import protected
+from hsorch.node.core.shown import ResourceStatus
 from hsorch.node.core.types import (
     Disarm,
     GuardState,
@@ -14,7 +15,6 @@ from hsorch.node.core.types import (
     NicChanged,
     Operation,
     Reconfigured,
-    ResourceStatus,
     Run,
     Verb,
 )

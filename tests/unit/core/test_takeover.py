@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from hsorch.node.core import rules
 from hsorch.node.core.report import protected, role
-from hsorch.node.core.types import AskWitness, Instant, Persist, Persisted, Role, Send, Tick, Verb
+from hsorch.node.core.types import (
+    AskWitness,
+    Fence,
+    Instant,
+    Persist,
+    Persisted,
+    ProbeStore,
+    Role,
+    Send,
+    StoreProbed,
+    Tick,
+    Verb,
+)
 from tests.unit.core.conftest import make_spec
 from tests.unit.core.duo import MS, Duo
 
@@ -199,7 +211,7 @@ def test_a_node_set_back_to_an_old_image_fences_and_learns(pair: Duo) -> None:
     pair.run(5_000)
     pair.partition()
     pair.run(4_000)
-    pair.nodes["a"].state = old
+    pair.nodes["a"].state, pair.nodes["a"].durable = old, old.durable
     pair.heal()
     pair.run(4_000)
     assert pair.nodes["a"].told("set_back")
@@ -253,15 +265,68 @@ def test_a_full_disk_makes_the_active_give_up_and_the_standby_take_over(pair: Du
     assert pair.active == "b"
 
 
+def test_a_standby_whose_disk_was_full_is_back_within_seconds_however_it_was_noticed(pair: Duo) -> None:
+    """By the look of once a minute, here: that the next one is a minute away must not count."""
+    pair.nodes["b"].disk_full = True
+    while not pair.state("b").broken:
+        pair.run(1_000)
+    pair.nodes["b"].disk_full = False
+    pair.run(8_000)
+    assert pair.nodes["b"].told("store_repaired")
+    assert protected(pair.state("a"), Instant(pair.now))
+    assert pair.active == "a"
+
+
+def test_a_disk_that_hangs_is_told_and_heartbeats_go_on(pair: Duo) -> None:
+    pair.nodes["b"].disk_hangs = True
+    while not pair.nodes["b"].told("store_failed"):
+        pair.run(100)
+        assert pair.config("a") == "0.0 PAIR(a)", "the peer noticed before the node said so"
+    asked = sum(isinstance(x, ProbeStore) for x in pair.nodes["b"].actions)
+    pair.run(120_000)
+    assert sum(isinstance(x, ProbeStore) for x in pair.nodes["b"].actions) == asked, "threads pile up"
+    pair.nodes["b"].disk_hangs = False
+    pair.feed("b", StoreProbed(ok=True))
+    pair.run(5_000)
+    assert not pair.state("b").broken
+    assert protected(pair.state("a"), Instant(pair.now))
+    assert pair.active == "a"
+
+
+def test_after_a_refusal_the_state_itself_is_written_again_before_anything_is_promised(pair: Duo) -> None:
+    """What a failed write left on the disk may be the old or the new state."""
+    node = pair.nodes["b"]
+    pair.feed("b", Persisted(ok=False, detail="I/O error"))
+    seen = len(node.actions)
+    pair.feed("b", StoreProbed(ok=True))
+    written = [x for x in node.actions[seen:] if isinstance(x, Persist)]
+    assert written == [Persist(durable=pair.state("b").durable)]
+
+
 def test_a_node_proves_its_disk_before_it_asks_for_a_major(pair: Duo) -> None:
     pair.crash("a")
     seen = len(pair.nodes["b"].actions)
     pair.run(3_000)
     kinds = [type(x) for x in pair.nodes["b"].actions[seen:]]
+    assert Persist not in kinds[: kinds.index(ProbeStore)]
     ask = next(
         i for i, x in enumerate(pair.nodes["b"].actions[seen:]) if isinstance(x, AskWitness) and x.create
     )
-    assert Persist in kinds[:ask]
+    assert ProbeStore in kinds[:ask]
+
+
+def test_a_slow_disk_makes_the_holder_lose_the_race_not_the_watch_over_its_lease(pair: Duo) -> None:
+    """It would have to store its win; a loop that waits for the disk ends no lease in time."""
+    pair.nodes["a"].disk_hangs = True
+    pair.partition()
+    seen = len(pair.nodes["a"].actions)
+    pair.run(1_900)
+    kinds = [type(x) for x in pair.nodes["a"].actions[seen:]]
+    assert ProbeStore in kinds
+    assert not any(isinstance(x, AskWitness) and x.create for x in pair.nodes["a"].actions[seen:])
+    assert Fence in kinds
+    pair.run(3_000)
+    assert pair.active == "b"
 
 
 def test_too_many_takeovers_in_a_window_need_an_operator() -> None:

@@ -22,7 +22,7 @@ def cluster_of(text: str, **environ: str) -> Cluster:
 
 @pytest.mark.parametrize(
     ("profile", "times"),
-    [("default", (200, 5, 1000, 1500, 400, 50, 300)), ("fast", (40, 3, 120, 300, 80, 20, 120))],
+    [("default", (250, 5, 1000, 1500, 400, 50, 300)), ("fast", (40, 3, 120, 300, 80, 20, 120))],
 )
 def test_a_profile_sets_all_times(profile: str, times: tuple[int, ...]) -> None:
     cluster = cluster_of(PAIR + f"policy: {{timing: {profile}}}\n")
@@ -39,7 +39,7 @@ def test_single_times_override_the_profile() -> None:
     assert (cluster.links[0].interval, cluster.links[0].max_missed, cluster.links[1].interval) == (
         100,
         9,
-        200,
+        250,
     )
     policy = cluster.policy
     assert (policy.lease, policy.max_failovers, policy.failover_window) == (3000, 5, 7_200_000)

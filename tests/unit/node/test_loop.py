@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from hsorch.node.loop import Loop
@@ -29,3 +31,18 @@ def test_answers_arrive_in_the_order_in_which_they_came() -> None:
     for number in range(3):
         loop.post(number)
     assert until_something_comes(loop) == [0, 1, 2]
+
+
+def test_jobs_one_after_the_other_share_a_thread_and_a_hanging_one_keeps_none_waiting() -> None:
+    loop: Loop[int] = Loop()
+    go_on = threading.Event()
+    for _ in range(3):
+        loop.work("check", threading.get_ident)
+        last = until_something_comes(loop)
+    loop.work("check", threading.get_ident)
+    assert until_something_comes(loop) == last
+    loop.work("hangs", lambda: int(go_on.wait(30)))
+    loop.work("check", threading.get_ident)
+    assert until_something_comes(loop) != last
+    go_on.set()
+    assert until_something_comes(loop) == [1]

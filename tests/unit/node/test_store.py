@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsorch.node.core.types import Config, Desired, Durable, Epoch, Intent
+from hsorch.node.core.types import Config, Desired, Durable, Epoch, Intent, StoreProbed
 from hsorch.node.store import Store, seal, unseal
 
 DURABLE = Durable(
@@ -124,3 +124,17 @@ def test_an_incarnation_that_the_core_took_is_never_undercut(store: Store) -> No
     """Set back to an old image, clock of 1970: below it the peer takes this run for a recording."""
     store.next_incarnation(5)
     assert store.next_incarnation(6, known=1_000_000) > 1_000_000
+
+
+def test_a_probe_tries_the_disk_and_leaves_the_state_alone(store: Store, tmp_path: Path) -> None:
+    store.save(DURABLE)
+    assert store.probe() == StoreProbed(ok=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
+    assert store.load().durable == DURABLE
+
+
+def test_a_probe_says_why_the_disk_refuses(tmp_path: Path) -> None:
+    gone = Store(tmp_path / "gone" / "state.json", tmp_path / "incarnation")
+    answer = gone.probe()
+    assert not answer.ok
+    assert "No such file or directory" in answer.detail
