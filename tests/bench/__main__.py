@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 
-from tests.bench import command_line, cut_points, failover, idle, node_ports, power_cut
+from tests.bench import command_line, cut_points, failover, idle, node_ports, power_cut, replication
 from tests.bench.table import Table
 
 BENCHES: dict[str, Callable[[], Iterable[Table]]] = {
@@ -18,6 +18,7 @@ BENCHES: dict[str, Callable[[], Iterable[Table]]] = {
     "plan": lambda: [command_line.plan_over_ssh()],
     "cut-points": cut_points.cut_points,
     "power-cut": power_cut.power_cuts,
+    "replication": replication.replication,
     "validate": lambda: [command_line.validate_many()],
 }
 

@@ -35,15 +35,17 @@ def install(data: Path) -> None:
 
 
 @contextmanager
-def server(data: Path) -> Iterator[str]:
-    """Yields its socket; killed in the end. Raises UnusableError with its log."""
+def server(data: Path, *options: str) -> Iterator[str]:
+    """Yields its socket; killed in the end. options: of the server, above ours. Raises UnusableError with
+    its log."""
     with tempfile.TemporaryDirectory(prefix="hsorch-mariadb-") as run:
         shutil.chown(run, "mysql", "mysql")
         socket, log = f"{run}/sock", Path(run) / "log"
         process = subprocess.Popen(
             ["/usr/sbin/mariadbd", "--no-defaults", f"--datadir={data}", f"--socket={socket}", "--user=mysql",
              "--skip-networking", "--skip-grant-tables", f"--pid-file={run}/pid", f"--log-error={log}",
-             f"--tmpdir={run}", "--innodb-buffer-pool-size=12M", "--innodb-log-file-size=6M"],
+             f"--tmpdir={run}", "--innodb-buffer-pool-size=12M", "--innodb-log-file-size=6M",
+             *options],
             **QUIET,
         )  # fmt: skip
         try:

@@ -47,7 +47,6 @@ VERBS: dict[str, tuple[type[msgspec.Struct], Callable[[Replicator, Any], msgspec
     "verify": (Nothing, lambda replicator, _: replicator.verify()),
     "survey": (SurveyInput, Replicator.survey),
     "choose": (ChooseInput, Replicator.choose),
-    "resync": (Nothing, lambda replicator, _: replicator.resync()),
 }
 
 
