@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from msgspec.structs import replace
 
 from hsorch.sim.scenario import run_row, run_rows
 from hsorch.sim.table import rows, select
 from hsorch.spec import Policy, Spec
-from tests.sim.pairs import DEFAULT, FAST, HTTP, WITNESSES, pair
+from tests.sim.pairs import DEFAULT, FAST, HTTP, WITNESSES, pair, replicated
 
 NUMBERS = [row.row for row in rows(pair())]
 
@@ -22,6 +24,14 @@ def test_the_pair_survives(number: str, policy: Policy) -> None:
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_pair_without_a_witness_is_safe_and_says_when_it_needs_an_operator(number: str) -> None:
     _survives(number, pair(DEFAULT, WITNESSES["none"]))
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("takeover", ["complete", "logical"])
+def test_a_pair_that_replicates_survives_with_its_data(
+    number: str, takeover: Literal["complete", "logical"]
+) -> None:
+    _survives(number, replicated(takeover))
 
 
 def test_a_pair_with_one_link_and_an_address_alone_has_its_table_too() -> None:
@@ -38,7 +48,8 @@ def _survives(number: str, spec: Spec) -> None:
     (row,) = select(spec, (number,))
     verdict = run_row(spec, row)
     if verdict.verdict == "not run":
-        assert row.needs == "replication", verdict
+        asks = "an operator at the command line" if spec.replication else "replication"
+        assert row.needs == asks, verdict
     else:
         assert verdict.verdict == "held", "\n".join([verdict.title, *verdict.complaints])
 
