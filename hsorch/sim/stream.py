@@ -174,7 +174,7 @@ class DataWorld:
         streams = verdict.meeting is Meeting.STREAM or (
             verdict.meeting is Meeting.SEND_DIRTY and target.lsn <= verdict.fork
         )
-        if streams and prefix:
+        if streams and prefix and target.disk.consistent:
             self._connect(source, target)
             self._send(source)
         elif verdict.meeting in _SENDS:

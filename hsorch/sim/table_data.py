@@ -13,7 +13,7 @@ def data_rows(spec: Spec) -> tuple[Row, ...]:
     resync = Fault(0, "resync", "standby", value=8000)
     return (
         Row("24", "I/O error on a replicated directory of the active", (Fault(0, "data-fails", "active"),),
-            Expect(Active.MOVED, Bound.REPAIR, alarm=True), watch=40_000, needs=needs),
+            NOBODY, watch=40_000, needs=needs),
         Row("25", "Mount point of the standby lost", (Fault(0, "data-fails", "standby"),), ALARMED,
             needs=needs),
         Row("30", "Switch while a resync is running",
@@ -32,5 +32,5 @@ def data_rows(spec: Spec) -> tuple[Row, ...]:
             (Fault(0, "partition", "", 10_000), Fault(5000, "crash", "preferred", 7000),
              Fault(8000, "order", "other", what="takeover")),
             Expect(Active.MOVED, Bound.REPAIR, alarm=True), watch=20_000, needs=needs),
-        Row("39", "Wrong direction of a resync is asked for", needs="an operator at the command line"),
+        Row("39", "Wrong direction of a resync is asked for", needs=needs or "an operator at the command line"),
     )  # fmt: skip

@@ -86,8 +86,8 @@ def fell_behind(state: State) -> bool:
 
 def peer_is_newer(state: State, beat: Beat | None) -> bool:
     """[REQ-H02] The peer's data go on from this node's: it must be the active one."""
-    if beat is None or not facts.replicates(state.spec):
-        return False
+    if beat is None or not facts.replicates(state.spec) or state.data is DataState.UNKNOWN:
+        return False  # what lies here is not known yet: an empty answer is no empty disk
     return newer(beat.image, state.image) or set_back(state, beat.image)
 
 
@@ -138,15 +138,10 @@ def given_up(state: State, beat: Beat, now: Instant) -> bool:
 
 
 def follows(state: State, now: Instant) -> bool:
-    """[REQ-H09] Handing over in order loses nothing: the peer has all that was written here, or more. Where
-    the data here are out of reach, it is as good as a crash: what the peer has must satisfy the policy."""
+    """[REQ-H09] Handing over in order loses nothing: the peer has all that was written here, or more."""
     if not facts.replicates(state.spec) or state.followed:
         return True
-    beat = facts.peer_beat(state, now)
-    if beat is None or facts.acting(state):
-        return False
-    out_of_reach = state.data is DataState.UNKNOWN and gate(state.spec.policy, beat.data)
-    return out_of_reach or peer_is_newer(state, beat)
+    return not facts.acting(state) and peer_is_newer(state, facts.peer_beat(state, now))
 
 
 def may_write_alone(state: State) -> bool:

@@ -45,11 +45,13 @@ class Applier:
         self._skipped = 0
 
     def restart(self, lsn: int) -> None:
-        """Another stream begins at lsn."""
+        """Another stream begins at lsn; that is on stable storage when this returns. Raises OSError."""
         self.look_again()
         for number, tree in self._trees.items():
             tree.set_applied(lsn)
             self._noted[number] = lsn
+        self._changed = True
+        self.checkpoint()
 
     def look_again(self) -> None:
         """What was known of the files may be void. Raises OSError."""

@@ -72,10 +72,11 @@ class Gate:
             self._applied = max(self._applied, applied)
             self._changed.notify_all()
 
-    def restart(self, lsn: int) -> None:
-        """A standby connected whose spool ends at lsn (less than before after a rollback)."""
+    def restart(self, lsn: int, *, fresh: bool = False) -> None:
+        """A standby connected whose spool ends at lsn (less than before after a rollback); fresh: it will end
+        there, once it heard of the resync."""
         with self._changed:
-            self._received = lsn
+            self._received = min(self._received, lsn) if fresh else lsn
             self._durable, self._applied = min(self._durable, lsn), min(self._applied, lsn)
             self._changed.notify_all()
 

@@ -81,6 +81,14 @@ class Ground:
             self.meta.change(checkpoint=over, staged_over=None, keep="", marks=(0, 0))
             self._journal_at(over)
 
+    def drop_held(self) -> None:
+        """Records that were held back from the files are forgotten: nobody may count on them.
+
+        Raises OSError."""
+        at = self.meta.value.checkpoint
+        if at.lsn < self.journal.end:
+            self._journal_at(at)
+
     def _reaches(self, place: Place) -> bool:
         try:
             return self.journal.crc_before(place.lsn) == place.crc

@@ -167,7 +167,8 @@ class Receiving:
         meta = self._meta.value
         lineage = meta.generations
         if record.a == EVERYTHING:
-            self.applier.restart(record.lsn)
+            if meta.marks[EVERYTHING] != record.lsn:  # else names were changed already, and each only once
+                self.applier.restart(record.lsn)
             lineage = resync_began(lineage, meta.sender)
             if meta.keep and self._keeper is None:
                 self._keeper = self._make_keeper()

@@ -165,7 +165,7 @@ class Shipper:
         self.peer = frame.message
         agreed, extents = self._agree(mine, frame.message)
         channel.send(Begin(at=agreed.at, fresh=agreed.fresh, extents=extents))
-        self._gate.restart(agreed.at.lsn)
+        self._gate.restart(agreed.at.lsn, fresh=agreed.fresh)
         self.peer_guarded = False
         self.connections += 1
         self._channel = channel

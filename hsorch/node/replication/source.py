@@ -45,7 +45,7 @@ class Source:
         """
         self._ground = ground
         self._stopped = threading.Event()
-        self.redone = self._take_over()
+        self.redone = made_whole(ground)
         before, level = ground.meta.value, ground.setup.level
         self.gate = Gate(level)
         # A source that was guarded is so again at once: its standby counts as complete all the while.
@@ -188,19 +188,6 @@ class Source:
         ground.meta.change(protected_until=self.gate.applied, clean=True)
         ground.settle()
 
-    def _take_over(self) -> int:
-        """Whatever part was played here before, and however it ended, the files are whole from now on."""
-        ground = self._ground
-        redone = ground.settle()
-        meta = ground.meta.value
-        if meta.role == "target":
-            ground.drop_stage()
-            if not meta.clean:
-                Spool(ground).finish()
-            if not ground.meta.value.consistent:
-                raise incomplete()
-        return redone
-
     def _name_generation(self, *, alone: bool) -> None:
         ground, lineage = self._ground, self._ground.lineage()
         if not lineage.current:
@@ -271,3 +258,18 @@ class Source:
 
     def _fault(self, why: str) -> None:
         self._ground.meta.change(verify_needed=why)
+
+
+def made_whole(ground: Ground) -> int:
+    """Whatever part was played here before, and however it ended, the files are whole from now on, and the
+    journal ends where they do. Records done again. Raises RefusedError HS686, OSError, Damaged."""
+    redone = ground.settle()
+    meta = ground.meta.value
+    if meta.role == "target":
+        ground.drop_stage()
+        if not meta.clean:
+            Spool(ground).finish()
+        ground.drop_held()
+        if not ground.meta.value.consistent:
+            raise incomplete()
+    return redone

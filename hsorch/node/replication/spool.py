@@ -167,6 +167,8 @@ class Spool:
         try:
             while self._meta.value.consistent and not self.held_back and self._apply_some(whole=True):
                 pass
+            if self._meta.value.consistent and not self.held_back:
+                self._save_checkpoint()  # what is fallen back on survives a power cut
         except (OSError, Damaged, HsorchError) as error:
             self.fault = f"record at {self.applied} cannot be applied: {error}"
         return self._meta.value.consistent and (self.held_back or self.applied == self._journal.end)
