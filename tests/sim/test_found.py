@@ -62,6 +62,14 @@ FOUND: dict[str, tuple[Policy, tuple[Fault, ...]]] = {
             Fault(7000, "disk-full", "active", 1000),
         ),
     ),
+    "a holder waited for its disk while its lease ran out, and nobody else ended its effects": (
+        DEFAULT,
+        (
+            Fault(0, "disk-slow", "active", 1055, value=1055),
+            Fault(0, "one-way", "active", 6000),
+            Fault(600, "guard-kill", "active", 2000),
+        ),
+    ),
 }
 
 
