@@ -78,6 +78,7 @@ class Talk:
         if self._gone() or self._agent.blocked or not self._replica.works:
             return
         self._heard = Heard(asked, self._replica.report(), self._now())
+        self._agent.catch_up()
         self.turn()
 
 
