@@ -160,6 +160,7 @@ class Source:
         Durable when it returns: the lineage that the other side's choose() needs. Raises OSError.
         """
         lineage = self._ground.choose()
+        self.levelling.stop()  # what a resync before this brought is no place to go on from
         self.shipper.reconnect()
         return lineage
 
