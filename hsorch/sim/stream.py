@@ -86,7 +86,7 @@ class DataWorld:
         other = self.replicas[self.world.peer[name].name]
         self.resync = takes
         self._break()
-        if replica.role == "target" and other.role == "source":
+        if replica.role == "target" and other.role == "source" and other.works:
             disk = replica.disk
             disk.lineage = resync_began(disk.lineage, other.disk.lineage)
             disk.consistent = disk.guarded = False

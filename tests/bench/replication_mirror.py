@@ -1,7 +1,7 @@
 """Mirror and verify beside rsync, and how soon a change is seen: over one veth between two namespaces.
 
 rsync speaks plain to its daemon, hsorch TLS 1.3; hsorch's time includes that everything is on stable storage.
-Needs root. Where rsync is missing its rows are, too.
+Needs root. A peer that is not installed has no row, and the note names its package.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from tests.bench.table import Row, Table
 SOURCE, TARGET, PORT, RSYNC_PORT = "10.213.7.1", "10.213.7.2", 7801, 7802
 SPACE = "hsorch-bench-mirror"
 ROUNDS = 3
+LIMIT_S = 120.0
 MIB = 1 << 20
 Mode = Literal["quick", "content"]
 
@@ -66,6 +67,23 @@ class World:
         )
         return time.monotonic() - began
 
+    def lsyncd(self, source: Path) -> float:
+        """Until the target has as many bytes in files; lsyncd itself goes on for ever."""
+        goal, began = _bytes_below(source), time.monotonic()
+        process = subprocess.Popen(
+            ["lsyncd", "-nodaemon", "-delay", "0", "-rsync", f"{source}/",
+             f"rsync://{TARGET}:{RSYNC_PORT}/target/"]
+        )  # fmt: skip
+        try:
+            while _bytes_below(self.target) < goal:
+                if process.poll() is not None or time.monotonic() - began > LIMIT_S:
+                    raise RuntimeError(f"lsyncd did not finish (it ended with {process.returncode})")
+                time.sleep(0.1)
+            return time.monotonic() - began
+        finally:
+            process.kill()
+            process.wait()
+
     def plant(self, kind: str) -> Path:
         source = self.home / kind
         source.mkdir()
@@ -95,13 +113,18 @@ def mirrors() -> Iterator[Table]:
             for _ in range(ROUNDS):
                 if shutil.which("rsync"):
                     made.clear()
-                    note("rsync mirror", made.rsync(source))
+                    plain = made.rsync(source)
+                    note("rsync mirror", plain)
+                    note("rsync mirror, then sync", plain + _sync())
                     note("rsync -c, nothing changed", made.rsync(source, "-c"))
+                if shutil.which("lsyncd") and shutil.which("rsync"):
+                    made.clear()
+                    note("lsyncd, first copy", made.lsyncd(source))
                 made.clear()
                 note("hsorch mirror", made.mirror(source))
                 note("hsorch verify, nothing changed", made.mirror(source, "content"))
             rows = [Row(name, tuple(samples)) for name, samples in figures.items()]
-            yield Table(f"Mirror of {kind}", "s", tuple(rows))
+            yield Table(f"Mirror of {kind}", "s", tuple(rows), _absent())
             shutil.rmtree(source)
 
 
@@ -184,6 +207,28 @@ def take(home: Path) -> None:
         if channel is not None:
             serve(channel, lambda _: str(home / "target"))
             channel.release()
+
+
+def _sync() -> float:
+    """What hsorch's mirror has done when it says that it is done."""
+    began = time.monotonic()
+    os.sync()
+    return time.monotonic() - began
+
+
+def _absent() -> str:
+    missing = [tool for tool in ("rsync", "lsyncd") if not shutil.which(tool)]
+    return f"Not installed: apt-get install {' '.join(missing)}." if missing else ""
+
+
+def _bytes_below(folder: Path) -> int:
+    """Of all files; one that vanishes meanwhile counts nothing."""
+    found = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                found += os.lstat(f"{where}/{name}").st_size
+    return found
 
 
 def _binding(source: Path) -> Binding:

@@ -55,6 +55,9 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     """The highest one of the failover core that was heard of: a lower one has no say any more."""
     guarded: bool = False
     """Source: flushes wait for the standby. Target: the source said so; it is complete while that holds."""
+    promised: bool = False
+    """Target: as source it told the other node that it is complete, and has not met it as a source
+    since. Until then no flush may be answered here without it."""
     sender: Lineage = Lineage()
     """Target: the source's lineage when they met last."""
     staged_over: Place | None = None

@@ -69,7 +69,7 @@ class Receiving:
         meta = self._meta.value
         self._tells_from = self._journal.end
         same = source.current == meta.generations.current
-        self._meta.change(sender=source, guarded=meta.guarded and same)
+        self._meta.change(sender=source, guarded=meta.guarded and same, promised=False)
 
     def begin(self, begin: Begin, source: Lineage, *, usable: bool) -> None:
         """The spool begins anew at a MIRROR_BEGIN of the source. Raises QuarantineFull: nothing changed.
@@ -86,6 +86,7 @@ class Receiving:
                 sender=source,
                 staged_over=over,
                 guarded=False,
+                promised=False,
                 marks=(0, 0),
                 keep=keep,
                 checkpoint=begin.at,

@@ -191,7 +191,9 @@ class Shipper:
         verdict = meet(mine.lineage, theirs.lineage)
         if refused := refusal(verdict):
             raise self._refuse(refused)
-        follows = verdict.meeting is Meeting.SEND_DIRTY and theirs.end.lsn <= verdict.fork
+        # Files of a source that lost power may lack what its journal has, whoever is the newer one by now.
+        sure = not (mine.lineage.tail_unsure or theirs.lineage.tail_unsure)
+        follows = verdict.meeting is Meeting.SEND_DIRTY and sure and theirs.end.lsn <= verdict.fork
         if (verdict.meeting is Meeting.STREAM or follows) and self._holds(theirs.end):
             return Agreed(theirs.end), None
         if verdict.meeting is not Meeting.STREAM and verdict.meeting not in _SENDING:

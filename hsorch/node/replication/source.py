@@ -49,7 +49,8 @@ class Source:
         before, level = ground.meta.value, ground.setup.level
         self.gate = Gate(level)
         # A source that was guarded is so again at once: its standby counts as complete all the while.
-        guarded = before.guarded and before.role == "source" and not alone and level != "none"
+        told = before.promised or (before.guarded and before.role == "source")
+        guarded = told and not alone and level != "none"
         if not guarded:
             self.gate.open()
         # What a target may lack of the source before it is told apart by a generation of its own; where it
@@ -66,7 +67,9 @@ class Source:
             on_fault=self._fault,
             watcher=self.queue,
         )
-        ground.meta.change(role="source", clean=False, consistent=True, guarded=guarded, boot=ground.boot)
+        ground.meta.change(
+            role="source", clean=False, consistent=True, guarded=guarded, promised=False, boot=ground.boot
+        )
         self.levelling = Levelling(
             ground.trees, self.capture, self.queue,
             on_begin=self._unguarded, on_end=self._equal, on_fault=self._begin_again,
@@ -157,6 +160,7 @@ class Source:
         Durable when it returns: the lineage that the other side's choose() needs. Raises OSError.
         """
         lineage = self._ground.choose()
+        self.levelling.stop()  # what a resync before this brought is no place to go on from
         self.shipper.reconnect()
         return lineage
 

@@ -24,9 +24,12 @@ class Target:
         self._ground = ground
         meta = ground.meta.value
         ground.settle()
+        was_source = meta.role == "source"
         ground.meta.change(
-            role="target", clean=False, boot=ground.boot, guarded=meta.guarded and meta.role == "target"
-        )
+            role="target", clean=False, boot=ground.boot,
+            guarded=meta.guarded and not was_source,
+            promised=meta.promised or (meta.guarded and was_source),
+        )  # fmt: skip
         self.spool = Spool(ground, sync_every_s=SYNC_EVERY_S if ground.setup.level == "none" else 0.0)
         self._channel: Channel | None = None
         self._turn = threading.Lock()

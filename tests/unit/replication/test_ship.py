@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from hsorch.node.replication.gate import Gate, Level
-from hsorch.node.replication.generations import Lineage, Verdict
+from hsorch.node.replication.generations import Fork, Lineage, Verdict
 from hsorch.node.replication.journal import Journal, Start
 from hsorch.node.replication.messages import Ack, Begin, Hello, Message, Pictured
 from hsorch.node.replication.meta import Place
@@ -80,3 +80,21 @@ def test_a_resync_answers_no_flush_before_the_standby_has_heard_of_it(tmp_path: 
     assert standby.begins[0].fresh
     assert gate.guards
     assert max(standby.acked_after_begin) < flushed
+
+
+@pytest.mark.parametrize("unsure", ["source", "standby"])
+def test_who_lost_power_as_source_is_compared_although_it_is_only_behind(tmp_path: Path, unsure: str) -> None:
+    """Its files may lack writes that its journal has, and no stream would bring them again."""
+    journal = Journal(tmp_path / "journal", Start(job=JOB, generation=GENERATION))
+    fork = journal.append(Kind.WRITE, fid=1, b=3, data=b"new")
+    at = Place(generation=GENERATION, lsn=fork.end, crc=journal.crc)
+    journal.begin_generation(GENERATION + 1)
+    base = Fork(generation=GENERATION, lsn=fork.end)
+    mine = Lineage(current=GENERATION + 1, base=base, end=journal.end, tail_unsure=unsure == "source")
+    theirs = Lineage(current=GENERATION, end=fork.end, tail_unsure=unsure == "standby")
+    gate = Gate("none")
+    standby = Standby(Hello(job=JOB, node="b", purpose="stream", lineage=theirs, end=at), gate)
+    channel, hello = cast(Channel, standby), Hello(job=JOB, node="a", purpose="stream", lineage=mine)
+    with pytest.raises(Broken):
+        Shipper(journal, gate, lambda: channel, lambda: hello, Resyncs(journal))._converse(channel)
+    assert standby.begins[0].fresh
