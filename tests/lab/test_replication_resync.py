@@ -1,4 +1,4 @@
-"""Where a stream is not enough: what differs is sent, what would be lost is kept, the standby stays usable.
+"""Where a stream is not enough: what differs is sent, what would be lost is kept, a standby stays usable."""
 
 from __future__ import annotations
 

@@ -57,12 +57,7 @@ class Ground:
                 mark = Mark(self.places.mark)
                 redone = recover(self.trees, self.journal, mark.get(), self.set_aside)
                 mark.close()
-            self.journal.sync()
-            for tree in self.trees:
-                sync_filesystem(tree.descriptor)
-            self.meta.change(
-                checkpoint=self.here(), generations=reached(lineage, self.journal.end), clean=True
-            )
+            self.rest(lineage)
         elif meta.checkpoint.lsn == 0:
             first = self.journal.first
             at = Place(generation=self.journal.generation, lsn=first, crc=self.journal.crc_before(first))
@@ -71,6 +66,15 @@ class Ground:
             # Where the spool begins anew was durable, that it does was not; or its end was lost.
             self._journal_at(meta.checkpoint)
         return redone
+
+    def rest(self, lineage: Lineage) -> None:
+        """Everything that was done as a source is on stable storage; only then the end is an orderly one.
+
+        Raises OSError."""
+        self.journal.sync()
+        for tree in self.trees:
+            sync_filesystem(tree.descriptor)
+        self.meta.change(checkpoint=self.here(), generations=reached(lineage, self.journal.end), clean=True)
 
     def drop_stage(self) -> None:
         """What a resync brought so far is forgotten: the files are those before it. Raises OSError."""

@@ -188,9 +188,8 @@ class Source:
         self._stopped.set()
         self.levelling.stop()
         self.shipper.stop()
-        ground = self._ground
-        ground.meta.change(protected_until=self.gate.applied, clean=True)
-        ground.settle()
+        self._ground.rest(self._ground.meta.value.generations)
+        self._ground.meta.change(protected_until=self.gate.applied)
 
     def _name_generation(self, *, alone: bool) -> None:
         ground, lineage = self._ground, self._ground.lineage()

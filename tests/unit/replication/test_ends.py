@@ -1,14 +1,17 @@
-"""A standby that ends in the middle, and what lies on it when it begins again or takes over."""
+"""A part that ends, in order or in the middle, and what lies there when one begins again or takes over."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
+from unittest.mock import MagicMock
 
 import pytest
 
 from hsorch.node.paths import Paths
+from hsorch.node.replication import ground as grounds
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.generations import Lineage
 from hsorch.node.replication.ground import Ground
@@ -17,7 +20,7 @@ from hsorch.node.replication.meta import Place
 from hsorch.node.replication.record import Kind
 from hsorch.node.replication.resync import Receiving
 from hsorch.node.replication.setup import Places, Setup
-from hsorch.node.replication.source import made_whole
+from hsorch.node.replication.source import Source, made_whole
 from hsorch.node.replication.spool import Spool
 from hsorch.node.replication.stage import EVERYTHING, LEFT_OUT
 
@@ -104,3 +107,20 @@ def test_the_image_to_fall_back_on_is_on_stable_storage_before_it_is_counted_on(
         spool._begin(Begin(at=place, fresh=True), ground.hello())
         assert counted_on == [False]
         assert ground.meta.value.staged_over is not None
+
+
+def test_an_end_is_orderly_only_once_everything_is_on_stable_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut in between leaves files that nobody compares."""
+    with standing(tmp_path) as ground:
+        ground.meta.change(role="source", clean=False)
+        ended_while_syncing: list[bool] = []
+        monkeypatch.setattr(
+            grounds, "sync_filesystem", lambda _: ended_while_syncing.append(ground.meta.value.clean)
+        )
+        source = MagicMock(_ground=ground)
+        source.gate.applied = ground.journal.end
+        Source.stop(cast(Source, source))
+        assert ended_while_syncing == [False]
+        assert ground.meta.value.clean
