@@ -32,5 +32,6 @@ def data_rows(spec: Spec) -> tuple[Row, ...]:
             (Fault(0, "partition", "", 10_000), Fault(5000, "crash", "preferred", 7000),
              Fault(8000, "order", "other", what="takeover")),
             Expect(Active.MOVED, Bound.REPAIR, alarm=True), watch=20_000, needs=needs),
-        Row("39", "Wrong direction of a resync is asked for", needs=needs or "an operator at the command line"),
+        Row("39", "Wrong direction of a resync is asked for",
+            needs=needs or "an operator at the command line"),
     )  # fmt: skip

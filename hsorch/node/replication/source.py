@@ -29,6 +29,8 @@ from hsorch.node.replication.wire import Broken, Channel
 POLL_S = 0.02
 LINGER_S = 0.003
 AGAIN_S = 2.0
+HEARD_WITHIN_S = 2.5
+"""By then an agent has heard what its replicator knows, or counts it as silent (node/data.py)."""
 NEAR_BYTES = 8 * 1024 * 1024
 """A standby that lacks less than this is level enough to wait for."""
 
@@ -113,7 +115,7 @@ class Source:
                 code="HS688",
             )
         self._name_generation(alone=True)
-        self._unguarded()
+        self._let_flush()
 
     def unguard(self, limit_s: float = ANSWER_S) -> bool:
         """Go on without promising that the standby is complete, once it knows. False: it did not answer."""
@@ -240,7 +242,13 @@ class Source:
             shipper.say(Guarded(on=True, lsn=self._ground.journal.end))
 
     def _unguarded(self) -> None:
-        """The standby does not count as complete any more."""
+        """The standby does not count as complete any more, and has said so."""
+        if self.gate.guards:
+            # Its agent asks now and then: until it knows, it might take over as if nothing were missing.
+            self._stopped.wait(HEARD_WITHIN_S)
+        self._let_flush()
+
+    def _let_flush(self) -> None:
         self.gate.open()
         self._ground.meta.change(guarded=False)
 
