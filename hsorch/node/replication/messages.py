@@ -62,9 +62,10 @@ class Pictured(Said, frozen=True, kw_only=True):
 
 class Guarded(Said, frozen=True, kw_only=True):
     """on: the source answers flushes only once the standby holds them, from lsn on; so the standby is
-    complete. off: no longer. The standby answers with an Ack when that is durable there."""
+    complete. off: no longer. The standby answers with an Ack of this number when that is durable there."""
 
     on: bool
+    number: int
     lsn: int = 0
 
 
@@ -82,6 +83,8 @@ class Ack(Said, frozen=True, kw_only=True):
     applied: int
     guarded: bool = False
     """The standby holds for complete, durably."""
+    answers: int = 0
+    """Number of the last Guarded over this connection that is durable there."""
 
 
 # ------------------------------------------------ trees: mirror, verify, watched (mirror.py, landing.py)

@@ -89,6 +89,8 @@ class Shipper:
         """How many there were, the one of now included."""
         self.peer_guarded = False
         """The standby says, over the connection of now, that it counts as complete."""
+        self.answered = 0
+        """Number of the last Guarded that it answered over the connection of now."""
         self.state = "stopped"
         self.held = ""
         """Why nothing is sent for now; empty: it is."""
@@ -166,7 +168,7 @@ class Shipper:
         agreed, extents = self._agree(mine, frame.message)
         channel.send(Begin(at=agreed.at, fresh=agreed.fresh, extents=extents))
         self._gate.restart(agreed.at.lsn, fresh=agreed.fresh)
-        self.peer_guarded = False
+        self.peer_guarded, self.answered = False, 0
         self.connections += 1
         self._channel = channel
         if self.held:  # since it was dialled
@@ -236,7 +238,7 @@ class Shipper:
                 if isinstance(frame.message, Ack):
                     ack = frame.message
                     self._gate.acknowledge(ack.received, ack.durable, ack.applied)
-                    self.peer_guarded = ack.guarded
+                    self.peer_guarded, self.answered = ack.guarded, ack.answers
                     self._resyncs.acknowledged(ack)
                 elif isinstance(frame.message, Pictured):
                     self._resyncs.told(frame.message)

@@ -85,6 +85,9 @@ class Source:
             linger_s=LINGER_S if level == "none" else 0.0,
         )
         self._may_guard = True
+        self._promising = threading.Lock()
+        """Held while the standby is told what it counts as."""
+        self._said = 0
         self._said_on = 0
         """The connection over which the standby was told last that it is complete."""
         self._dirty_copied = 0
@@ -120,13 +123,14 @@ class Source:
     def unguard(self, limit_s: float = ANSWER_S) -> bool:
         """Go on without promising that the standby is complete, once it knows. False: it did not answer."""
         until = time.monotonic() + limit_s
-        self._may_guard = False
-        with contextlib.suppress(Broken):
-            self.shipper.say(Guarded(on=False))
-            while self.shipper.peer_guarded and time.monotonic() < until:
+        with contextlib.suppress(Broken), self._promising:
+            self._may_guard = False
+            number = self._say(on=False)
+            self._said_on = 0
+            while self.shipper.answered < number and self.shipper.connected and time.monotonic() < until:
                 time.sleep(POLL_S)
-        if self.shipper.connected and not self.shipper.peer_guarded:
-            self._unguarded()
+            if self.shipper.answered >= number:
+                self._unguarded()
         return not self.gate.guards
 
     def guard(self) -> None:
@@ -230,16 +234,25 @@ class Source:
         if lineage.base is not None or lineage.tail_unsure:
             meta.change(generations=resynced(lineage))
         shipper = self.shipper
-        if self._ground.setup.level == "none" or not self._may_guard:
+        if self._ground.setup.level == "none":
             return
         if shipper.peer_guarded and self.gate.guards:
             return
-        # First this side's promise, which outlives it; then flushes wait; then the standby may count on it.
-        meta.change(guarded=True)
-        self.gate.shut()
-        if self._said_on != shipper.connections:
-            self._said_on = shipper.connections
-            shipper.say(Guarded(on=True, lsn=self._ground.journal.end))
+        with self._promising:
+            if not self._may_guard:
+                return
+            # First this side's promise, which outlives it; then flushes wait; then the standby counts on it.
+            meta.change(guarded=True)
+            self.gate.shut()
+            if self._said_on != shipper.connections:
+                self._said_on = shipper.connections
+                self._say(on=True)
+
+    def _say(self, *, on: bool) -> int:
+        """The number that the standby answers with. Raises Broken."""
+        self._said += 1
+        self.shipper.say(Guarded(on=on, number=self._said, lsn=self._ground.journal.end if on else 0))
+        return self._said
 
     def _unguarded(self) -> None:
         """The standby does not count as complete any more, and has said so."""

@@ -65,6 +65,7 @@ class Spool:
         """Why nothing is applied, as long as that is so."""
         self.fault_code = FAULT
         self._guard_owed: Guarded | None = None
+        self._answers = 0
         self._saved = self.applied
         self._saved_at = time.monotonic()
         self._threads = [
@@ -133,7 +134,7 @@ class Spool:
         if frame is None or not isinstance(frame.message, Begin):
             raise Broken("the source begins no stream")
         try:
-            self._guard_owed = None
+            self._guard_owed, self._answers = None, 0
             self._begin(frame.message, hello)
             self._channel = channel
             while not self._stopped.is_set():
@@ -194,6 +195,7 @@ class Spool:
             raise Broken("the source counts on more than is here")
         self._journal.sync()
         self._meta.change(guarded=said.on)
+        self._answers = said.number
         self._acknowledge()
 
     def _acknowledge(self) -> None:
@@ -204,6 +206,7 @@ class Spool:
                 durable=self.durable,
                 applied=self.applied,
                 guarded=self._meta.value.guarded,
+                answers=self._answers,
             )
             channel.send(ack)
 
