@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,6 +121,39 @@ def test_a_standby_takes_over_on_its_old_image_in_the_middle_of_a_resync(pair: P
     assert rows(pair.b.data) == list(range(20))
     named = {name for name in before if not name.startswith(".fuse_hidden")}
     assert set(picture(pair.b.data, times=False)) == named
+
+
+def write(member: Member, seed: int) -> subprocess.Popen[bytes]:
+    """Names, contents and attributes, in no order."""
+    script = Path(__file__).with_name("random_ops.py")
+    (member.data / f"{seed}").mkdir()
+    return subprocess.Popen([sys.executable, str(script), str(member.data / f"{seed}"), str(seed), "300"])
+
+
+def test_a_mirror_made_while_the_application_writes_is_equal_at_its_end(complete: Pair) -> None:
+    data = complete.a.data
+    (data / "before").write_bytes(os.urandom(20 * MB))
+    (data / "twin").hardlink_to(data / "before")
+    (data / "link").symlink_to("twin")
+    complete.a.ask("role", role="source")
+    writers = [write(complete.a, 1), write(complete.a, 2)]
+    complete.b.ask("role", role="target")
+    assert [writer.wait(60) for writer in writers] == [0, 0]
+    complete.settle(complete.a, complete.b)
+
+
+def test_a_link_that_breaks_again_and_again_costs_nothing_but_time(complete: Pair) -> None:
+    pair = complete
+    begin(pair)
+    until(lambda: protected(pair.a, pair.b))
+    writers = [write(pair.a, 3), write(pair.a, 4)]
+    for _ in range(4):
+        time.sleep(0.3)
+        pair.link.cut()
+        pair.link.mend()
+    assert [writer.wait(60) for writer in writers] == [0, 0]
+    pair.settle(pair.a, pair.b)
+    assert pair.a.ask("status")["copied"] == 0, "the stream went on, nothing was compared"
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
