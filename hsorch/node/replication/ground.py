@@ -162,6 +162,7 @@ class Ground:
         shutil.rmtree(tree.path(name))
 
     def close(self) -> None:
+        self.meta.close()
         self.journal.close()
         for tree in self.trees:
             tree.close()

@@ -23,6 +23,9 @@ from hsorch.node.replication.record import Damaged, Kind, Record
 from hsorch.node.replication.stage import EVERYTHING, VERIFY
 from hsorch.node.replication.tree import Tree
 
+JOIN_S = 30.0
+"""A comparison that was given up ends at its next block; one that a dead disk holds is left behind."""
+
 
 @dataclass
 class Round:
@@ -61,6 +64,7 @@ class Levelling:
         self._on_end = on_end
         self._on_fault = on_fault
         self._round: Round | None = None
+        self._thread: threading.Thread | None = None
         self._unguards = False
         self._wanted = False
         """A verify was asked for and has not begun where a standby could hear it."""
@@ -121,8 +125,15 @@ class Levelling:
             self._open(self._journal.append(Kind.MIRROR_BEGIN, a=VERIFY), None)
 
     def stop(self) -> None:
+        """What is compared now is given up; close() also waits until it has ended."""
         if self._round is not None:
             self._round.given_up = True
+
+    def close(self) -> None:
+        """Once nobody is listened to any more."""
+        self.stop()
+        if self._thread is not None:
+            self._thread.join(JOIN_S)
 
     # ---------------------------------------------------- as the shipper asks for
 
@@ -155,7 +166,8 @@ class Levelling:
         now.comparison.told(message.objects)
         if message.last:
             now.told = True
-            threading.Thread(target=self._run, args=(now,), name="compare", daemon=True).start()
+            self._thread = threading.Thread(target=self._run, args=(now,), name="compare", daemon=True)
+            self._thread.start()
 
     def acknowledged(self, ack: Ack) -> None:
         if not ack.guarded:
@@ -198,6 +210,4 @@ class Levelling:
 
 
 def _size(tree: Tree) -> int:
-    return sum(
-        what.st_size for name, what in tree.walk() if stat.S_ISREG(what.st_mode) and tree.covers(name)
-    )
+    return sum(what.st_size for name, what in tree.walk() if stat.S_ISREG(what.st_mode) and tree.covers(name))

@@ -6,6 +6,7 @@ state before it is whole. What generations mean is generations.py's business.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import threading
@@ -73,13 +74,16 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MetaFile:
-    """Raises ValueError when neither slot is whole, FileNotFoundError when there is none."""
+    """One at a time for a path: each counts its writes by itself.
+
+    Raises ValueError when neither slot is whole, FileNotFoundError when there is none."""
 
     def __init__(self, path: Path, first: Meta | None = None) -> None:
         """first: what to begin with where there is no file yet."""
         self._path = path
         self._lock = threading.Lock()
         self._sequence = 0
+        self._closed = False
         if first is not None and not path.exists():
             self._value = first
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,13 +96,18 @@ class MetaFile:
     def value(self) -> Meta:
         return self._value
 
+    def close(self) -> None:
+        """Nothing is written any more: another one may stand here by now, and know better."""
+        with self._lock:
+            self._closed = True
+
     def save(self, value: Meta) -> None:
         """On stable storage when it returns. Raises OSError."""
         with self._lock:
             self._save(value)
 
     def change(self, **fields: object) -> Meta:
-        """Replace fields, durably; nothing is written when nothing changes. Raises OSError."""
+        """Replace fields, durably; nothing is written when nothing changes. Raises OSError, also when closed."""
         with self._lock:
             value = msgspec.structs.replace(self._value, **fields)
             if value != self._value:
@@ -106,6 +115,8 @@ class MetaFile:
             return value
 
     def _save(self, value: Meta) -> None:
+        if self._closed:
+            raise OSError(errno.EBADF, "the replication state is closed", str(self._path))
         sequence = self._sequence + 1
         slot = _seal(sequence, value)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

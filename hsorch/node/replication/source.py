@@ -16,7 +16,7 @@ from hsorch.node.replication.capture.group import Capture
 from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.generations import Lineage, begin, go_on_alone, resynced
 from hsorch.node.replication.ground import Ground, new_generation
-from hsorch.node.replication.levelling import Levelling
+from hsorch.node.replication.levelling import JOIN_S, Levelling
 from hsorch.node.replication.messages import Guarded
 from hsorch.node.replication.queue import Queue
 from hsorch.node.replication.record import Kind
@@ -94,7 +94,8 @@ class Source:
         self._caught_up_at = 0
         self.capture.mount()
         self.shipper.start()
-        threading.Thread(target=self._guard, name="guard", daemon=True).start()
+        self._guarding = threading.Thread(target=self._guard, name="guard", daemon=True)
+        self._guarding.start()
 
     @property
     def mirroring(self) -> bool:
@@ -192,8 +193,10 @@ class Source:
             self.gate.resume()
             raise
         self._stopped.set()
-        self.levelling.stop()
+        self.levelling.stop()  # at once: the shipper's listener waits for nothing then
         self.shipper.stop()
+        self.levelling.close()
+        self._guarding.join(JOIN_S)
         self._ground.rest(self._ground.meta.value.generations)
         self._ground.meta.change(protected_until=self.gate.applied)
 
@@ -256,10 +259,10 @@ class Source:
 
     def _unguarded(self) -> None:
         """The standby does not count as complete any more, and has said so."""
-        if self.gate.guards:
-            # Its agent asks now and then: until it knows, it might take over as if nothing were missing.
-            self._stopped.wait(HEARD_WITHIN_S)
-        self._let_flush()
+        # Its agent asks now and then: until it knows, it might take over as if nothing were missing. Where this
+        # part ends meanwhile, the promise outlives it.
+        if not self.gate.guards or not self._stopped.wait(HEARD_WITHIN_S):
+            self._let_flush()
 
     def _let_flush(self) -> None:
         self.gate.open()

@@ -36,6 +36,16 @@ def test_a_torn_write_leaves_the_state_before(tmp_path: Path, torn_at: int) -> N
     assert MetaFile(path).value == before
 
 
+def test_what_was_closed_writes_over_nothing_newer(tmp_path: Path) -> None:
+    """A thread that comes late has the state of before: what its successor made durable stays."""
+    late = MetaFile(tmp_path / "meta", FIRST)
+    late.close()
+    newer = MetaFile(tmp_path / "meta").change(guarded=True)
+    with pytest.raises(OSError, match="closed"):
+        late.change(verify_needed="of before")
+    assert MetaFile(tmp_path / "meta").value == newer
+
+
 def test_neither_slot_whole_is_said_not_guessed(tmp_path: Path) -> None:
     path = tmp_path / "meta"
     MetaFile(path, FIRST)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from unittest.mock import MagicMock
 
 import pytest
 
 from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.generations import Lineage
+from hsorch.node.replication.levelling import Levelling
 from hsorch.node.replication.messages import Guarded
 from hsorch.node.replication.source import Source
 
@@ -35,6 +37,7 @@ def guarded(standby: Standby) -> Source:
     source._ground = MagicMock()
     source._ground.meta.value.generations = Lineage(current=1)
     source._promising = threading.Lock()
+    source._stopped = threading.Event()
     source._may_guard, source._said, source._said_on = True, 0, 0
     source._level()
     return source
@@ -67,3 +70,36 @@ def test_what_was_taken_back_is_promised_again_over_the_same_connection() -> Non
     source._level()
     assert source.gate.guards
     assert standby.heard[-1].on
+
+
+def test_a_promise_that_is_being_taken_back_at_the_end_outlives_it() -> None:
+    """The standby forgot it, but its agent may not know yet: the next source here still waits for it."""
+    source = guarded(Standby(answers=True))
+    source._stopped.set()
+    source._unguarded()
+    assert source.gate.guards
+
+
+def test_nothing_of_a_source_runs_on_after_its_end() -> None:
+    """What comes late would write over what the next part made durable."""
+    source = guarded(Standby(answers=True))
+    done: list[str] = []
+
+    def late(who: str) -> None:
+        source._stopped.wait(10)
+        time.sleep(0.05)
+        done.append(who)
+
+    source.capture = MagicMock()
+    source.shipper = MagicMock()
+    levelling = source.levelling = Levelling(
+        [], MagicMock(), MagicMock(), on_begin=MagicMock(), on_end=MagicMock(), on_fault=MagicMock()
+    )
+    source._guarding = threading.Thread(target=late, args=("guard",))
+    levelling._thread = threading.Thread(target=late, args=("compare",))
+    source._guarding.start()
+    levelling._thread.start()
+    source._ground.rest.side_effect = lambda _: done.append("at rest")  # type: ignore[attr-defined]
+    source.stop()
+    assert sorted(done[:2]) == ["compare", "guard"]
+    assert done[2:] == ["at rest"]
