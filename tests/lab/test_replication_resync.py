@@ -266,6 +266,29 @@ def test_a_guarded_source_is_guarded_at_once_when_it_comes_back(complete: Pair) 
     assert application.wait(60) == 0
 
 
+def test_a_standby_with_a_damaged_spool_says_so_and_is_compared(complete: Pair) -> None:
+    pair = complete
+    begin(pair)
+    until(lambda: protected(pair.a, pair.b) and bool(pair.b.ask("status")["guarded"]))
+    before = pair.b.ask("status")["lsn"]
+    assert count(pair.a, 0, 20).wait(60) == 0
+    pair.b.kill()
+    segment = max(pair.b.places.journal.iterdir())
+    data = bytearray(segment.read_bytes())
+    data[64 + before - int(segment.stem) + 90] ^= 0x40
+    segment.write_bytes(data)
+    pair.link.cut()
+    pair.b.start()
+    pair.b.ask("role", role="target")
+    assert not pair.b.ask("status")["guarded"], "it acknowledged what is lost now"
+    assert "damaged" in pair.b.ask("status")["verify_needed"]
+    pair.link.mend()
+    until(lambda: bool(pair.b.ask("status")["guarded"]))
+    assert pair.b.ask("status")["verify_needed"] == ""
+    pair.settle(pair.a, pair.b)
+    assert rows(pair.b.data) == list(range(20))
+
+
 def test_a_frozen_program_does_not_hold_up_the_end(complete: Pair) -> None:
     pair = complete
     begin(pair)

@@ -26,6 +26,8 @@ from hsorch.node.replication.record import Damaged
 from hsorch.node.replication.setup import Places, Setup
 from hsorch.node.replication.tree import Tree, sync_filesystem
 
+LOST = "the spool is damaged, and acknowledged records are lost with it"
+
 
 class Ground:
     """What both parts stand on: durable state, journal, bound folders."""
@@ -41,7 +43,10 @@ class Ground:
         self.meta = MetaFile(places.meta, Meta(node=setup.node, job=job, boot=boot))
         self.rebooted = self.meta.value.boot != boot
         self.trees = [Tree(number, binding) for number, binding in enumerate(setup.ordered)]
-        self.journal = Journal(places.journal, Start(job=job, generation=self.meta.value.generations.current))
+        self.lost_promised = False
+        """Opening or settling found that what had counted as complete is not."""
+        start = Start(job=job, generation=self.meta.value.generations.current)
+        self.journal = Journal(places.journal, start, on_damage=self._records_lost)
 
     def settle(self) -> int:
         """Files, journal and checkpoint agree, however the last part ended here. Records done again.
@@ -64,8 +69,19 @@ class Ground:
             self.meta.change(checkpoint=at)
         elif not self._reaches(meta.checkpoint):
             # Where the spool begins anew was durable, that it does was not; or its end was lost.
+            if meta.guarded:
+                self._records_lost()
             self._journal_at(meta.checkpoint)
         return redone
+
+    def _records_lost(self) -> None:
+        """Durable before the traces of it are gone. Raises OSError."""
+        meta = self.meta.value
+        if meta.role == "source":
+            self.meta.change(generations=msgspec.structs.replace(meta.generations, tail_unsure=True))
+            return
+        self.lost_promised = self.lost_promised or meta.guarded
+        self.meta.change(torn=True, guarded=False, verify_needed=LOST)
 
     def rest(self, lineage: Lineage) -> None:
         """Everything that was done as a source is on stable storage; only then the end is an orderly one.
@@ -133,7 +149,7 @@ class Ground:
             purpose="stream",
             epoch=self.meta.value.epoch,
             lineage=self.lineage(),
-            end=self.here(),
+            end=Place() if self.meta.value.torn else self.here(),
         )
 
     def incident(self, name: str, reason: str, generation: int = 0, fork: int = 0) -> Incident:

@@ -12,13 +12,14 @@ import os
 import struct
 import threading
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
 from hsorch.node.replication.record import (
     HEADER,
+    MAGIC,
     Buffer,
     Damaged,
     Kind,
@@ -63,9 +64,17 @@ class _Segment:
 class Journal:
     """Thread-safe. `end` is the lsn of the next record, `crc` that of the last one."""
 
-    def __init__(self, directory: Path, start: Start, *, segment_bytes: int = SEGMENT_BYTES) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        start: Start,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        on_damage: Callable[[], None] = lambda: None,
+    ) -> None:
         """Open what is there (torn tails are cut off), else begin at `start`.
 
+        on_damage(): called before whole records are cut off, because one before them is damaged.
         Raises Damaged when a segment is foreign or its header is wrong, OSError.
         """
         self._directory = directory
@@ -89,7 +98,7 @@ class Journal:
             return
         for path in paths:
             self._adopt(path)
-        self._find_end()
+        self._find_end(on_damage)
 
     # ------------------------------------------------------------------ write
 
@@ -202,6 +211,8 @@ class Journal:
         with self._lock:
             if lsn == self.end:
                 return self.crc
+            if lsn > self.end:
+                raise KeyError(lsn)
         return next(self.records(lsn)).previous
 
     def wait_beyond(self, lsn: int, timeout_s: float) -> bool:
@@ -282,8 +293,9 @@ class Journal:
         self._segments.append(_Segment(first, path, descriptor))
         self._firsts.append(first)
 
-    def _find_end(self) -> None:
-        """Walk the last segment; cut off what is torn there. What is not whole was never acknowledged."""
+    def _find_end(self, on_damage: Callable[[], None]) -> None:
+        """Walk the last segment; cut off what is torn there. A tail without a whole record was never
+        acknowledged; a record behind damage may have been."""
         last = self._segments[-1]
         size = os.fstat(last.descriptor).st_size
         while True:
@@ -302,6 +314,8 @@ class Journal:
                 break
         self.cut_off = size - last.place(self.end)
         if self.cut_off:
+            if _holds_record(os.pread(last.descriptor, self.cut_off, last.place(self.end)), self.end):
+                on_damage()
             os.ftruncate(last.descriptor, last.place(self.end))
 
 
@@ -319,6 +333,18 @@ def _whole(data: bytes, lsn: int) -> int:
             break
         at += size
     return at
+
+
+def _holds_record(data: bytes, lsn: int) -> bool:
+    """Whether a whole record stands anywhere in data, whose first byte is number lsn."""
+    begins = MAGIC.to_bytes(2, "little")
+    view, at = memoryview(data), data.find(begins)
+    while at >= 0:
+        with contextlib.suppress(Damaged):
+            if parse(view, at, lsn + at, None) is not None:
+                return True
+        at = data.find(begins, at + 1)
+    return False
 
 
 def _first_size(header: bytes, lsn: int) -> int:

@@ -67,6 +67,8 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     """Target: lsn of the MIRROR_BEGIN (of everything, of what was left out) that is not closed yet."""
     keep: str = ""
     """Target: name of the incident in the quarantine for what a resync overwrites."""
+    torn: bool = False
+    """Target: records were lost from the spool, and the files may be ahead of it: no stream goes on."""
     verified_ns: int = 0
     """When all data were found equal, or made so, last."""
     verify_needed: str = ""
@@ -107,7 +109,7 @@ class MetaFile:
             self._save(value)
 
     def change(self, **fields: object) -> Meta:
-        """Replace fields, durably; nothing is written when nothing changes. Raises OSError, also when closed."""
+        """Replace fields, durably; nothing is written when nothing changes. Raises OSError (or closed)."""
         with self._lock:
             value = msgspec.structs.replace(self._value, **fields)
             if value != self._value:

@@ -21,7 +21,7 @@ def begin_empty(places: Places, setup: Setup) -> None:
     shutil.rmtree(places.journal, ignore_errors=True)
     meta.change(
         generations=Lineage(), checkpoint=Place(), consistent=False, guarded=False, role="none",
-        marks=(0, 0), staged_over=None, keep="", verify_needed="",
+        marks=(0, 0), staged_over=None, keep="", verify_needed="", torn=False,
     )  # fmt: skip
     for binding in setup.bindings:
         bound.change(binding.path, volume=volume_of(binding.path), follows=False, changed="")

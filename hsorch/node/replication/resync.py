@@ -87,6 +87,7 @@ class Receiving:
                 staged_over=over,
                 guarded=False,
                 promised=False,
+                torn=False,
                 marks=(0, 0),
                 keep=keep,
                 checkpoint=begin.at,

@@ -15,11 +15,11 @@ from hsorch.node.replication.capture.copyin import copy_dirty
 from hsorch.node.replication.capture.group import Capture
 from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.generations import Lineage, begin, go_on_alone, resynced
-from hsorch.node.replication.ground import Ground, new_generation
+from hsorch.node.replication.ground import LOST, Ground, new_generation
 from hsorch.node.replication.levelling import JOIN_S, Levelling
 from hsorch.node.replication.messages import Guarded
 from hsorch.node.replication.queue import Queue
-from hsorch.node.replication.record import Kind
+from hsorch.node.replication.record import Damaged, Kind
 from hsorch.node.replication.reserve import Reserve
 from hsorch.node.replication.ship import ANSWER_S, Shipper
 from hsorch.node.replication.spool import Spool, incomplete
@@ -70,8 +70,9 @@ class Source:
             watcher=self.queue,
         )
         ground.meta.change(
-            role="source", clean=False, consistent=True, guarded=guarded, promised=False, boot=ground.boot
-        )
+            role="source", clean=False, consistent=True, guarded=guarded, promised=False, torn=False,
+            boot=ground.boot,
+        )  # fmt: skip
         self.levelling = Levelling(
             ground.trees, self.capture, self.queue,
             on_begin=self._unguarded, on_end=self._equal, on_fault=self._begin_again,
@@ -259,8 +260,8 @@ class Source:
 
     def _unguarded(self) -> None:
         """The standby does not count as complete any more, and has said so."""
-        # Its agent asks now and then: until it knows, it might take over as if nothing were missing. Where this
-        # part ends meanwhile, the promise outlives it.
+        # Its agent asks now and then: until it knows, it might take over as if nothing were missing.
+        # Where this part ends meanwhile, the promise outlives it.
         if not self.gate.guards or not self._stopped.wait(HEARD_WITHIN_S):
             self._let_flush()
 
@@ -289,10 +290,13 @@ class Source:
 
 def made_whole(ground: Ground) -> int:
     """Whatever part was played here before, and however it ended, the files are whole from now on, and the
-    journal ends where they do. Records done again. Raises RefusedError HS686, OSError, Damaged."""
+    journal ends where they do. Records done again. Raises RefusedError HS686, OSError, Damaged; that also
+    once when what had counted as complete turns out not to be: who asked must know before asking again."""
     redone = ground.settle()
     meta = ground.meta.value
     if meta.role == "target":
+        if ground.lost_promised:
+            raise Damaged(ground.journal.end, LOST)
         ground.drop_stage()
         if not meta.clean:
             Spool(ground).finish()

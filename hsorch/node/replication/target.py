@@ -22,8 +22,8 @@ class Target:
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
-        meta = ground.meta.value
         ground.settle()
+        meta = ground.meta.value
         was_source = meta.role == "source"
         ground.meta.change(
             role="target", clean=False, boot=ground.boot,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +18,13 @@ from hsorch.node.replication.generations import Lineage
 from hsorch.node.replication.ground import Ground
 from hsorch.node.replication.messages import Begin
 from hsorch.node.replication.meta import Place
-from hsorch.node.replication.record import Kind
+from hsorch.node.replication.record import Damaged, Kind
 from hsorch.node.replication.resync import Receiving
 from hsorch.node.replication.setup import Places, Setup
 from hsorch.node.replication.source import Source, made_whole
 from hsorch.node.replication.spool import Spool
 from hsorch.node.replication.stage import EVERYTHING, LEFT_OUT
+from hsorch.node.replication.target import Target
 
 SENDER = Lineage(current=0x5EED)
 OLD, NEW = 71, 72
@@ -87,6 +89,82 @@ def test_a_takeover_forgets_records_that_were_held_back(tmp_path: Path) -> None:
         made_whole(ground)
         assert ground.here() == here
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["book"]
+
+
+def spooled(home: Path) -> Path:
+    """Three acknowledged records of a standby that counts as complete; the segment that holds them."""
+    with standing(home) as ground:
+        for name in (b"first", b"second", b"third"):
+            ground.journal.append(Kind.CREATE, fid=None, a=0o600, path=name)
+        ground.meta.change(guarded=True)
+        (segment,) = ground.places.journal.iterdir()
+    return segment
+
+
+def flip(segment: Path, where: int) -> None:
+    data = bytearray(segment.read_bytes())
+    data[where] ^= 0x40
+    segment.write_bytes(data)
+
+
+def test_a_standby_whose_spool_is_damaged_is_complete_no_more(tmp_path: Path) -> None:
+    """What it acknowledged behind the damage is lost: no stream goes on from there, all is compared."""
+    segment = spooled(tmp_path)
+    flip(segment, segment.read_bytes().index(b"second"))
+    with standing(tmp_path) as ground:
+        part = Target(ground)
+        assert not ground.meta.value.guarded
+        assert ground.meta.value.verify_needed
+        assert ground.hello().end == Place()
+        part.finish()
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["first"]
+    with standing(tmp_path) as ground:
+        assert ground.hello().end == Place(), "also later"
+        spool = Spool(ground)
+        spool._begin(
+            Begin(at=Place(generation=SENDER.current, lsn=90_000, crc=7), fresh=True), ground.hello()
+        )
+        assert ground.hello().end.lsn == 90_000, "the resync itself may break off and go on"
+        assert ground.meta.value.verify_needed
+
+
+def test_a_takeover_that_finds_the_spool_damaged_is_refused_before_anybody_counts_on_it(
+    tmp_path: Path,
+) -> None:
+    segment = spooled(tmp_path)
+    flip(segment, segment.read_bytes().index(b"second"))
+    with standing(tmp_path) as ground, pytest.raises(Damaged, match="acknowledged"):
+        made_whole(ground)
+    with standing(tmp_path) as ground:
+        made_whole(ground)  # whoever asks again knows
+
+
+def test_a_spool_that_ends_before_its_checkpoint_lost_what_came_after(tmp_path: Path) -> None:
+    segment = spooled(tmp_path)
+    with standing(tmp_path) as ground:
+        Spool(ground).finish()
+    os.truncate(segment, 100)
+    with standing(tmp_path) as ground:
+        assert not ground.meta.value.guarded
+        assert ground.hello().end == Place()
+
+
+def test_a_torn_tail_was_never_acknowledged(tmp_path: Path) -> None:
+    segment = spooled(tmp_path)
+    os.truncate(segment, segment.stat().st_size - 1)
+    with standing(tmp_path) as ground:
+        assert ground.meta.value.guarded
+        assert ground.hello().end == ground.here()
+
+
+def test_a_source_whose_journal_is_damaged_is_compared_with_its_standby(tmp_path: Path) -> None:
+    segment = spooled(tmp_path)
+    with standing(tmp_path) as ground:
+        ground.meta.change(role="source")
+    flip(segment, segment.read_bytes().index(b"second"))
+    with standing(tmp_path) as ground:
+        assert ground.meta.value.generations.tail_unsure
+        assert ground.meta.value.guarded, "the standby may still have it all"
 
 
 def test_the_image_to_fall_back_on_is_on_stable_storage_before_it_is_counted_on(

@@ -63,14 +63,33 @@ def test_any_cut_of_the_last_segment_leaves_whole_records(
 def test_a_flipped_byte_is_found_before_it_is_used(tmp_path: Path, where: int) -> None:
     journal = filled(tmp_path, count=20, segment_bytes=1 << 20)
     (segment,) = tmp_path.glob("*.segment")
-    with segment.open("r+b") as file:
+    flip(segment, where)
+    with pytest.raises(Damaged) as damage:
+        list(journal.records(FIRST_LSN))
+    assert FIRST_LSN <= damage.value.lsn <= FIRST_LSN + where
+
+
+@pytest.mark.parametrize(("broken", "told"), [(10, 1), (18, 1), (19, 0)])
+def test_opening_tells_of_whole_records_behind_a_damaged_one(tmp_path: Path, broken: int, told: int) -> None:
+    """Before they are cut off: they may have been acknowledged, a torn tail never was."""
+    journal = filled(tmp_path, count=20, segment_bytes=1 << 20)
+    lsn = list(journal.records(FIRST_LSN))[broken].lsn
+    end = journal.end
+    journal.close()
+    (segment,) = tmp_path.glob("*.segment")
+    flip(segment, 64 + lsn - FIRST_LSN + 70)
+    sizes: list[int] = []
+    again = Journal(tmp_path, START, on_damage=lambda: sizes.append(segment.stat().st_size))
+    assert again.end == lsn
+    assert sizes == [64 + end - FIRST_LSN] * told
+
+
+def flip(path: Path, where: int) -> None:
+    with path.open("r+b") as file:
         file.seek(where)
         byte = file.read(1)
         file.seek(where)
         file.write(bytes([byte[0] ^ 0x40]))
-    with pytest.raises(Damaged) as damage:
-        list(journal.records(FIRST_LSN))
-    assert FIRST_LSN <= damage.value.lsn <= FIRST_LSN + where
 
 
 def test_swapped_segments_are_found(tmp_path: Path) -> None:
