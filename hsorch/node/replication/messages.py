@@ -15,7 +15,8 @@ from hsorch.node.replication.generations import Lineage
 from hsorch.node.replication.image import Told
 from hsorch.node.replication.meta import Place
 
-VERSION = 1
+VERSION = 2
+"""Raised with every change to what is said here, but Hello and Refused: those every version understands."""
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -34,6 +35,16 @@ class Hello(Said, frozen=True, kw_only=True):
     lineage: Lineage = Lineage()
     end: Place = Place()
     """Where this node's journal or spool ends."""
+
+
+def foreign(theirs: Hello) -> str:
+    """Why no word is exchanged with a node of another version; empty: it is of this one."""
+    if theirs.version == VERSION:
+        return ""
+    return (
+        f"{theirs.node} speaks version {theirs.version} of the replication protocol, this node version "
+        f"{VERSION}: both nodes need the same hsorch (`hsorch apply` brings it)"
+    )
 
 
 class Refused(Said, frozen=True, kw_only=True):

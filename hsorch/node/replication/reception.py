@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from hsorch.errors import HsorchError
-from hsorch.node.replication.messages import Hello, Refused
+from hsorch.node.replication.messages import Hello, Refused, foreign
 from hsorch.node.replication.setup import Setup
 from hsorch.node.replication.tls import Keys
 from hsorch.node.replication.wire import Broken, Channel, Listener
@@ -105,7 +105,8 @@ class Reception:
         if frame is None or not isinstance(frame.message, Hello):
             return
         serve = self._serve.get(frame.message.purpose)
-        if self._paused or self._closed.is_set() or serve is None:
-            channel.send(Refused(why=self._paused or "this node does not take part now"))
+        why = foreign(frame.message) or self._paused
+        if why or self._closed.is_set() or serve is None:
+            channel.send(Refused(why=why or "this node does not take part now"))
             return
         serve(channel, frame.message)

@@ -16,7 +16,7 @@ from hsorch.errors import RefusedError
 from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.generations import Meeting, Verdict, meet, newer, refusal
 from hsorch.node.replication.journal import Journal
-from hsorch.node.replication.messages import Ack, Begin, Data, Hello, Message, Pictured, Refused
+from hsorch.node.replication.messages import Ack, Begin, Data, Hello, Message, Pictured, Refused, foreign
 from hsorch.node.replication.meta import Place
 from hsorch.node.replication.portray import Extents
 from hsorch.node.replication.record import Damaged
@@ -164,6 +164,9 @@ class Shipper:
             raise Broken(f"the standby refuses: {frame.message.why}")
         if not isinstance(frame.message, Hello):
             raise Broken("the standby does not speak as one")
+        if strange := foreign(frame.message):
+            channel.send(Refused(why=strange))
+            raise Broken(strange)
         self.peer = frame.message
         agreed, extents = self._agree(mine, frame.message)
         channel.send(Begin(at=agreed.at, fresh=agreed.fresh, extents=extents))

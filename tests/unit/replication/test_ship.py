@@ -10,7 +10,7 @@ import pytest
 from hsorch.node.replication.gate import Gate, Level
 from hsorch.node.replication.generations import Fork, Lineage, Verdict
 from hsorch.node.replication.journal import Journal, Start
-from hsorch.node.replication.messages import Ack, Begin, Hello, Message, Pictured
+from hsorch.node.replication.messages import VERSION, Ack, Begin, Hello, Message, Pictured
 from hsorch.node.replication.meta import Place
 from hsorch.node.replication.portray import Extents
 from hsorch.node.replication.record import Kind
@@ -98,3 +98,14 @@ def test_who_lost_power_as_source_is_compared_although_it_is_only_behind(tmp_pat
     with pytest.raises(Broken):
         Shipper(journal, gate, lambda: channel, lambda: hello, Resyncs(journal))._converse(channel)
     assert standby.begins[0].fresh
+
+
+def test_a_standby_of_another_version_gets_no_stream(tmp_path: Path) -> None:
+    """Also one that does not look at ours: what it would say next is not what we would hear."""
+    journal = Journal(tmp_path / "journal", Start(job=JOB, generation=GENERATION))
+    gate = Gate("none")
+    standby = Standby(Hello(version=VERSION - 1, job=JOB, node="b", purpose="stream"), gate)
+    channel, hello = cast(Channel, standby), Hello(job=JOB, node="a", purpose="stream")
+    with pytest.raises(Broken, match=rf"b speaks version {VERSION - 1} .* this node version {VERSION}"):
+        Shipper(journal, gate, lambda: channel, lambda: hello, Resyncs(journal))._converse(channel)
+    assert not standby.begins

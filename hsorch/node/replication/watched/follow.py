@@ -16,7 +16,7 @@ from hsorch.errors import NodeError, RefusedError
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.entries import Anchor
 from hsorch.node.replication.generations import meet, refusal
-from hsorch.node.replication.messages import Hello, Refused, Task
+from hsorch.node.replication.messages import Hello, Refused, Task, foreign
 from hsorch.node.replication.mirror import Mirror, MirrorError
 from hsorch.node.replication.progress import Figures, Progress
 from hsorch.node.replication.watched.inotify import Watcher
@@ -142,6 +142,8 @@ class Follower:
         if frame is None or not isinstance(frame.message, Hello):
             why = frame.message.why if frame and isinstance(frame.message, Refused) else "no answer"
             raise Broken(f"the standby does not take {self._binding.path}: {why}")
+        if strange := foreign(frame.message):
+            raise Broken(strange)
         if (refused := refusal(meet(mine.lineage, frame.message.lineage))) is not None:
             raise refused
 
