@@ -43,6 +43,7 @@ class Ground:
         self.meta = MetaFile(places.meta, Meta(node=setup.node, job=job, boot=boot))
         self.rebooted = self.meta.value.boot != boot
         self.trees = [Tree(number, binding) for number, binding in enumerate(setup.ordered)]
+        self._incident: Incident | None = None
         self.lost_promised = False
         """Opening or settling found that what had counted as complete is not."""
         start = Start(job=job, generation=self.meta.value.generations.current)
@@ -153,11 +154,19 @@ class Ground:
         )
 
     def incident(self, name: str, reason: str, generation: int = 0, fork: int = 0) -> Incident:
-        """Opened in the quarantine, whose bound is what is free now. Raises OSError."""
+        """Opened in the quarantine, whose bound is what is free now; the same one until it is let go, as
+        all that lies there is looked through. Raises OSError."""
+        if self._incident is not None and self._incident.name == name:
+            return self._incident
         folder = self.places.quarantine
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         about = About(incident=name, time=now, reason=reason, generation=generation, fork=fork)
-        return Quarantine(folder, limit_of(folder, self.setup.limits.warn)).open(about)
+        self._incident = Quarantine(folder, limit_of(folder, self.setup.limits.warn)).open(about)
+        return self._incident
+
+    def let_go(self) -> None:
+        """An operator may drop the incident that was filled; and there may be more room for the next one."""
+        self._incident = None
 
     def set_aside(self, tree: Tree, name: str) -> None:
         """What stands in the way of the stream and was recorded by nobody goes into the quarantine.

@@ -164,6 +164,10 @@ class Open:
         self._known = {(k.root, k.path) for k in kept}
         self._number = max((k.number for k in kept), default=0)
 
+    @property
+    def name(self) -> str:
+        return self._about.incident
+
     def close(self) -> None:
         """Nothing more is kept. An incident that nobody holds open can be dropped."""
         if self._let_go is not None:

@@ -246,6 +246,7 @@ class Spool:
                         self._stopped.wait(HELD_S)
                 self._checkpoint_when_due()
             except (OSError, Damaged, HsorchError) as error:
+                self._ground.let_go()
                 self.fault_code = error.code if isinstance(error, HsorchError) else FAULT
                 self.fault = f"record at {self.applied} cannot be applied: {error}"
                 self._stopped.wait(AGAIN_S)
@@ -284,4 +285,5 @@ class Spool:
         place = Place(generation=self._journal.generation, lsn=lsn, crc=self._journal.crc_before(lsn))
         self._meta.change(checkpoint=place, generations=reached(self._meta.value.generations, lsn))
         self._journal.delete_below(lsn)
+        self._ground.let_go()
         self._saved, self._saved_at = lsn, time.monotonic()

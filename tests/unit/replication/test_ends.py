@@ -18,6 +18,7 @@ from hsorch.node.replication.generations import Lineage
 from hsorch.node.replication.ground import Ground
 from hsorch.node.replication.messages import Begin
 from hsorch.node.replication.meta import Place
+from hsorch.node.replication.quarantine import Quarantine
 from hsorch.node.replication.record import Damaged, Kind
 from hsorch.node.replication.resync import Receiving
 from hsorch.node.replication.setup import Places, Setup
@@ -185,6 +186,25 @@ def test_the_image_to_fall_back_on_is_on_stable_storage_before_it_is_counted_on(
         spool._begin(Begin(at=place, fresh=True), ground.hello())
         assert counted_on == [False]
         assert ground.meta.value.staged_over is not None
+
+
+def test_the_quarantine_is_looked_through_once_for_all_that_is_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not held longer than until the next checkpoint: then an operator may drop what is in it."""
+    looked: list[Path] = []
+    monkeypatch.setattr(grounds, "limit_of", lambda folder, _: looked.append(folder) or 1_000_000)
+    names = ("one", "two", "three")
+    with standing(tmp_path) as ground:
+        for name in names:
+            (tmp_path / "data" / name).write_bytes(b"nobody recorded it")
+            ground.journal.append(Kind.CREATE, fid=None, a=0o600, path=name.encode())
+        Spool(ground).finish()
+        assert len(looked) == 1
+        quarantine = Quarantine(ground.places.quarantine, 0)
+        (incident,) = quarantine.incidents()
+        assert incident.files == len(names)
+        quarantine.drop(incident.about.incident)
 
 
 def test_an_end_is_orderly_only_once_everything_is_on_stable_storage(
