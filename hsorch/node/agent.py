@@ -15,18 +15,9 @@ import sys
 
 from hsorch.errors import HsorchError
 from hsorch.node import clock
+from hsorch.node.core.actions import Action, Severity
 from hsorch.node.core.decide import begin, decide, wake_at
-from hsorch.node.core.types import (
-    Action,
-    Command,
-    Event,
-    GuardState,
-    NicChanged,
-    Severity,
-    Tick,
-    Verb,
-    WitnessAnswer,
-)
+from hsorch.node.core.types import Command, Event, GuardState, NicChanged, Tick, Verb, WitnessAnswer
 from hsorch.node.data_events import DataNews
 from hsorch.node.notify import ServiceManager
 from hsorch.node.operator import Operator
@@ -189,9 +180,7 @@ class Agent:
                 self.feed(news)
             data.confirm(self.state)
             for told in self._data_news.look(data.report):
-                self.world.log.add(
-                    told.severity, told.kind, told.message, code=told.code, fields=told.fields
-                )
+                self.world.log.add(told.severity, told.kind, told.message, code=told.code, fields=told.fields)
 
     def _look_after_guard(self, now: int) -> None:
         alive = now - self.world.watch.guard_alive < GUARD_SILENT_NS

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from hsorch.node.core.types import Severity
+from hsorch.node.core.actions import Severity
 from hsorch.verbs import DataReport
 
 LEVELLING = ("mirror", "resync", "verify")

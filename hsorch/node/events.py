@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from hsorch.node import clock
-from hsorch.node.core.types import Severity
+from hsorch.node.core.actions import Severity
 from hsorch.verbs import EventRecord, EventsQuery
 
 SEGMENT_BYTES = 1 << 20

@@ -9,7 +9,8 @@ import msgspec
 from hsorch.errors import HsorchError, NodeError
 from hsorch.node import clock, control, enrolment
 from hsorch.node.audit import AuditLog
-from hsorch.node.core.types import Command, Reconfigured, Severity, Verb
+from hsorch.node.core.actions import Severity
+from hsorch.node.core.types import Command, Reconfigured, Verb
 from hsorch.node.report import data_limits, limit_reports, status_report
 from hsorch.node.setup import links_of, virtual_addresses
 from hsorch.node.system.host import host

@@ -12,28 +12,30 @@ from dataclasses import dataclass
 from hsorch.errors import RefusedError
 from hsorch.node import clock, control
 from hsorch.node.core import facts
-from hsorch.node.core.state import State
-from hsorch.node.core.types import (
+from hsorch.node.core.actions import (
     Action,
     Answer,
     Arm,
     AskWitness,
     Disarm,
     Emit,
-    Event,
     Exit,
     Fence,
-    Fenced,
-    IsolationResult,
-    Operation,
     Persist,
     ProbeIsolation,
     ProbeStore,
-    ResourceOutcome,
-    ResourceResult,
     Run,
     Send,
     Severity,
+)
+from hsorch.node.core.state import State
+from hsorch.node.core.types import (
+    Event,
+    Fenced,
+    IsolationResult,
+    Operation,
+    ResourceOutcome,
+    ResourceResult,
     WitnessAnswer,
     WitnessOutcome,
 )

@@ -10,31 +10,33 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from hsorch.node.core import decide as core
-from hsorch.node.core.state import State
-from hsorch.node.core.types import (
+from hsorch.node.core.actions import (
     Action,
     Answer,
     Arm,
     AskWitness,
     Disarm,
-    Durable,
     Emit,
-    Epoch,
-    Event,
     Exit,
     Fence,
+    Persist,
+    ProbeIsolation,
+    ProbeStore,
+    Run,
+    Send,
+)
+from hsorch.node.core.state import State
+from hsorch.node.core.types import (
+    Durable,
+    Epoch,
+    Event,
     Instant,
     IsolationResult,
     Operation,
-    Persist,
     Persisted,
-    ProbeIsolation,
-    ProbeStore,
     Received,
     ResourceOutcome,
     ResourceResult,
-    Run,
-    Send,
     StoreProbed,
     Tick,
 )

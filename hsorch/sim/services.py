@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hsorch.node.core.types import Operation, ResourceOutcome, Run
+from hsorch.node.core.actions import Run
+from hsorch.node.core.types import Operation, ResourceOutcome
 from hsorch.sim.clock import MS, Timeline
 from hsorch.spec import Data, Ip, Process, Resource, Service, Spec
 

@@ -13,21 +13,8 @@ from typing import Any
 
 import msgspec
 
-from hsorch.node.core.types import (
-    Answer,
-    AskWitness,
-    Beat,
-    Command,
-    Durable,
-    Emit,
-    Received,
-    Role,
-    Run,
-    Severity,
-    Verb,
-    WitnessAnswer,
-    WitnessOutcome,
-)
+from hsorch.node.core.actions import Answer, AskWitness, Emit, Run, Severity
+from hsorch.node.core.types import Beat, Command, Durable, Received, Role, Verb, WitnessAnswer, WitnessOutcome
 from hsorch.sim.client import Client
 from hsorch.sim.clock import MS, Timeline
 from hsorch.sim.invariants import Actor, Monitor

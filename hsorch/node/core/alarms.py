@@ -6,9 +6,10 @@ Looked at on ticks only. Decides nothing.
 from __future__ import annotations
 
 from hsorch.node.core import facts, report, rules
+from hsorch.node.core.actions import Severity
 from hsorch.node.core.state import NEVER, State
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import Instant, Severity
+from hsorch.node.core.types import Instant
 
 _ALARMS = {
     "degraded": ("HS720", "a heartbeat link is down"),

@@ -9,11 +9,12 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from hsorch.node.core import data_rules, epoch, facts, group, lease, rules
+from hsorch.node.core.actions import Send, Severity
 from hsorch.node.core.report import role
 from hsorch.node.core.shown import LinkStat
 from hsorch.node.core.state import NEVER, LinkMemory, Phase, State
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import Beat, Instant, Received, Rejected, Send, Severity
+from hsorch.node.core.types import Beat, Instant, Received, Rejected
 from hsorch.spec import WIRE
 
 

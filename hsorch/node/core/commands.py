@@ -11,9 +11,10 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from hsorch.node.core import data_rules, epoch, facts, leave, report, rules, witness
+from hsorch.node.core.actions import Severity
 from hsorch.node.core.state import MS, SECOND, Pending, Phase, State
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import Command, Desired, Instant, Role, Severity, Verb
+from hsorch.node.core.types import Command, Desired, Instant, Role, Verb
 
 _MOVES = (Verb.BRING_IN, Verb.BRING_OUT, Verb.SWITCH, Verb.SET_ACTIVE, Verb.TAKEOVER)
 

@@ -24,6 +24,7 @@ from hsorch.node.core import (
     rules,
     witness,
 )
+from hsorch.node.core.actions import Action, Exit, Severity
 from hsorch.node.core.begin import begin, links_of
 from hsorch.node.core.limits import limits
 from hsorch.node.core.state import (
@@ -34,12 +35,10 @@ from hsorch.node.core.state import (
 )
 from hsorch.node.core.turn import Turn
 from hsorch.node.core.types import (
-    Action,
     Command,
     DataChanged,
     DataState,
     Event,
-    Exit,
     Fenced,
     GuardState,
     Image,
@@ -51,7 +50,6 @@ from hsorch.node.core.types import (
     Reconfigured,
     Rejected,
     ResourceResult,
-    Severity,
     StoreProbed,
     Tick,
     WitnessAnswer,

@@ -6,16 +6,10 @@ Who may do what is in rules.py; witness.py brings new majors. Each change is dur
 from __future__ import annotations
 
 from hsorch.node.core import data_rules, facts, group, lease, rules
+from hsorch.node.core.actions import Disarm, Severity
 from hsorch.node.core.state import Phase, State
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import (
-    Beat,
-    Config,
-    Desired,
-    Disarm,
-    Epoch,
-    Severity,
-)
+from hsorch.node.core.types import Beat, Config, Desired, Epoch
 
 NOWHERE = Epoch(-1, 0)
 """Epoch of a node that has forgotten: below every real one, so it adopts whatever its peer holds."""

@@ -9,19 +9,11 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from hsorch.node.core import data_rules, facts, lease, rules
+from hsorch.node.core.actions import Disarm, Fence, Severity
 from hsorch.node.core.shown import ResourceStatus
 from hsorch.node.core.state import MS, NEVER, SECOND, Group, Member, Phase, State
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import (
-    Desired,
-    Disarm,
-    Fence,
-    Fenced,
-    Instant,
-    Operation,
-    Severity,
-    Span,
-)
+from hsorch.node.core.types import Desired, Fenced, Instant, Operation, Span
 from hsorch.spec import AnyResource, Script, Spec
 
 RETRY = Span(10 * SECOND)

@@ -8,18 +8,10 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from hsorch.node.core import data_rules, facts, group, rules
+from hsorch.node.core.actions import ProbeIsolation, Severity
 from hsorch.node.core.state import MS, NEVER, IsolationMemory, Member, Phase
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import (
-    GuardState,
-    Instant,
-    IsolationResult,
-    NicChanged,
-    Operation,
-    ProbeIsolation,
-    Severity,
-    Span,
-)
+from hsorch.node.core.types import GuardState, Instant, IsolationResult, NicChanged, Operation, Span
 
 STABLE = Span(60_000 * MS)
 """A group that ran this long has earned its local restarts anew."""

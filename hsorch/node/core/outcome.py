@@ -6,17 +6,11 @@ The steps themselves (start next, stop next, fence) are in group.py.
 from __future__ import annotations
 
 from hsorch.node.core import group
+from hsorch.node.core.actions import Severity
 from hsorch.node.core.shown import ResourceStatus
 from hsorch.node.core.state import MS, Phase, State
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import (
-    Instant,
-    Operation,
-    ResourceOutcome,
-    ResourceResult,
-    Severity,
-    Span,
-)
+from hsorch.node.core.types import Instant, Operation, ResourceOutcome, ResourceResult, Span
 from hsorch.spec import Data, Ip, Script, Service
 
 

@@ -7,15 +7,10 @@ question it belongs to; what follows from a fact is worked out by `resolve`.
 from __future__ import annotations
 
 from hsorch.node.core import epoch, facts, group, report, rules
+from hsorch.node.core.actions import AskWitness, Severity
 from hsorch.node.core.state import NEVER, SECOND, State
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import (
-    AskWitness,
-    Instant,
-    Severity,
-    Span,
-    WitnessAnswer,
-)
+from hsorch.node.core.types import Instant, Span, WitnessAnswer
 
 PROBE = Span(5 * SECOND)
 """Health of the witness is looked at this often; proposals do not wait for it."""

@@ -8,18 +8,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from hsorch.node.core import facts, rules
+from hsorch.node.core.actions import Send
 from hsorch.node.core.state import ClockMemory, Peer, State
-from hsorch.node.core.types import (
-    Beat,
-    Config,
-    Epoch,
-    Instant,
-    Send,
-    Span,
-    Tick,
-    WitnessAnswer,
-    WitnessOutcome,
-)
+from hsorch.node.core.types import Beat, Config, Epoch, Instant, Span, Tick, WitnessAnswer, WitnessOutcome
 from tests.unit.core.conftest import make_spec
 from tests.unit.core.duo import MS, Duo
 

@@ -3,20 +3,9 @@
 from __future__ import annotations
 
 from hsorch.node.core import rules
+from hsorch.node.core.actions import AskWitness, Fence, Persist, ProbeStore, Send
 from hsorch.node.core.report import protected, role
-from hsorch.node.core.types import (
-    AskWitness,
-    Fence,
-    Instant,
-    Persist,
-    Persisted,
-    ProbeStore,
-    Role,
-    Send,
-    StoreProbed,
-    Tick,
-    Verb,
-)
+from hsorch.node.core.types import Instant, Persisted, Role, StoreProbed, Tick, Verb
 from tests.unit.core.conftest import make_spec
 from tests.unit.core.duo import MS, Duo
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from hsorch.node.core.types import Severity
+from hsorch.node.core.actions import Severity
 from hsorch.node.data_events import DataNews, News
 from hsorch.verbs import DataReport, LimitReport
 

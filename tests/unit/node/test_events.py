@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hsorch.node import events
-from hsorch.node.core.types import Severity
+from hsorch.node.core.actions import Severity
 from hsorch.node.events import EventLog
 from hsorch.verbs import EventRecord, EventsQuery
 
