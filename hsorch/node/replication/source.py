@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from hsorch.errors import NodeError, RefusedError
+from hsorch.node.replication.capture.compare import Stopped
 from hsorch.node.replication.capture.copyin import copy_dirty
 from hsorch.node.replication.capture.group import Capture
 from hsorch.node.replication.gate import Gate
@@ -227,6 +228,8 @@ class Source:
                     self.levelling.turn()
             except Broken:
                 continue
+            except Stopped:
+                return
             except OSError as error:
                 self._fault(f"the resync stopped: {error}")
                 self._stopped.wait(AGAIN_S)
@@ -280,7 +283,9 @@ class Source:
     def _catch_up(self) -> None:
         capture, queue = self.capture, self.queue
         dirty, begun_at = queue.level(), queue.begun_at
-        self._dirty_copied += copy_dirty(self._ground.trees, dirty, capture.log, capture.nodes, capture.files)
+        self._dirty_copied += copy_dirty(
+            self._ground.trees, dirty, capture.log, capture.nodes, capture.files, self._stopped.is_set
+        )
         self._caught_up_at = capture.log.journal.append(Kind.MIRROR_END, a=LEFT_OUT, b=begun_at).end
         queue.closed()
 

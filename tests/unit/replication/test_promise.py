@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 from unittest.mock import MagicMock
 
 import pytest
 
+from hsorch.node.replication.bindings import Binding
+from hsorch.node.replication.capture.compare import Stopped
+from hsorch.node.replication.capture.copyin import copy_dirty
 from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.generations import Lineage
 from hsorch.node.replication.levelling import Levelling
 from hsorch.node.replication.messages import Guarded
+from hsorch.node.replication.queue import DirtyMap
 from hsorch.node.replication.source import Source
+from hsorch.node.replication.tree import Tree
 
 
 class Standby:
@@ -78,6 +84,19 @@ def test_a_promise_that_is_being_taken_back_at_the_end_outlives_it() -> None:
     source._stopped.set()
     source._unguarded()
     assert source.gate.guards
+
+
+def test_what_was_left_out_is_not_copied_on_after_the_end(tmp_path: Path) -> None:
+    tree = Tree(0, Binding(path=str(tmp_path), kind="ordered"))
+    (tmp_path / "large").write_bytes(b"x")
+    tree.set_fid("large", 7)
+    dirty = DirtyMap()
+    dirty.add(7, 0, 1)
+    files = MagicMock()
+    with pytest.raises(Stopped):
+        copy_dirty([tree], dirty, MagicMock(), MagicMock(), files, lambda: True)
+    files.copy.assert_not_called()
+    tree.close()
 
 
 def test_nothing_of_a_source_runs_on_after_its_end() -> None:

@@ -7,8 +7,9 @@ has their order, the standby equals the active at MIRROR_END.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from hsorch.node.replication.capture.compare import Stopped
 from hsorch.node.replication.capture.files import Files
 from hsorch.node.replication.capture.log import Log
 from hsorch.node.replication.capture.nodes import Node, Nodes
@@ -19,8 +20,17 @@ from hsorch.node.replication.whereabouts import Whereabouts
 PIECE_BYTES = 1024 * 1024
 
 
-def copy_dirty(trees: Sequence[Tree], dirty: DirtyMap, log: Log, nodes: Nodes, files: Files) -> int:
-    """Record what was left out (queue.py); call before MIRROR_END. Bytes recorded. Raises OSError."""
+def copy_dirty(
+    trees: Sequence[Tree],
+    dirty: DirtyMap,
+    log: Log,
+    nodes: Nodes,
+    files: Files,
+    stopped: Callable[[], bool] = lambda: False,
+) -> int:
+    """Record what was left out (queue.py); call before MIRROR_END. Bytes recorded.
+
+    Raises OSError, Stopped."""
     done = 0
     where = Whereabouts(trees)
     for fid in dirty.files():
@@ -31,6 +41,8 @@ def copy_dirty(trees: Sequence[Tree], dirty: DirtyMap, log: Log, nodes: Nodes, f
         try:
             for offset, length in dirty.ranges(fid):
                 for at in range(offset, offset + length, PIECE_BYTES):
+                    if stopped():
+                        raise Stopped
                     done += files.copy(descriptor, node, at, min(PIECE_BYTES, offset + length - at))
         finally:
             os.close(descriptor)
