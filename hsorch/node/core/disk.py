@@ -31,14 +31,13 @@ def look_after(turn: Turn) -> None:
 
 
 def _needed_soon(state: State, now: Instant) -> bool:
-    """Half the time has passed after which this node may propose, and the last proof gets old."""
-    young = state.store_proven != NEVER and now - state.store_proven < rules.PROVEN // 2
-    if state.broken or young:
+    """This node may propose soon, and the last proof is from before the silence or gets old."""
+    since = rules.silence_counts_from(state)
+    if state.broken or state.store_proven >= max(since, now - rules.PROVEN // 2):
         return False
-    half, lease = state.timing.suspect // 2, state.lease
     if facts.is_holder(state):
-        return lease.answered != NEVER and now - lease.answered >= half
-    silent = lease.released or now - lease.waits_from >= half
+        return state.lease.answered != NEVER and now >= since
+    silent = state.lease.released or now >= since
     return silent and facts.wanted(state) and rules.has_vote(state.durable.config)
 
 

@@ -283,8 +283,18 @@ def may_propose(state: State, now: Instant) -> bool:
 
 
 def store_proven(state: State, now: Instant) -> bool:
-    """[4] The disk took a probe lately: a win that cannot be stored would leave the pair without anybody."""
-    return not state.broken and state.store_proven != NEVER and now - state.store_proven < PROVEN
+    """[4] The disk took a probe since the silence began: a win that cannot be stored would leave the pair
+    without anybody. After a hand-over there was no silence, and a late proof does."""
+    proven = state.store_proven
+    if state.broken or proven == NEVER or now - proven >= PROVEN:
+        return False
+    return proven >= silence_counts_from(state) or (state.lease.released and not facts.is_holder(state))
+
+
+def silence_counts_from(state: State) -> Instant:
+    """Half of the suspect time after the peer was heard last: from here on a proposal is made ready."""
+    heard = state.lease.answered if facts.is_holder(state) else state.lease.waits_from
+    return Instant(heard + state.timing.suspect // 2)
 
 
 def unanswered(state: State, now: Instant) -> bool:
