@@ -315,6 +315,20 @@ def test_a_node_proves_its_disk_before_it_asks_for_a_major(pair: Duo) -> None:
     assert ProbeStore in kinds[:ask]
 
 
+def test_a_proof_from_before_the_silence_counts_for_nothing(pair: Duo) -> None:
+    """A disk that filled after it was proven lets its node win what it cannot store: then nobody serves."""
+    pair.partition()
+    pair.run(1_000)
+    assert pair.state("a").store_proven
+    pair.heal()
+    pair.run(3_000)
+    assert pair.active == "a"
+    pair.nodes["a"].disk_full = True
+    pair.partition()
+    pair.run(6_000)
+    assert pair.active == "b"
+
+
 def test_a_slow_disk_makes_the_holder_lose_the_race_not_the_watch_over_its_lease(pair: Duo) -> None:
     """It would have to store its win; a loop that waits for the disk ends no lease in time."""
     pair.nodes["a"].disk_hangs = True
