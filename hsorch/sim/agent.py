@@ -64,7 +64,7 @@ class Agent:
         self.left = False
         """It stopped by its own Exit."""
         self.seen = Epoch()
-        """Highest epoch that it has read in a fresh beat."""
+        """Highest epoch of another holder that it has read in a fresh beat."""
         self.life = 0
         """Counts starts and deaths: results for a dead agent are dropped."""
         self._machine = machine
@@ -182,9 +182,10 @@ class Agent:
         machine = self._machine
         self.state, actions = core.decide(self.state, event, self._local_now())
         if isinstance(event, Received):
-            beat = event.beat
-            if beat.config.epoch > self.seen and beat.echo_incarnation == self.state.durable.incarnation:
-                self.seen = beat.config.epoch
+            fresh = event.beat.echo_incarnation == self.state.durable.incarnation
+            told = event.beat.config
+            if fresh and told.epoch > self.seen and told.holder != machine.name:
+                self.seen = told.epoch
         self._pending.extend(actions)
         self._carry_out()
         machine.world.stepped(machine)

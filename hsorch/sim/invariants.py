@@ -14,7 +14,7 @@ from hsorch.sim.clock import MS
 TITLES = {
     "I1": "at most one node has effects",
     "I2": "one configuration per epoch",
-    "I3": "nobody acts in an epoch after it has seen a higher one",
+    "I3": "nobody acts in an epoch after it has seen another's higher one",
     "I6": "service is back in bounded time after a single fault",
     "I7": "a bounded number of automatic moves in a window",
     "D1": "under `complete` nothing that clients were told is safe is lost by itself",

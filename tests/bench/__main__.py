@@ -11,6 +11,7 @@ from tests.bench.table import Table
 BENCHES: dict[str, Callable[[], Iterable[Table]]] = {
     "crash": lambda: [failover.hard_crash()],
     "switch": lambda: [failover.switch()],
+    "faults": failover.suffering,
     "loss": lambda: [failover.frame_loss(10), failover.frame_loss(30)],
     "idle": idle.idle,
     "ports": node_ports.ports,

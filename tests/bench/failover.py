@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 from tests.bench.contenders import Contender, Hsorch, HsorchRig, keepalived, pacemaker
 from tests.bench.table import Row, Table
@@ -66,6 +67,44 @@ def _switch(rig: HsorchRig) -> float:
         gap = probe.stop().longest_gap_ms
     rig.settle()
     return gap
+
+
+SUFFERED = (
+    ("Service link of the active lost", "link-down ACTIVE lan"),
+    ("All links between the nodes cut", "partition"),
+    ("Agent of the active frozen", "agent-freeze ACTIVE"),
+    ("Guard of the active frozen", "guard-freeze ACTIVE"),
+    ("All of the active frozen", "freeze ACTIVE"),
+)
+"""What strikes a pair that must go on, or must be fenced in time."""
+
+
+def suffering(rounds: int = 3, hold_s: float = 5.0) -> Iterator[Table]:
+    """Longest gap in ms while a fault lasts, and in the remark what its end costs (a thaw, a link)."""
+    for title, words in SUFFERED:
+        contenders = (DEFAULT, FAST, KEEPALIVED_FAST) if words.startswith("freeze") else (DEFAULT, FAST)
+        yield Table(title, "ms", tuple(_suffer(c, words.split(), rounds, hold_s) for c in contenders))
+
+
+def _suffer(contender: Contender, words: list[str], rounds: int, hold_s: float) -> Row:
+    gaps, after, doubles = [], [], 0
+    with contender.running() as rig:
+        for _ in range(rounds):
+            kind, *arguments = [rig.active() if word == "ACTIVE" else word for word in words]
+            with rig.lab.probe() as probe:
+                rig.lab.fault(kind, *arguments)
+                time.sleep(hold_s)
+                during = probe.stop()
+            with rig.lab.probe() as probe:
+                rig.lab.heal()
+                time.sleep(hold_s)
+                end = probe.stop()
+            gaps.append(during.longest_gap_ms)
+            after.append(end.longest_gap_ms)
+            doubles += during.doubles + end.doubles
+            rig.settle()
+    remark = f"its end: {max(after):.0f} ms; answered by two at once: {doubles}"
+    return Row(contender.name, tuple(gaps), remark)
 
 
 def frame_loss(percent: int, seconds: float = 60.0) -> Table:

@@ -36,27 +36,28 @@ for number, size in enumerate((4 << 20, 4 << 20, 4096, 4096)):
 time.sleep(float(sys.argv[2]))
 os._exit(0)
 """
-FAST = PROFILES["fast"]
+DEFAULT = PROFILES["default"]
+"""`fast` wants a disk whose writes stay well below its 340 ms: docs/decisions/0007."""
 
 
-def fast(share: Path) -> Spec:
+def spec_of(share: Path) -> Spec:
     policy = Policy(
-        lease_ms=FAST.lease,
-        fence_ms=FAST.fence,
-        suspect_ms=FAST.suspect,
-        slack_ms=FAST.slack,
-        witness_timeout_ms=FAST.witness_timeout,
+        lease_ms=DEFAULT.lease,
+        fence_ms=DEFAULT.fence,
+        suspect_ms=DEFAULT.suspect,
+        slack_ms=DEFAULT.slack,
+        witness_timeout_ms=DEFAULT.witness_timeout,
         start_wait_ms=3000,
         on_conflict="a",
     )
-    return make_spec(share, policy=policy, interval_ms=FAST.interval, max_missed=FAST.max_missed)
+    return make_spec(share, policy=policy, interval_ms=DEFAULT.interval, max_missed=DEFAULT.max_missed)
 
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[Pair]:
     if os.geteuid() != 0:
         pytest.skip("makes network namespaces by hand, which needs root")
-    with running_pair(tmp_path, fast, start=False) as pair:
+    with running_pair(tmp_path, spec_of, start=False) as pair:
         for machine in (pair.a, pair.b):
             on_disk(machine, tmp_path / f"disk-{machine.name}")
             machine.start_guard()

@@ -13,7 +13,7 @@ from hsorch.node.core.turn import Turn
 from hsorch.node.core.types import Instant, Persisted, Span, StoreProbed
 
 CHECK = Span(60 * SECOND)
-RETRY = Span(5 * SECOND)
+RETRY = Span(SECOND)
 HANGS = Span(10 * SECOND)
 """A probe without an answer for so long: whatever had to be stored now would stop the whole agent."""
 _MOVING = (Phase.STARTING, Phase.STOPPING, Phase.CHECKING)

@@ -21,11 +21,16 @@ PLANNED = ("switch", "set-active", "shutdown")
 def meet_peer(turn: Turn) -> None:
     """Take over what the peer knows better: intent, config, evidence."""
     beat = turn.state.peer.beat
-    if beat is None or turn.state.broken:
+    if turn.state.broken:
+        if beat is not None:
+            _keep_in_mind(turn, beat.config)
+        return
+    _make_up(turn)
+    if beat is None:
         return
     _adopt_intent(turn, beat)
     mine, theirs = turn.state.durable.config, beat.config
-    if rules.supersedes(theirs, mine, turn.state.spec.policy.on_conflict):
+    if rules.supersedes(theirs, mine, _on_conflict(turn)):
         if theirs.epoch == mine.epoch:
             turn.emit(
                 Severity.ALARM,
@@ -33,10 +38,7 @@ def meet_peer(turn: Turn) -> None:
                 f"two nodes claim epoch {show(mine)}: {theirs.holder} stays, {turn.state.me} gives way",
                 "HS741",
             )
-        if theirs.holder != turn.state.me and facts.acting(turn.state):
-            group.fence(turn, f"{turn.state.peer_name} holds the newer epoch {show(theirs)}")
-        else:
-            adopt(turn, theirs, by=beat.release)
+        _give_way(turn, theirs, by=beat.release)
     elif theirs.epoch.major == mine.epoch.major and not turn.state.durable.evidence:
         turn.save(evidence=True)
     _mark_data(turn)
@@ -48,6 +50,38 @@ def _mark_data(turn: Turn) -> None:
         turn.save(stale=False)
     elif data_rules.fell_behind(turn.state):
         turn.save(stale=True)
+
+
+def _keep_in_mind(turn: Turn, theirs: Config) -> None:
+    """It can't be stored now. A peer that forgets it meanwhile must not be told the older one for good."""
+    state = turn.state
+    if rules.supersedes(theirs, state.missed or state.durable.config, _on_conflict(turn)):
+        turn.set(missed=theirs)
+        if theirs.holder != state.me and facts.acting(state):
+            group.fence(turn, f"{state.peer_name} holds the newer epoch {show(theirs)}")
+
+
+def _make_up(turn: Turn) -> None:
+    """The disk takes it again. Forgotten only once it is stored, since that may fail."""
+    missed = turn.state.missed
+    if missed is None:
+        return
+    if rules.supersedes(missed, turn.state.durable.config, _on_conflict(turn)):
+        _give_way(turn, missed)
+    else:
+        turn.set(missed=None)
+
+
+def _give_way(turn: Turn, theirs: Config, by: str = "") -> None:
+    """What acts here in an older epoch ends first."""
+    if theirs.holder != turn.state.me and facts.acting(turn.state):
+        group.fence(turn, f"{turn.state.peer_name} holds the newer epoch {show(theirs)}")
+    else:
+        adopt(turn, theirs, by=by)
+
+
+def _on_conflict(turn: Turn) -> str:
+    return turn.state.spec.policy.on_conflict
 
 
 def adopt(turn: Turn, config: Config, by: str = "") -> None:

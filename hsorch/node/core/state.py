@@ -11,6 +11,7 @@ from enum import StrEnum
 from hsorch.node.core.shown import ResourceStatus
 from hsorch.node.core.types import (
     Beat,
+    Config,
     DataState,
     Durable,
     Epoch,
@@ -232,6 +233,8 @@ class State(Value, frozen=True):
     """Since when no data flow, as this node sees it; NEVER: they flow."""
     broken: bool = False
     """The disk refuses: nothing can be promised."""
+    missed: Config | None = None
+    """What the peer held while the disk refused, if it superseded what is stored here."""
     store_due: Instant = NEVER
     """Next probe of the disk."""
     store_asked: Instant = NEVER

@@ -304,6 +304,38 @@ def test_a_node_proves_its_disk_before_it_asks_for_a_major(pair: Duo) -> None:
     assert ProbeStore in kinds[:ask]
 
 
+def test_a_proof_from_before_the_silence_counts_for_nothing(pair: Duo) -> None:
+    """A disk that filled after it was proven lets its node win what it cannot store: then nobody serves."""
+    pair.partition()
+    pair.run(1_000)
+    assert pair.state("a").store_proven
+    pair.heal()
+    pair.run(3_000)
+    assert pair.active == "a"
+    pair.nodes["a"].disk_full = True
+    pair.partition()
+    pair.run(6_000)
+    assert pair.active == "b"
+
+
+def test_a_full_disk_does_not_make_a_node_forget_who_went_on_alone(pair: Duo) -> None:
+    """The node that took over loses its own state meanwhile, and believes what its peer still has stored."""
+    pair.nodes["a"].disk_full = True
+    pair.partition()
+    pair.run(6_000)
+    assert pair.active == "b"
+    pair.heal()
+    pair.run(1_000)
+    assert pair.config("a").startswith("0.")
+    pair.crash("b")
+    pair.boot("b", forgotten=True)
+    pair.run(500)
+    pair.nodes["a"].disk_full = False
+    pair.run(6_000)
+    assert pair.active == "b"
+    assert pair.config("a").startswith("1.")
+
+
 def test_a_slow_disk_makes_the_holder_lose_the_race_not_the_watch_over_its_lease(pair: Duo) -> None:
     """It would have to store its win; a loop that waits for the disk ends no lease in time."""
     pair.nodes["a"].disk_hangs = True
