@@ -71,9 +71,10 @@ def persisted(turn: Turn, event: Persisted) -> None:
 
 def _broken(turn: Turn, why: str) -> None:
     """No promise any more: no lease, no grant, no question to the witness; a move under way is ended."""
-    moving = turn.state.group.phase in _MOVING
+    moving, known = turn.state.group.phase in _MOVING, turn.state.broken
     turn.set(broken=True, store_proven=NEVER, store_due=Instant(turn.now + RETRY))
     turn.lease(grants=0)
-    turn.emit(Severity.ALARM, "store_failed", f"the state cannot be stored: {why}", "HS725")
+    if not known:
+        turn.emit(Severity.ALARM, "store_failed", f"the state cannot be stored: {why}", "HS725")
     if moving:
         group.fence(turn, "the state cannot be stored")

@@ -30,6 +30,8 @@ def meet_peer(turn: Turn) -> None:
         return
     _adopt_intent(turn, beat)
     mine, theirs = turn.state.durable.config, beat.config
+    if theirs.holder == turn.state.me and not _stands_by_it(turn, beat):
+        return
     if rules.supersedes(theirs, mine, _on_conflict(turn)):
         if theirs.epoch == mine.epoch:
             turn.emit(
@@ -52,12 +54,21 @@ def _mark_data(turn: Turn) -> None:
         turn.save(stale=True)
 
 
+def _stands_by_it(turn: Turn, beat: Beat) -> bool:
+    """The peer gave this right just now and in its present run: one that started again may have forgotten."""
+    return beat.incarnation == turn.state.peer.incarnation and facts.heard_lately(turn.state, turn.now)
+
+
 def _keep_in_mind(turn: Turn, theirs: Config) -> None:
-    """It can't be stored now. A peer that forgets it meanwhile must not be told the older one for good."""
+    """It can't be stored now. A peer that forgets it meanwhile must not be told the older one for good.
+
+    Only what takes rights away: a right that the peer gave and then forgot would be claimed by both."""
     state = turn.state
+    if theirs.holder == state.me:
+        return
     if rules.supersedes(theirs, state.missed or state.durable.config, _on_conflict(turn)):
         turn.set(missed=theirs)
-        if theirs.holder != state.me and facts.acting(state):
+        if facts.acting(state):
             group.fence(turn, f"{state.peer_name} holds the newer epoch {show(theirs)}")
 
 

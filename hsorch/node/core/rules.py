@@ -294,9 +294,10 @@ def store_proven(state: State, now: Instant) -> bool:
 
 
 def silence_counts_from(state: State) -> Instant:
-    """Half of the suspect time after the peer was heard last: from here on a proposal is made ready."""
+    """Half of the suspect time after the peer was heard last, and more than a beat: from here on a proposal
+    is made ready."""
     heard = state.lease.answered if facts.is_holder(state) else state.lease.waits_from
-    return Instant(heard + state.timing.suspect // 2)
+    return Instant(heard + max(state.timing.suspect // 2, 3 * state.timing.interval // 2))
 
 
 def unanswered(state: State, now: Instant) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+from msgspec.structs import replace
+
 from hsorch.node.core import rules
 from hsorch.node.core.actions import AskWitness, Fence, Persist, ProbeStore, Send
 from hsorch.node.core.report import protected, role
@@ -334,6 +337,63 @@ def test_a_full_disk_does_not_make_a_node_forget_who_went_on_alone(pair: Duo) ->
     pair.run(6_000)
     assert pair.active == "b"
     assert pair.config("a").startswith("1.")
+
+
+@pytest.mark.parametrize("last_words_heard", [True, False])
+def test_a_right_that_the_peer_gave_and_forgot_is_claimed_by_one_only(
+    pair: Duo, last_words_heard: bool
+) -> None:
+    """The active could not store it; the standby gave its vote up, lost its state, and has its vote again."""
+    pair.nodes["a"].disk_full = True
+    pair.order("b", Verb.MAINTENANCE_ON)
+    pair.run(800)
+    pair.crash("b")
+    pair.boot("b", forgotten=True)
+    if not last_words_heard:
+        pair.run(1.5)
+        pair.cut = {("b", "a")}
+    pair.run(400)
+    pair.partition()
+    pair.nodes["a"].disk_full = False
+    pair.run(8_000)  # the pair itself asserts at each step that one node at most has effects
+    assert pair.config("a") != "0.1 SOLO(a)"
+
+
+@pytest.mark.parametrize("interval", [200, 500])
+def test_a_healthy_pair_leaves_its_disks_alone(interval: int) -> None:
+    """Also where two heartbeats make the suspect time: one that is on its way is no silence."""
+    spec = make_spec(suspect_ms=2 * interval)
+    links = tuple(replace(link, interval_ms=interval) for link in spec.links)
+    duo = Duo(replace(spec, links=links)).boot().run(5_000)
+    seen = {name: len(node.actions) for name, node in duo.nodes.items()}
+    duo.run(60_000)
+    for name, node in duo.nodes.items():
+        assert sum(isinstance(action, ProbeStore) for action in node.actions[seen[name] :]) <= 2
+
+
+def test_a_proof_of_the_disk_counts_from_the_silence_on_and_gets_old(pair: Duo) -> None:
+    state, now = pair.state("a"), Instant(pair.now)
+    silent = rules.silence_counts_from(state)
+
+    def proven(at: int, when: int = now) -> bool:
+        return rules.store_proven(replace(state, store_proven=Instant(at)), Instant(when))
+
+    assert proven(silent)
+    assert not proven(silent - 1)
+    assert not proven(silent, silent + rules.PROVEN)
+    assert not rules.store_proven(replace(state, store_proven=silent, broken=True), now)
+
+
+def test_a_disk_that_refuses_for_long_is_told_once(pair: Duo) -> None:
+    """The look at it succeeds, only the state itself is refused."""
+    pair.nodes["b"].disk_full = True
+    pair.run(61_000)
+    told = len(pair.nodes["b"].told("store_failed"))
+    assert told
+    for _ in range(5):
+        pair.feed("b", StoreProbed(ok=True))
+    assert pair.state("b").broken
+    assert len(pair.nodes["b"].told("store_failed")) == told
 
 
 def test_a_slow_disk_makes_the_holder_lose_the_race_not_the_watch_over_its_lease(pair: Duo) -> None:
