@@ -2,6 +2,7 @@
 
 Kept for good and apart from the event log, which drops its oldest. A line that cannot be written is the
 caller's to report: an order is never refused for it, because bring-out must always be possible (REQ-H13).
+A line is written beside the order, not before it: a crash in between may lose the last ones.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def look_after(turn: Turn) -> None:
 
 def _needed_soon(state: State, now: Instant) -> bool:
     """This node may propose soon, and the last proof is from before the silence or gets old."""
-    since = rules.silence_counts_from(state)
+    since = facts.silence_counts_from(state)
     if state.broken or state.store_proven >= max(since, now - rules.PROVEN // 2):
         return False
     if facts.is_holder(state):

@@ -43,6 +43,13 @@ def heard_lately(state: State, now: Instant) -> bool:
     return state.peer.beat is not None and now - state.peer.heard < state.timing.suspect
 
 
+def silence_counts_from(state: State) -> Instant:
+    """Half of the suspect time after the peer was heard last, and more than a beat: from here on a proposal
+    is made ready."""
+    heard = state.lease.answered if is_holder(state) else state.lease.waits_from
+    return Instant(heard + max(state.timing.suspect // 2, 3 * state.timing.interval // 2))
+
+
 def heard_by_peer(state: State, now: Instant) -> bool:
     """The peer's beats prove that it heard us within the suspect time."""
     return state.peer.beat is not None and now - state.peer.echoed < state.timing.suspect

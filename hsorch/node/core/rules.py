@@ -288,14 +288,7 @@ def store_proven(state: State, now: Instant) -> bool:
     proven = state.store_proven
     if state.broken or proven == NEVER or now - proven >= PROVEN:
         return False
-    return proven >= silence_counts_from(state) or (state.lease.released and not facts.is_holder(state))
-
-
-def silence_counts_from(state: State) -> Instant:
-    """Half of the suspect time after the peer was heard last, and more than a beat: from here on a proposal
-    is made ready."""
-    heard = state.lease.answered if facts.is_holder(state) else state.lease.waits_from
-    return Instant(heard + max(state.timing.suspect // 2, 3 * state.timing.interval // 2))
+    return proven >= facts.silence_counts_from(state) or (state.lease.released and not facts.is_holder(state))
 
 
 def unanswered(state: State, now: Instant) -> bool:
