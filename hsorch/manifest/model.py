@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from hsorch.spec import Check, Secret, Witness
+from hsorch.spec import Binding, Check, Secret, Witness
 
 Interface = IPv4Interface | IPv6Interface
 """An address with its network, e.g. 10.77.0.11/24."""
@@ -163,6 +163,17 @@ class Policy(Value, frozen=True, kw_only=True):
     isolation: Isolation = Isolation()
 
 
+class Replication(Value, frozen=True, kw_only=True):
+    """Which data follow the active server. Sizes in bytes; bindings as written, ordered ones first."""
+
+    bindings: tuple[Binding, ...] = ()
+    ack: Literal["received", "durable"] = "durable"
+    """What `takeover: complete` waits for; the other policies wait for nothing."""
+    port: int = 3001
+    warn: int = 5 << 30
+    stop: int = 3 << 30
+
+
 class Cluster(Value, frozen=True, kw_only=True):
     """One protected pair. A cluster that load() hands out has two servers and broke no rule."""
 
@@ -173,6 +184,7 @@ class Cluster(Value, frozen=True, kw_only=True):
     witness: Witness
     group: Group
     policy: Policy
+    replication: Replication | None = None
     accept_risk: tuple[str, ...] = ()
 
     def server(self, name: str) -> Server:

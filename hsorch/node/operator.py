@@ -9,8 +9,9 @@ import msgspec
 from hsorch.errors import HsorchError, NodeError
 from hsorch.node import clock, control, enrolment
 from hsorch.node.audit import AuditLog
-from hsorch.node.core.types import Command, Reconfigured, Severity, Verb
-from hsorch.node.report import limit_reports, status_report
+from hsorch.node.core.actions import Severity
+from hsorch.node.core.types import Command, Reconfigured, Verb
+from hsorch.node.report import data_limits, limit_reports, status_report
 from hsorch.node.setup import links_of, virtual_addresses
 from hsorch.node.system.host import host
 from hsorch.node.witness.register import open_register
@@ -52,7 +53,8 @@ class Operator:
             case "status":
                 return control.success(status_report(self._agent))
             case "explain":
-                return control.success(limit_reports(self._agent.state, clock.now()))
+                limits = limit_reports(self._agent.state, clock.now())
+                return control.success((*limits, *data_limits(self._agent.world.data)))
             case "reload":
                 return control.success({"revision": self._reload()})
             case "operate":

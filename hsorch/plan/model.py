@@ -54,6 +54,7 @@ class StepKind(StrEnum):
     LOCK = "lock"
     ACTIVATE = "activate"
     ENROLL = "enroll"
+    PIN = "pin"
     STAGE = "stage"
     BRING_OUT = "bring-out"
     COMMIT = "commit"
@@ -82,6 +83,8 @@ class NodeState(Value, frozen=True, kw_only=True):
     runtime: str = ""
     cluster_id: str = ""
     key: str = ""
+    channel: str = ""
+    channel_peer: str = ""
     revision: int = 0
     digest: str = ""
     service: str = "absent"
@@ -105,6 +108,8 @@ class Plan(Value, frozen=True, kw_only=True):
     steps: tuple[Step, ...] = ()
     brings_in: bool = False
     """The last step starts the group."""
+    source: str = ""
+    """Node whose data count when they begin to be replicated: the active one, or where the group starts."""
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -118,6 +123,15 @@ class Plan(Value, frozen=True, kw_only=True):
     @property
     def changes(self) -> bool:
         return bool(self.steps)
+
+    @property
+    def overwritten(self) -> tuple[str, ...]:
+        """Folders in which the data of one node replace those of the other."""
+        return tuple(i.address.removeprefix("replication.") for i in self.items if i.impact == "overwrite")
+
+    @property
+    def target(self) -> str:
+        return self.spec.peer_of(self.source).name
 
     @property
     def is_outage(self) -> bool:

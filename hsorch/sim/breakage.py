@@ -5,13 +5,17 @@ Each puts one thing wrong in a world and returns how to put it right; what ends 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from hsorch.node.core.types import Verb
 from hsorch.sim.clock import MS
 from hsorch.sim.fault import Fault
 from hsorch.sim.machine import Machine
+from hsorch.sim.replica import ReplicaDisk
 from hsorch.sim.services import Item
+from hsorch.sim.stream import RESYNC, DataWorld
 from hsorch.sim.wires import Heal
 from hsorch.sim.world import World
 
@@ -30,6 +34,14 @@ def torn(world: World, machine: Machine, fault: Fault) -> Heal:
     machine.disk.tear()
     world.monitor.forgets(machine.name)
     return machine.boot
+
+
+def disk_replaced(world: World, machine: Machine, fault: Fault) -> Heal:
+    """Power loss; the machine comes back with new disks: its state and its data are gone."""
+    heal = torn(world, machine, fault)
+    if machine.replica is not None:
+        machine.replica.disk = ReplicaDisk()
+    return heal
 
 
 def rolled_back(world: World, machine: Machine, fault: Fault) -> Heal:
@@ -181,6 +193,40 @@ def retimed(world: World, machine: Machine, fault: Fault) -> Heal:
     revision = machine.spec.revision + 1
     machine.reconfigure(msgspec.structs.replace(world.spec, policy=other, revision=revision))
     return lambda: same_spec(world)
+
+
+def data_cut(world: World, machine: Machine, fault: Fault) -> Heal:
+    """The data connection is down; heartbeats pass."""
+    return _data(world, lambda data: setattr(data, "cut", True), lambda data: setattr(data, "cut", False))
+
+
+def data_fails(world: World, machine: Machine, fault: Fault) -> Heal:
+    """The disk of the data gives errors: the replicator can do nothing, and what is mounted fails."""
+    replica = machine.replica
+    if replica is not None:
+        replica.abort()
+        replica.runs = False
+
+    def over() -> None:
+        if replica is not None:
+            replica.runs = True
+
+    return over
+
+
+def resync(world: World, machine: Machine, fault: Fault) -> Heal:
+    """The node's data are found damaged; a resync of `value` milliseconds makes them whole again."""
+    return _data(
+        world,
+        lambda data: data.damage(machine.name, int(fault.value) * MS),
+        lambda data: setattr(data, "resync", RESYNC),
+    )
+
+
+def _data(world: World, begin: Callable[[DataWorld], None], end: Callable[[DataWorld], None]) -> Heal:
+    if world.data is not None:
+        begin(world.data)
+    return lambda: None if world.data is None else end(world.data)
 
 
 def order(world: World, machine: Machine, fault: Fault) -> None:

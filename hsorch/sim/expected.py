@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hsorch.sim.table import NOBODY, Active, Bound, Expect, Row
+from hsorch.sim.expect import NOBODY, Active, Bound, Expect, Row
 from hsorch.spec import IsolationWitness, NoWitness, Spec
 
 

@@ -14,6 +14,7 @@ Kind = Callable[[World, Machine, Fault], wires.Heal | None]
 KINDS: dict[str, Kind] = {
     "crash": breakage.crash,
     "torn": breakage.torn,
+    "disk-replaced": breakage.disk_replaced,
     "rolled-back": breakage.rolled_back,
     "crash-on-write": breakage.crash_on_write,
     "agent-kill": breakage.agent_kill,
@@ -34,6 +35,9 @@ KINDS: dict[str, Kind] = {
     "address-taken": breakage.address_taken,
     "config-differs": breakage.config_differs,
     "retimed": breakage.retimed,
+    "data-cut": breakage.data_cut,
+    "data-fails": breakage.data_fails,
+    "resync": breakage.resync,
     "order": breakage.order,
     "link-cut": wires.link_cut,
     "partition": wires.partition,

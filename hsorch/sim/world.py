@@ -13,26 +13,14 @@ from typing import Any
 
 import msgspec
 
-from hsorch.node.core.types import (
-    Answer,
-    AskWitness,
-    Beat,
-    Command,
-    Durable,
-    Emit,
-    Received,
-    Role,
-    Run,
-    Severity,
-    Verb,
-    WitnessAnswer,
-    WitnessOutcome,
-)
+from hsorch.node.core.actions import Answer, AskWitness, Emit, Run, Severity
+from hsorch.node.core.types import Beat, Command, Durable, Received, Role, Verb, WitnessAnswer, WitnessOutcome
 from hsorch.sim.client import Client
 from hsorch.sim.clock import MS, Timeline
 from hsorch.sim.invariants import Actor, Monitor
 from hsorch.sim.machine import Machine
 from hsorch.sim.network import Path
+from hsorch.sim.stream import DataWorld
 from hsorch.sim.witness import Register, WitnessMode
 from hsorch.spec import IsolationWitness, NoWitness, Spec
 
@@ -77,6 +65,8 @@ class World:
         self.machines = {
             name: Machine(self, self.spec, name, rate) for name, rate in zip(names, rates, strict=True)
         }
+        self.data = DataWorld(self, complete=spec.policy.takeover == "complete") if spec.replication else None
+        """None: nothing is replicated."""
         self.peer = {names[0]: self.machines[names[1]], names[1]: self.machines[names[0]]}
         self.off_lan: set[str] = set()
         """Nodes that reach neither client, witness nor reference addresses."""
@@ -102,6 +92,10 @@ class World:
         return self.timeline.now
 
     def start(self) -> None:
+        if self.data is not None:
+            for name, machine in self.machines.items():
+                machine.replica = self.data.replicas[name]
+            self.data.start()
         for machine in self.machines.values():
             machine.boot()
 
@@ -129,6 +123,8 @@ class World:
             return False
         other = self.beats.get(self.peer[acting.sender].name)
         if other is None or other.config != acting.config or acting.config.holder != acting.sender:
+            return False
+        if self.data is not None and not (acting.image.level and self.data.agree(other.sender)):
             return False
         if not self.has_witness:
             return acting.role is Role.ACTIVE_SOLO and other.role is Role.OBSERVER
@@ -193,6 +189,8 @@ class World:
     def emitted(self, machine: Machine, emit: Emit) -> None:
         if emit.severity is not Severity.INFO:
             self.alarms.append((self.now, machine.name, emit.kind, emit.code))
+        if self.data is not None and emit.kind == "takeover_begin":
+            self.data.told[machine.name] = (self.now, emit.fields.get("lost_ms", -1))
         if self.story is not None:
             self.note(machine.name, emit.kind, emit.message)
 

@@ -20,7 +20,7 @@ MEANINGS = {
 
 def text(plan: Plan, *, verbose: bool = False) -> str:
     """Drift first, then changes with their impact, then problems; the last line is the sum."""
-    blocks = [_drift_block(plan), _changes_block(plan), _problems(plan.problems)]
+    blocks = [_drift_block(plan), _changes_block(plan), _data_block(plan), _problems(plan.problems)]
     if verbose:
         blocks += [_unchanged(plan), _steps(plan)]
     return "\n\n".join([*filter(None, blocks), _sum(plan)])
@@ -36,6 +36,22 @@ def question(plan: Plan) -> str:
 
 
 def stakes(plan: Plan) -> list[str]:
+    return [*_outage_stakes(plan), *_overwrite_stakes(plan)]
+
+
+def _overwrite_stakes(plan: Plan) -> list[str]:
+    """Which way data go at the first bring-in (REQ-H03)."""
+    if not plan.overwritten:
+        return []
+    return [
+        f"Data go from {plan.source} to {plan.target}: what {plan.target} has in "
+        f"{', '.join(plan.overwritten)} is replaced by what {plan.source} has there.",
+        f"If {plan.target} has the newer data, stop here and let the group start there (`preferred`, or "
+        f"hsorch set-active {plan.target}).",
+    ]
+
+
+def _outage_stakes(plan: Plan) -> list[str]:
     if not plan.is_outage:
         return []
     held = [name for name, state in plan.observed.items() if state.group_in]
@@ -55,6 +71,12 @@ def _changes_block(plan: Plan) -> str:
     used = sorted({item.action for item in plan.items}, key=list(Action).index)
     legend = "  ".join(f"{action} {MEANINGS[action]}" for action in used)
     return "\n".join([f"Changes ({legend})", *_rows(plan.items)])
+
+
+def _data_block(plan: Plan) -> str:
+    if not plan.overwritten:
+        return ""
+    return "\n".join([f"Data: {plan.source} -> {plan.target}", *(f"    {path}" for path in plan.overwritten)])
 
 
 def _rows(items: Iterable[Item]) -> Iterator[str]:

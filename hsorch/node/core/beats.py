@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from hsorch.node.core import epoch, facts, group, lease, rules
+from hsorch.node.core import data_rules, epoch, facts, group, lease, rules
+from hsorch.node.core.actions import Send, Severity
 from hsorch.node.core.report import role
 from hsorch.node.core.shown import LinkStat
 from hsorch.node.core.state import NEVER, LinkMemory, Phase, State
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import Beat, Instant, Received, Rejected, Send, Severity
+from hsorch.node.core.types import Beat, Instant, Received, Rejected
 from hsorch.spec import WIRE
 
 
@@ -184,6 +185,7 @@ def _told_at_once(state: State, now: Instant) -> tuple[object, ...]:
         state.want,
         state.leaving,
         not rules.why_not_take_over(state, now),
+        not rules.why_unable(state, now),
     )
 
 
@@ -207,13 +209,15 @@ def _compose(state: State, seq: int, now: Instant) -> Beat:
         hold=state.timing.lease + state.timing.fence,
         grants=state.lease.grants,
         intent=durable.intent,
-        data=state.data,
+        data=data_rules.seen(state),
+        image=state.image,
         revision=state.spec.revision,
         digest=state.digest,
         leaving=state.leaving and state.group.phase is Phase.OFF,
         want=state.want,
         release=state.group.release,
         witness_ok=state.witness.ok and state.witness.lost_since == NEVER,
+        able=not state.leaving and not rules.why_unable(state, now),
         can_take=not state.leaving and not rules.why_not_take_over(state, now),
         resources=tuple((m.name, m.status) for m in state.group.members),
         links=tuple(

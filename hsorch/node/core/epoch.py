@@ -5,17 +5,11 @@ Who may do what is in rules.py; witness.py brings new majors. Each change is dur
 
 from __future__ import annotations
 
-from hsorch.node.core import facts, group, lease, rules
-from hsorch.node.core.state import Phase
+from hsorch.node.core import data_rules, facts, group, lease, rules
+from hsorch.node.core.actions import Disarm, Severity
+from hsorch.node.core.state import Phase, State
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import (
-    Beat,
-    Config,
-    Desired,
-    Disarm,
-    Epoch,
-    Severity,
-)
+from hsorch.node.core.types import Beat, Config, Desired, Epoch
 
 NOWHERE = Epoch(-1, 0)
 """Epoch of a node that has forgotten: below every real one, so it adopts whatever its peer holds."""
@@ -49,6 +43,15 @@ def meet_peer(turn: Turn) -> None:
         _give_way(turn, theirs, by=beat.release)
     elif theirs.epoch.major == mine.epoch.major and not turn.state.durable.evidence:
         turn.save(evidence=True)
+    _mark_data(turn)
+
+
+def _mark_data(turn: Turn) -> None:
+    """Keep durably whether the data here are behind the peer's."""
+    if data_rules.caught_up(turn.state, turn.now):
+        turn.save(stale=False)
+    elif data_rules.fell_behind(turn.state):
+        turn.save(stale=True)
 
 
 def _stands_by_it(turn: Turn, beat: Beat) -> bool:
@@ -98,7 +101,8 @@ def adopt(turn: Turn, config: Config, by: str = "") -> None:
     mine = config.holder == state.me
     same_major = config.epoch.major == state.durable.config.epoch.major
     taken = mine and state.durable.config.holder != state.me
-    turn.save(config=config, evidence=True, stale=config.solo and not mine)
+    stale, cleared = _is_stale(state, config), bool(taken and by)
+    turn.save(config=config, evidence=True, stale=stale, cleared=cleared)
     if taken and by and by not in PLANNED:
         count_takeover(turn)
     lease.restart(turn, keep=mine and facts.acting(state) and not config.solo)
@@ -117,6 +121,13 @@ def adopt(turn: Turn, config: Config, by: str = "") -> None:
         holder=config.holder,
         solo=config.solo,
     )
+
+
+def _is_stale(state: State, config: Config) -> bool:
+    """Data that were behind are so until they have caught up; a node that forgot knows nothing of its own."""
+    if config.holder == state.me:
+        return state.durable.config.epoch == NOWHERE
+    return config.solo or (state.durable.stale and facts.replicates(state.spec))
 
 
 def forget(turn: Turn) -> None:

@@ -7,19 +7,11 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from hsorch.node.core import facts, group, rules
+from hsorch.node.core import data_rules, facts, group, rules
+from hsorch.node.core.actions import ProbeIsolation, Severity
 from hsorch.node.core.state import MS, NEVER, IsolationMemory, Member, Phase
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import (
-    GuardState,
-    Instant,
-    IsolationResult,
-    NicChanged,
-    Operation,
-    ProbeIsolation,
-    Severity,
-    Span,
-)
+from hsorch.node.core.types import GuardState, Instant, IsolationResult, NicChanged, Operation, Span
 
 STABLE = Span(60_000 * MS)
 """A group that ran this long has earned its local restarts anew."""
@@ -98,5 +90,7 @@ def relocate(turn: Turn) -> None:
         reason = "the active node is isolated"
     elif state.group.phase is Phase.OFF and state.group.failed != NEVER and rules.failed_lately(state, now):
         reason = "the group failed here"
+    elif state.group.phase is Phase.OFF:
+        reason = data_rules.why_leave(state, beat, now)
     if reason:
         turn.group(release=reason)

@@ -6,18 +6,12 @@ The steps themselves (start next, stop next, fence) are in group.py.
 from __future__ import annotations
 
 from hsorch.node.core import group
+from hsorch.node.core.actions import Severity
 from hsorch.node.core.shown import ResourceStatus
 from hsorch.node.core.state import MS, Phase, State
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import (
-    Instant,
-    Operation,
-    ResourceOutcome,
-    ResourceResult,
-    Severity,
-    Span,
-)
-from hsorch.spec import Ip, Script, Service
+from hsorch.node.core.types import Instant, Operation, ResourceOutcome, ResourceResult, Span
+from hsorch.spec import Data, Ip, Script, Service
 
 
 def finished(turn: Turn, event: ResourceResult) -> None:
@@ -100,6 +94,9 @@ def _stopped(turn: Turn, event: ResourceResult) -> None:
         "HS713",
         resource=event.resource,
     )
+    if isinstance(wanted, Data) and turn.state.group.release:
+        turn.emit(Severity.ALARM, "hand_over_void", "the data did not get across: the group stays", "HS747")
+        turn.group(release="")
     call = turn.run(event.resource, Operation.KILL, Span(wanted.stop_limit_ms * MS))
     turn.group(current=event.resource, call=call)
 

@@ -15,6 +15,7 @@ from hsorch.node.core.types import (
     DataState,
     Durable,
     Epoch,
+    Image,
     Instant,
     NodeName,
     Role,
@@ -222,6 +223,14 @@ class State(Value, frozen=True):
     nics_down: tuple[str, ...] = ()
     guard_alive: bool = True
     data: DataState = DataState.NONE
+    guarded: bool = False
+    """As source: every flush waits for the standby."""
+    followed: bool = False
+    """As source: the peer holds everything, but for what is on its way."""
+    image: Image = Image()
+    """What lies here."""
+    dry_since: Instant = NEVER
+    """Since when no data flow, as this node sees it; NEVER: they flow."""
     broken: bool = False
     """The disk refuses: nothing can be promised."""
     missed: Config | None = None

@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from hsorch.errors import NodeError, RefusedError
-from hsorch.node.deployment import lock
+from hsorch.node.deployment import channel, lock
 from hsorch.node.deployment.wire import Abort, Commit, Done, Enroll, Leave, Stage
 from hsorch.node.paths import Paths
 from hsorch.node.store import replace_file
@@ -95,6 +95,8 @@ def commit(paths: Paths, order: Commit) -> Done:
             hint="run `hsorch apply` again; it stages on both nodes first",
             code="HS441",
         )
+    if (known := identity(paths)) is not None:
+        channel.set_up(paths, staged, known.node, known.cluster_id)
     replace_file(paths.spec, encode(staged), mode=0o600)
     paths.staged.unlink()
     return Done(changed=True)

@@ -1,0 +1,197 @@
+"""What both parts of replication on a node stand on: durable state, journal, bound folders.
+
+Source and target use the same ones, one after the other. Which part is played is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from hsorch.node.replication.bound import Bound
+from hsorch.node.replication.capture.group import clear_mounts, recover
+from hsorch.node.replication.capture.log import Mark
+from hsorch.node.replication.generations import Lineage, reached, selected
+from hsorch.node.replication.journal import Journal, Start
+from hsorch.node.replication.messages import Hello
+from hsorch.node.replication.meta import Meta, MetaFile, Place
+from hsorch.node.replication.quarantine import About, Quarantine, limit_of
+from hsorch.node.replication.quarantine import Open as Incident
+from hsorch.node.replication.record import Damaged
+from hsorch.node.replication.setup import Places, Setup
+from hsorch.node.replication.tree import Tree, sync_filesystem
+
+LOST = "the spool is damaged, and acknowledged records are lost with it"
+
+
+class Ground:
+    """What both parts stand on: durable state, journal, bound folders."""
+
+    def __init__(self, places: Places, setup: Setup, boot: str) -> None:
+        """Raises NodeError HS674, HS682, journal.Damaged, ValueError (durable state torn), OSError."""
+        clear_mounts([Path(binding.path) for binding in setup.ordered])
+        self.bound = Bound(places.bound)
+        for binding in setup.bindings:
+            self.bound.is_there(binding.path)
+        self.places, self.setup, self.boot = places, setup, boot
+        job = bytes.fromhex(setup.job)
+        self.meta = MetaFile(places.meta, Meta(node=setup.node, job=job, boot=boot))
+        self.rebooted = self.meta.value.boot != boot
+        self.trees = [Tree(number, binding) for number, binding in enumerate(setup.ordered)]
+        self._incident: Incident | None = None
+        self.lost_promised = False
+        """Opening or settling found that what had counted as complete is not."""
+        start = Start(job=job, generation=self.meta.value.generations.current)
+        self.journal = Journal(places.journal, start, on_damage=self._records_lost)
+
+    def settle(self) -> int:
+        """Files, journal and checkpoint agree, however the last part ended here. Records done again.
+
+        Raises OSError, Damaged."""
+        meta = self.meta.value
+        redone = 0
+        if meta.role == "source":
+            lineage = meta.generations
+            if not meta.clean and self.rebooted:
+                lineage = msgspec.structs.replace(lineage, tail_unsure=True)
+            elif not meta.clean:
+                mark = Mark(self.places.mark)
+                redone = recover(self.trees, self.journal, mark.get(), self.set_aside)
+                mark.close()
+            self.rest(lineage)
+        elif meta.checkpoint.lsn == 0:
+            first = self.journal.first
+            at = Place(generation=self.journal.generation, lsn=first, crc=self.journal.crc_before(first))
+            self.meta.change(checkpoint=at)
+        elif not self._reaches(meta.checkpoint):
+            # Where the spool begins anew was durable, that it does was not; or its end was lost.
+            if meta.guarded:
+                self._records_lost()
+            self._journal_at(meta.checkpoint)
+        return redone
+
+    def _records_lost(self) -> None:
+        """Durable before the traces of it are gone. Raises OSError."""
+        meta = self.meta.value
+        if meta.role == "source":
+            self.meta.change(generations=msgspec.structs.replace(meta.generations, tail_unsure=True))
+            return
+        self.lost_promised = self.lost_promised or meta.guarded
+        self.meta.change(torn=True, guarded=False, verify_needed=LOST)
+
+    def rest(self, lineage: Lineage) -> None:
+        """Everything that was done as a source is on stable storage; only then the end is an orderly one.
+
+        Raises OSError."""
+        self.journal.sync()
+        for tree in self.trees:
+            sync_filesystem(tree.descriptor)
+        self.meta.change(checkpoint=self.here(), generations=reached(lineage, self.journal.end), clean=True)
+
+    def drop_stage(self) -> None:
+        """What a resync brought so far is forgotten: the files are those before it. Raises OSError."""
+        over = self.meta.value.staged_over
+        if over is not None:
+            for tree in self.trees:
+                tree.set_applied(over.lsn)
+            self.meta.change(checkpoint=over, staged_over=None, keep="", marks=(0, 0))
+            self._journal_at(over)
+
+    def drop_held(self) -> None:
+        """Records that were held back from the files are forgotten: nobody may count on them.
+
+        Raises OSError."""
+        at = self.meta.value.checkpoint
+        if at.lsn < self.journal.end:
+            self._journal_at(at)
+
+    def _reaches(self, place: Place) -> bool:
+        try:
+            return self.journal.crc_before(place.lsn) == place.crc
+        except (KeyError, Damaged):
+            return False
+
+    def _journal_at(self, place: Place) -> None:
+        self.journal.restart(Start(self.journal.job, place.generation, place.lsn, place.crc))
+
+    def lineage(self) -> Lineage:
+        """Of the files as they are now, with the end of what was written or received here."""
+        meta = self.meta.value
+        end = self.journal.end if meta.staged_over is None else meta.staged_over.lsn
+        return reached(meta.generations, end)
+
+    def choose(self) -> Lineage:
+        """An operator chose this side: durably a generation that the other side can only receive whole."""
+        lineage = selected(self.lineage(), new_generation())
+        self.meta.change(generations=lineage)
+        self.journal.begin_generation(lineage.current)
+        return lineage
+
+    def raise_epoch(self, epoch: tuple[int, int]) -> bool:
+        """In whose name this node speaks, durably; a lower one is ignored. Whether it was higher."""
+        higher = epoch > self.meta.value.epoch
+        if higher:
+            self.meta.change(epoch=epoch)
+        return higher
+
+    def here(self) -> Place:
+        journal = self.journal
+        return Place(generation=journal.generation, lsn=journal.end, crc=journal.crc)
+
+    def hello(self) -> Hello:
+        return Hello(
+            job=self.meta.value.job,
+            node=self.setup.node,
+            purpose="stream",
+            epoch=self.meta.value.epoch,
+            lineage=self.lineage(),
+            end=Place() if self.meta.value.torn else self.here(),
+        )
+
+    def incident(self, name: str, reason: str, generation: int = 0, fork: int = 0) -> Incident:
+        """Opened in the quarantine, whose bound is what is free now; the same one until it is let go, as
+        all that lies there is looked through. Raises OSError."""
+        if self._incident is not None and self._incident.name == name:
+            return self._incident
+        folder = self.places.quarantine
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        about = About(incident=name, time=now, reason=reason, generation=generation, fork=fork)
+        self._incident = Quarantine(folder, limit_of(folder, self.setup.limits.warn)).open(about)
+        return self._incident
+
+    def let_go(self) -> None:
+        """An operator may drop the incident that was filled; and there may be more room for the next one."""
+        self._incident = None
+
+    def set_aside(self, tree: Tree, name: str) -> None:
+        """What stands in the way of the stream and was recorded by nobody goes into the quarantine.
+
+        Raises QuarantineFull, OSError: it is still there."""
+        meta = self.meta.value
+        incident = self.incident(meta.keep or f"aside-{meta.generations.current:016x}", "in the way")
+        what = tree.look(name)
+        if what is None:
+            return
+        if not stat.S_ISDIR(what.st_mode):
+            incident.keep(str(tree.folder), name)
+            os.unlink(tree.path(name))
+            return
+        for inner, of_inner in tree.walk(name):
+            if not stat.S_ISDIR(of_inner.st_mode):
+                incident.keep(str(tree.folder), inner)
+        shutil.rmtree(tree.path(name))
+
+    def close(self) -> None:
+        self.meta.close()
+        self.journal.close()
+        for tree in self.trees:
+            tree.close()
+
+
+def new_generation() -> int:
+    return int.from_bytes(os.urandom(8), "little") | 1

@@ -1,0 +1,51 @@
+"""Where no part is played: how things stand, by what the last one left; and how to begin with nothing."""
+
+from __future__ import annotations
+
+import shutil
+
+from hsorch.node.replication.bound import Bound, volume_of
+from hsorch.node.replication.generations import Lineage
+from hsorch.node.replication.meta import MetaFile, Place
+from hsorch.node.replication.orders import ReplicationStatus
+from hsorch.node.replication.setup import Places, Setup
+
+
+def begin_empty(places: Places, setup: Setup) -> None:
+    """An operator chose the other node's data while a bound disk is not the one that was: the disks
+    that are there now are the ones, and what lies on them counts for nothing.
+
+    Raises OSError, ValueError.
+    """
+    bound, meta = Bound(places.bound), MetaFile(places.meta)
+    shutil.rmtree(places.journal, ignore_errors=True)
+    meta.change(
+        generations=Lineage(), checkpoint=Place(), consistent=False, guarded=False, role="none",
+        marks=(0, 0), staged_over=None, keep="", verify_needed="", torn=False,
+    )  # fmt: skip
+    for binding in setup.bindings:
+        bound.change(binding.path, volume=volume_of(binding.path), follows=False, changed="")
+
+
+def at_rest(places: Places, setup: Setup) -> ReplicationStatus:
+    """A node whose durable state is torn says a fault, one that has none says nothing at all."""
+    plain = ReplicationStatus(role="none", state="stopped", mode=setup.level)
+    try:
+        meta = MetaFile(places.meta).value
+    except FileNotFoundError:
+        return plain
+    except (OSError, ValueError) as error:
+        return ReplicationStatus(role="none", state="stopped", mode=setup.level, fault=str(error))
+    lineage = meta.generations
+    return ReplicationStatus(
+        role="none",
+        state="stopped",
+        mode=setup.level,
+        was=meta.role,
+        consistent=meta.consistent,
+        generation=lineage.current,
+        ancestors=tuple(fork.generation for fork in lineage.ancestors()),
+        lsn=lineage.end,
+        guarded=meta.role == "target" and meta.guarded,
+        verify_needed=meta.verify_needed,
+    )

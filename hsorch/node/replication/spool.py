@@ -1,0 +1,289 @@
+"""The standby's side of the stream: records into the spool, acknowledged, then into the bound folders.
+
+Three ends that follow each other: received (in the spool), durable (on stable storage), applied (in the
+files). The spool outlives this process; what it holds is applied from the checkpoint on when it starts again.
+What a resync in the stream means for the files is resync.py's business.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from hsorch.errors import HsorchError, RefusedError
+from hsorch.node.replication.generations import reached
+from hsorch.node.replication.ground import Ground
+from hsorch.node.replication.messages import Ack, Begin, Data, Guarded, Hello, Refused
+from hsorch.node.replication.meta import Place
+from hsorch.node.replication.record import Damaged, Record
+from hsorch.node.replication.resync import Receiving
+from hsorch.node.replication.wire import Broken, Channel
+
+CHECKPOINT_BYTES = 64 * 1024 * 1024
+CHECKPOINT_S = 2.0
+HELLO_S = 10.0
+IDLE_S = 0.5
+HELD_S = 0.05
+AGAIN_S = 2.0
+FAULT = "HS618"
+"""What could not be applied is tried again: there may be room by then."""
+
+
+def incomplete() -> RefusedError:
+    return RefusedError(
+        "the data on this node are incomplete: a mirror or resync was under way",
+        hint="bring the other node back and let it finish; `hsorch status` shows how much is left",
+        code="HS686",
+    )
+
+
+class Spool:
+    """start() runs two threads: one that makes durable, one that applies. serve() belongs to the caller's."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        *,
+        sync_every_s: float = 0.0,
+    ) -> None:
+        """sync_every_s: pause between two syncs of the spool, where no flush waits for them.
+
+        The ground is settled (Ground.settle). Raises OSError, Damaged."""
+        self._ground = ground
+        self._journal = ground.journal
+        self._meta = ground.meta
+        self._sync_every_s = sync_every_s
+        self._stopped = threading.Event()
+        self._channel: Channel | None = None
+        self._busy = threading.Lock()
+        """Held while records are applied or the stream begins anew."""
+        self._receiving = Receiving(ground, self._tell)
+        self.applier = self._receiving.applier
+        self.durable = self._journal.sync()
+        self.applied = self._meta.value.checkpoint.lsn
+        self.fault = ""
+        """Why nothing is applied, as long as that is so."""
+        self.fault_code = FAULT
+        self._guard_owed: Guarded | None = None
+        self._answers = 0
+        self._saved = self.applied
+        self._saved_at = time.monotonic()
+        self._threads = [
+            threading.Thread(target=self._make_durable, name="spool-sync", daemon=True),
+            threading.Thread(target=self._apply, name="spool-apply", daemon=True),
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """The stream ends; what is spooled stays for the next start."""
+        self._stopped.set()
+        self.hang_up()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(60)
+
+    def hang_up(self) -> None:
+        """What this node knows of itself has changed: the source must meet it again."""
+        channel = self._channel
+        if channel is not None:
+            channel.close()
+
+    def finish(self) -> Place:
+        """For a takeover or an orderly stop: what is spooled is applied and on stable storage. What is held
+        back for a resync that did not come to its end is not: the files are still those before it.
+
+        Raises Damaged, OSError or NodeError: the image ends before the spool does.
+        """
+        self.stop()
+        if self.fault:
+            raise OSError(self.fault)
+        with self._busy:
+            while self._apply_some(whole=True):
+                pass
+            self._save_checkpoint()
+            self.applier.close()
+        return self._meta.value.checkpoint
+
+    @property
+    def whole(self) -> bool:
+        """The files are, or will be after finish(), a picture of one moment."""
+        return self._meta.value.consistent or self._receiving.closed
+
+    @property
+    def held_back(self) -> bool:
+        return self._meta.value.staged_over is not None
+
+    # ----------------------------------------------------------------- receive
+
+    def serve(self, channel: Channel, hello: Hello) -> None:
+        """One connection, until it breaks. The caller has read the source's Hello. Raises Broken."""
+        meta = self._meta.value
+        if hello.job != meta.job:
+            channel.send(Refused(why="this node belongs to another group"))
+            raise Broken("a source of another group")
+        if hello.epoch < meta.epoch:
+            channel.send(Refused(why=f"epoch {hello.epoch} is over, this node is at {meta.epoch}"))
+            raise Broken("a source of an epoch that is over")
+        self._ground.raise_epoch(hello.epoch)
+        self.hang_up()
+        channel.send(self._ground.hello())
+        frame = channel.receive(HELLO_S)
+        if frame is None or not isinstance(frame.message, Begin):
+            raise Broken("the source begins no stream")
+        try:
+            self._guard_owed, self._answers = None, 0
+            self._begin(frame.message, hello)
+            self._channel = channel
+            while not self._stopped.is_set():
+                self._take(channel)
+        except Damaged as damage:
+            channel.send(Refused(why=f"damaged on the way: {damage}"))
+            raise Broken(str(damage)) from damage
+        except HsorchError as refusal:
+            channel.send(Refused(why=f"{refusal.code}: {refusal.message}"))
+            raise
+        finally:
+            if self._channel is channel:
+                self._channel = None
+            channel.close()
+
+    def _begin(self, begin: Begin, hello: Hello) -> None:
+        with self._busy:
+            if not begin.fresh:
+                here = self._ground.here()
+                if (begin.at.lsn, begin.at.crc) != (here.lsn, here.crc):
+                    raise Broken(f"the source would go on at {begin.at.lsn}, the spool ends at {here.lsn}")
+                self._receiving.goes_on(hello.lineage)
+                return
+            self._receiving.begin(begin, hello.lineage, usable=self._is_usable())
+            at = begin.at.lsn
+            self.durable = self.applied = self._saved = at
+            self.fault = ""
+
+    def _is_usable(self) -> bool:
+        """Whether the files are, to the end of the spool, a picture to fall back on."""
+        try:
+            while self._meta.value.consistent and not self.held_back and self._apply_some(whole=True):
+                pass
+            if self._meta.value.consistent and not self.held_back:
+                self._save_checkpoint()  # what is fallen back on survives a power cut
+        except (OSError, Damaged, HsorchError) as error:
+            self.fault = f"record at {self.applied} cannot be applied: {error}"
+        return self._meta.value.consistent and (self.held_back or self.applied == self._journal.end)
+
+    def _take(self, channel: Channel) -> None:
+        frame = channel.receive(IDLE_S)
+        if frame is None:
+            self._acknowledge()
+        elif isinstance(frame.message, Data):
+            self._journal.append_raw(frame.message.lsn, frame.body)
+            self._acknowledge()
+        elif isinstance(frame.message, Guarded):
+            self._guard_owed = frame.message
+        else:
+            raise Broken("the source sent something else than records")
+        if self._guard_owed is not None and self._journal.end >= self._guard_owed.lsn:
+            self._guard(self._guard_owed)
+
+    def _guard(self, said: Guarded) -> None:
+        """Complete only when everything that was answered before is here, and an image to apply it to."""
+        self._guard_owed = None
+        if said.on and (not self._meta.value.consistent or self.held_back):
+            raise Broken("the source counts on more than is here")
+        self._journal.sync()
+        self._meta.change(guarded=said.on)
+        self._answers = said.number
+        self._acknowledge()
+
+    def _acknowledge(self) -> None:
+        channel = self._channel
+        if channel is not None and not channel.closed:
+            ack = Ack(
+                received=self._journal.end,
+                durable=self.durable,
+                applied=self.applied,
+                guarded=self._meta.value.guarded,
+                answers=self._answers,
+            )
+            channel.send(ack)
+
+    def _make_durable(self) -> None:
+        while not self._stopped.is_set():
+            if not self._journal.wait_beyond(self.durable, IDLE_S):
+                continue
+            try:
+                with self._receiving.lock:
+                    self.durable = self._journal.sync()
+                self._acknowledge()
+                self._stopped.wait(self._sync_every_s)
+            except Broken:
+                continue
+            except OSError as error:
+                self.fault, self.fault_code = f"the spool cannot be written: {error}", FAULT
+                return
+
+    def _tell(self, message: object) -> None:
+        """Raises Broken."""
+        channel = self._channel
+        if channel is None:
+            raise Broken("nobody to tell")
+        channel.send(message)  # type: ignore[arg-type]
+
+    # ------------------------------------------------------------------- apply
+
+    def _apply(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                if self._journal.wait_beyond(self.applied, IDLE_S):
+                    with self._busy:
+                        moved = self._apply_some()
+                    if moved:
+                        self.fault = ""
+                    else:
+                        self._stopped.wait(HELD_S)
+                self._checkpoint_when_due()
+            except (OSError, Damaged, HsorchError) as error:
+                self._ground.let_go()
+                self.fault_code = error.code if isinstance(error, HsorchError) else FAULT
+                self.fault = f"record at {self.applied} cannot be applied: {error}"
+                self._stopped.wait(AGAIN_S)
+
+    def _apply_some(self, *, whole: bool = False) -> bool:
+        """False: nothing is there, or what is there is held back. whole: not only until we are to stop."""
+        before = self.applied
+        for record in self._journal.records(self.applied):
+            if not self._receiving.lets_in(record, self.durable):
+                break
+            self._apply_one(record)
+            if (self._stopped.is_set() and not whole) or self.applied - self._saved >= CHECKPOINT_BYTES:
+                break
+        return self.applied > before
+
+    def _apply_one(self, record: Record) -> None:
+        self._receiving.apply(record)
+        self.applied = record.end
+        if self._receiving.closes(record):
+            self._save_checkpoint()
+            self._receiving.close(record)
+
+    def _checkpoint_when_due(self) -> None:
+        waited = time.monotonic() - self._saved_at
+        moved = self.applied - self._saved
+        if moved >= CHECKPOINT_BYTES or (moved and waited >= CHECKPOINT_S):
+            with self._busy:
+                self._save_checkpoint()
+
+    def _save_checkpoint(self) -> None:
+        lsn = self.applied
+        if lsn == self._saved:
+            return
+        self._journal.sync()
+        self.applier.checkpoint()
+        place = Place(generation=self._journal.generation, lsn=lsn, crc=self._journal.crc_before(lsn))
+        self._meta.change(checkpoint=place, generations=reached(self._meta.value.generations, lsn))
+        self._journal.delete_below(lsn)
+        self._ground.let_go()
+        self._saved, self._saved_at = lsn, time.monotonic()

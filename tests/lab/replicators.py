@@ -1,0 +1,136 @@
+"""Two replicators on one machine that bind the same paths: each sees its own folders there.
+
+Every replicator runs in a mount namespace of its own, where its folders lie over the common paths.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from hsorch.node.paths import Paths
+from hsorch.node.replication.bindings import Binding
+from hsorch.node.replication.setup import Places, Setup
+from hsorch.node.replication.tls import make_key
+
+PROJECT = Path(__file__).parents[2]
+
+
+class Node:
+    """folders: name → what lies at home/common/name for this node."""
+
+    def __init__(self, home: Path, name: str, address: str, folders: tuple[str, ...]) -> None:
+        self.name, self.home, self.address = name, home, address
+        self.root = home / name
+        self.folders = {folder: self.root / folder for folder in folders}
+        for folder, own in self.folders.items():
+            own.mkdir(parents=True)
+            (home / "common" / folder).mkdir(parents=True, exist_ok=True)
+        self.places = Places.of(Paths("pair", self.root))
+        self.places.home.mkdir(parents=True)
+        make_key(self.places.keys.certificate, self.places.keys.key, name)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def enroll(self, peer: Node, port: int, bindings: tuple[Binding, ...], **fields: Any) -> None:
+        self.places.keys.peer.write_bytes(peer.places.keys.certificate.read_bytes())
+        setup = Setup(
+            job="ab" * 16, node=self.name, bindings=bindings, port=port,
+            **{"address": self.address, "peer": peer.address, **fields},
+        )  # fmt: skip
+        self.places.setup.write_bytes(msgspec.json.encode(setup))
+
+    def start(self) -> None:
+        """Its folders are mounted where both nodes say they are."""
+        mounts = [
+            f"mount --bind {shlex.quote(str(own))} {shlex.quote(str(self.home / 'common' / folder))}"
+            for folder, own in self.folders.items()
+        ]
+        run = shlex.join([sys.executable, "-m", "hsorch.node", "replicator", "pair", str(self.root)])
+        script = " && ".join([*mounts, f"exec {run}"])
+        self.process = subprocess.Popen(
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", script],
+            cwd=PROJECT, stderr=(self.root / "err").open("ab"),
+        )  # fmt: skip
+        until(self.answers)
+
+    def run(self, *argv: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+        """A program of this node: it sees the folders as the application does."""
+        assert self.process is not None
+        inside = ["nsenter", "--mount", "-t", str(self.process.pid), *argv]
+        return subprocess.run(inside, capture_output=True, text=True, timeout=timeout, check=False)
+
+    def answers(self) -> bool:
+        try:
+            return bool(self.ask("status"))
+        except OSError:
+            return False
+
+    def request(self, verb: str, **given: object) -> dict[str, Any]:
+        """The whole Reply."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
+            door.connect(str(self.places.control))
+            door.sendall(json.dumps({"verb": verb, "input": given}).encode() + b"\n")
+            with door.makefile("rb") as lines:
+                reply: dict[str, Any] = json.loads(lines.readline())
+        return reply
+
+    def ask(self, verb: str, **given: object) -> dict[str, Any]:
+        reply = self.request(verb, **given)
+        assert reply["ok"], reply
+        data: dict[str, Any] = reply["data"]
+        return data
+
+    def binding(self, folder: str) -> dict[str, Any]:
+        """As status shows it."""
+        path = str(self.home / "common" / folder)
+        return next(b for b in self.ask("status")["bindings"] if b["path"] == path)
+
+    def held(self, folder: str) -> int:
+        return int(self.binding(folder).get("held", 0))
+
+    def troubles(self) -> set[str]:
+        return {trouble["code"] for trouble in self.ask("status")["troubles"]}
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(20)
+
+    def end(self) -> None:
+        """Its mounts end with its namespace."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+
+
+def until(true: Callable[[], bool], seconds: float = 40) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def may_mount() -> str:
+    """Why this machine allows no such world; empty: it does."""
+    done = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "true"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stderr.strip() if done.returncode else "" if os.geteuid() == 0 else "not root"

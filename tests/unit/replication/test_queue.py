@@ -1,0 +1,44 @@
+"""Beyond the cap only places are kept, and every byte written without its data is in one of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hsorch.node.replication.gate import Gate
+from hsorch.node.replication.journal import Journal, Start
+from hsorch.node.replication.queue import BLOCK_BYTES, DirtyMap, Queue
+from hsorch.node.replication.record import Kind
+from hsorch.node.replication.reserve import Reserve
+
+writes = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2**24), st.integers(0, 2**18)), max_size=30)
+
+
+@given(writes)
+def test_every_write_lies_in_a_dirty_range(done: list[tuple[int, int, int]]) -> None:
+    dirty = DirtyMap()
+    for fid, offset, length in done:
+        dirty.add(fid, offset, length)
+    for fid, offset, length in done:
+        assert any(at <= offset and offset + length <= at + size for at, size in dirty.ranges(fid))
+    assert dirty.bytes == sum(size for fid in dirty.files() for _, size in dirty.ranges(fid))
+
+
+def test_over_the_cap_the_journal_says_so_once_and_data_are_left_out(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal", Start(job=bytes(16), generation=1))
+    queue = Queue(journal, Gate("none"), Reserve(tmp_path / "reserve"), cap=100_000)
+    for number in range(20):
+        whole = queue.before(7, number * BLOCK_BYTES, 10_000)
+        journal.append(
+            Kind.WRITE, fid=7, a=number * BLOCK_BYTES, b=10_000, data=b"x" * 10_000 if whole else b""
+        )
+    kinds = [record.kind for record in journal.records(journal.first)]
+    assert kinds.count(Kind.MIRROR_BEGIN) == 1
+    assert queue.behind
+    assert journal.end - journal.first < 120_000
+    assert queue.level().bytes == 10 * BLOCK_BYTES
+    assert queue.level().bytes == 10 * BLOCK_BYTES, "owed until somebody copied it"
+    queue.closed()
+    assert not queue.behind

@@ -1,0 +1,111 @@
+"""What a meeting with the standby means for flushes that wait for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from hsorch.node.replication.gate import Gate, Level
+from hsorch.node.replication.generations import Fork, Lineage, Verdict
+from hsorch.node.replication.journal import Journal, Start
+from hsorch.node.replication.messages import VERSION, Ack, Begin, Hello, Message, Pictured
+from hsorch.node.replication.meta import Place
+from hsorch.node.replication.portray import Extents
+from hsorch.node.replication.record import Kind
+from hsorch.node.replication.ship import Shipper
+from hsorch.node.replication.wire import Broken, Channel, Frame
+
+JOB = b"j" * 16
+GENERATION = 0x5EED
+
+
+class Standby:
+    """A channel to a standby that says Hello and breaks off after the Begin."""
+
+    closed = False
+
+    def __init__(self, hello: Hello, gate: Gate) -> None:
+        self._hello = hello
+        self._gate = gate
+        self.begins: list[Begin] = []
+        self.acked_after_begin: list[int] = []
+
+    def send(self, message: Message, body: bytes = b"") -> None:
+        if isinstance(message, Begin):
+            self.begins.append(message)
+
+    def receive(self, timeout_s: float | None = None) -> Frame | None:
+        if not self.begins:
+            return Frame(self._hello, bytearray())
+        self.acked_after_begin.append(self._gate.acked)
+        raise Broken("the link was cut before the standby read it")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Resyncs:
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def begin(self, verdict: Verdict) -> tuple[Place, Extents | None]:
+        record = self._journal.append(Kind.MIRROR_BEGIN)
+        return Place(generation=record.generation, lsn=record.lsn, crc=record.previous), None
+
+    def resumes(self, theirs: Place) -> bool:
+        return False
+
+    def goes_on(self) -> None: ...
+
+    def told(self, message: Pictured) -> None: ...
+
+    def acknowledged(self, ack: Ack) -> None: ...
+
+
+@pytest.mark.parametrize("level", ["received", "durable"])
+def test_a_resync_answers_no_flush_before_the_standby_has_heard_of_it(tmp_path: Path, level: Level) -> None:
+    """Until then it counts as complete, and may take over without what the flush was about."""
+    journal = Journal(tmp_path / "journal", Start(job=JOB, generation=GENERATION))
+    gate = Gate(level)
+    flushed = journal.append(Kind.WRITE, fid=1, b=3, data=b"new").end
+    mine = Hello(job=JOB, node="a", purpose="stream", lineage=Lineage(current=GENERATION, tail_unsure=True))
+    theirs = Hello(job=JOB, node="b", purpose="stream", lineage=Lineage(current=GENERATION))
+    standby = Standby(theirs, gate)
+    channel = cast(Channel, standby)
+    shipper = Shipper(journal, gate, lambda: channel, lambda: mine, Resyncs(journal))
+    with pytest.raises(Broken):
+        shipper._converse(channel)
+    assert standby.begins[0].fresh
+    assert gate.guards
+    assert max(standby.acked_after_begin) < flushed
+
+
+@pytest.mark.parametrize("unsure", ["source", "standby"])
+def test_who_lost_power_as_source_is_compared_although_it_is_only_behind(tmp_path: Path, unsure: str) -> None:
+    """Its files may lack writes that its journal has, and no stream would bring them again."""
+    journal = Journal(tmp_path / "journal", Start(job=JOB, generation=GENERATION))
+    fork = journal.append(Kind.WRITE, fid=1, b=3, data=b"new")
+    at = Place(generation=GENERATION, lsn=fork.end, crc=journal.crc)
+    journal.begin_generation(GENERATION + 1)
+    base = Fork(generation=GENERATION, lsn=fork.end)
+    mine = Lineage(current=GENERATION + 1, base=base, end=journal.end, tail_unsure=unsure == "source")
+    theirs = Lineage(current=GENERATION, end=fork.end, tail_unsure=unsure == "standby")
+    gate = Gate("none")
+    standby = Standby(Hello(job=JOB, node="b", purpose="stream", lineage=theirs, end=at), gate)
+    channel, hello = cast(Channel, standby), Hello(job=JOB, node="a", purpose="stream", lineage=mine)
+    with pytest.raises(Broken):
+        Shipper(journal, gate, lambda: channel, lambda: hello, Resyncs(journal))._converse(channel)
+    assert standby.begins[0].fresh
+
+
+def test_a_standby_of_another_version_gets_no_stream(tmp_path: Path) -> None:
+    """Also one that does not look at ours: what it would say next is not what we would hear."""
+    journal = Journal(tmp_path / "journal", Start(job=JOB, generation=GENERATION))
+    gate = Gate("none")
+    standby = Standby(Hello(version=VERSION - 1, job=JOB, node="b", purpose="stream"), gate)
+    channel, hello = cast(Channel, standby), Hello(job=JOB, node="a", purpose="stream")
+    with pytest.raises(Broken, match=rf"b speaks version {VERSION - 1} .* this node version {VERSION}"):
+        Shipper(journal, gate, lambda: channel, lambda: hello, Resyncs(journal))._converse(channel)
+    assert not standby.begins
