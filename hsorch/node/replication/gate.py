@@ -10,16 +10,21 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections.abc import Callable
 from typing import Literal
 
 Level = Literal["none", "received", "durable"]
+LOOK_S = 0.25
+"""So often it is looked whether who waits is still there."""
 
 
 class Gate:
     """Thread-safe. level none: nobody waits (`logical`)."""
 
-    def __init__(self, level: Level) -> None:
+    def __init__(self, level: Level, left: Callable[[], bool] = lambda: False) -> None:
+        """left(): who called the thread that asks has been killed, and wants no answer any more."""
         self._level: Level = level
+        self._left = left
         self._changed = threading.Condition()
         self._received = 0
         self._durable = 0
@@ -52,17 +57,25 @@ class Gate:
         return not self._open
 
     def wait(self, lsn: int) -> None:
-        """Return once all below lsn is acknowledged, or the gate is open. Raises OSError EIO: aborted."""
-        if self._open or self.acked >= lsn:
+        """Return once all below lsn is acknowledged, or the gate is open.
+
+        Raises OSError EIO: aborted; EINTR: who waits was killed, and could not end before it is answered.
+        """
+        if self._passes(lsn):
             return
         with self._changed:
             self._waiting += 1
             try:
-                self._changed.wait_for(lambda: self._open or self._aborted or self.acked >= lsn)
-                if self._aborted and not self._open and self.acked < lsn:
+                while not self._changed.wait_for(lambda: self._aborted or self._passes(lsn), LOOK_S):
+                    if self._left():
+                        raise OSError(errno.EINTR, os.strerror(errno.EINTR))
+                if not self._passes(lsn):
                     raise OSError(errno.EIO, os.strerror(errno.EIO))
             finally:
                 self._waiting -= 1
+
+    def _passes(self, lsn: int) -> bool:
+        return self._open or self.acked >= lsn
 
     def acknowledge(self, received: int, durable: int, applied: int) -> None:
         """The standby's three ends; none of them ever goes back within a connection."""

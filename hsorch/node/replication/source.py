@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from hsorch.errors import NodeError, RefusedError
+from hsorch.node.replication.capture.callers import was_killed
 from hsorch.node.replication.capture.compare import Stopped
 from hsorch.node.replication.capture.copyin import copy_dirty
 from hsorch.node.replication.capture.group import Capture
@@ -50,7 +51,7 @@ class Source:
         self._stopped = threading.Event()
         self.redone = made_whole(ground)
         before, level = ground.meta.value, ground.setup.level
-        self.gate = Gate(level)
+        self.gate = Gate(level, was_killed)
         # A source that was guarded is so again at once: its standby counts as complete all the while.
         told = before.promised or (before.guarded and before.role == "source")
         guarded = told and not alone and level != "none"

@@ -21,9 +21,6 @@ TYPE = "fuse.hsorch"
 ATTRIBUTES_S = 1
 """How long the kernel may remember sizes and times. To it a file with two names is two files, so elsewhere
 than below a database (which links nothing) it must ask each time."""
-LASTING_THREADS = 1000
-"""Idle threads the library may keep, which is more than it ever has: none ends, so what Python holds for each
-(operations.py) is held once."""
 _WITHIN_S = 10.0
 
 
@@ -33,7 +30,7 @@ class Mount:
     def __init__(self, tree: Tree, files: Files, names: Names, attributes: AttributeChanges) -> None:
         """Mounted when it returns. Raises NodeError HS683: no FUSE, or the kernel refused."""
         try:
-            from hsorch.node.replication.capture.operations import Fuse, Mounted
+            from hsorch.node.replication.capture.operations import THREADS, Fuse, Mounted
         except (ImportError, OSError) as error:
             raise NodeError(
                 "ordered replication needs FUSE, and it cannot be loaded",
@@ -49,7 +46,7 @@ class Mount:
                 Fuse(
                     Mounted(tree, files, names, attributes), str(tree.folder), foreground=True, use_ino=True,
                     allow_other=True, default_permissions=True, fsname="hsorch", subtype="hsorch",
-                    attr_timeout=ATTRIBUTES_S if tree.binding.preset else 0, max_idle_threads=LASTING_THREADS,
+                    attr_timeout=ATTRIBUTES_S if tree.binding.preset else 0, **THREADS,
                 )  # fmt: skip
             except RuntimeError as error:
                 self._failure = f"the mount ended with error {error}"

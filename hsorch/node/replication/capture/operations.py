@@ -26,6 +26,12 @@ _STATVFS = (
     "f_bavail", "f_bfree", "f_blocks", "f_bsize", "f_favail", "f_ffree", "f_files", "f_flag",
     "f_frsize", "f_namemax",
 )  # fmt: skip
+WAITING_CALLS = 1000
+"""So many calls may wait for the standby before one that does not has to wait with them. It is more than the
+library ever has threads: none of them ends, so what Python holds for each is held once (Fuse)."""
+THREADS = {"max_idle_threads": WAITING_CALLS}
+if (mfusepy.fuse_version_major, mfusepy.fuse_version_minor) >= (3, 12):
+    THREADS["max_threads"] = WAITING_CALLS  # ten, if it is not told; before, there was no bound
 _seen = threading.local()
 """What a thread of the library has once it called us."""
 
@@ -46,6 +52,10 @@ class Mounted(mfusepy.Operations):  # type: ignore[misc]
         self._xattrs = not tree.binding.preset
         """The kernel asks for an attribute before each write unless told that there are none; databases have
         none and write a lot."""
+
+    def init_with_config(self, conn_info: Any, config_3: Any) -> None:
+        """Writes that the kernel does not wait for itself (asynchronous ones) count, too."""
+        conn_info.max_background = conn_info.congestion_threshold = WAITING_CALLS
 
     # ---------------------------------------------------------------- looking
 
@@ -218,7 +228,7 @@ class Fuse(mfusepy.FUSE):  # type: ignore[misc]
         """One call of the library.
 
         Python would make a state for the foreign thread at each call and unmake it after, with an mmap(2) and
-        a munmap(2); one more hold, never given back, keeps it. See LASTING_THREADS.
+        a munmap(2); one more hold, never given back, keeps it. See WAITING_CALLS.
         """
         if not hasattr(_seen, "held"):
             _seen.held = ctypes.pythonapi.PyGILState_Ensure()
