@@ -205,6 +205,10 @@ class Policy(Wire, frozen=True, kw_only=True):
     """Name of the node that stays when two actives meet."""
     max_failovers: int = 3
     failover_window_ms: int = 3_600_000
+    reverse_replication: bool = False
+    """After a takeover under `logical` the old active node follows by itself (REQ-G05)."""
+    auto_resync_after_switch: bool = True
+    """After a switch the old active node follows by itself (REQ-G10)."""
     isolation: Isolation = Isolation()
 
 

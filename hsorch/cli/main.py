@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "hsorch.cli.select_source:select_source",
         "Say whose data count, after a look at what the other side loses.",
     ),
+    "resync": ("hsorch.cli.resync:resync", "Let a node follow that came back and waits to be told."),
     "quarantine": ("hsorch.cli.quarantine:quarantine", "What resyncs put away: list, show, restore, drop."),
     "verify": ("hsorch.cli.verify:verify", "Compare the data of both nodes and repair what differs."),
     "release-deletions": (

@@ -176,6 +176,8 @@ def _policy(raw: Mapping[str, Any], preferred: str) -> tuple[Policy, Timing]:
         on_conflict=preferred if on_conflict == "preferred" else on_conflict,
         max_failovers=count,
         failover_window=window,
+        reverse_replication=raw.get("reverse_replication", False),
+        auto_resync_after_switch=raw.get("auto_resync_after_switch", True),
         isolation=Isolation(
             addresses=tuple(isolation.get("addresses", ())),
             max_missed=isolation.get("max_missed", 3),

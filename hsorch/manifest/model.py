@@ -160,6 +160,8 @@ class Policy(Value, frozen=True, kw_only=True):
     """Name of the server that stays when two actives meet."""
     max_failovers: int = 3
     failover_window: Milliseconds = 3_600_000
+    reverse_replication: bool = False
+    auto_resync_after_switch: bool = True
     isolation: Isolation = Isolation()
 
 

@@ -17,7 +17,7 @@ from hsorch.node.core import data_rules
 from hsorch.node.core.state import State
 from hsorch.node.core.types import DataChanged
 from hsorch.node.data_report import report_of
-from hsorch.node.dialogue import UNTOLD, Dialogue, Heard
+from hsorch.node.dialogue import Dialogue, Heard
 from hsorch.node.paths import Paths
 from hsorch.node.replication.orders import Drained, DrainInput, EpochInput, ReplicationStatus, Role, RoleInput
 from hsorch.verbs import DataReport
@@ -40,29 +40,29 @@ class Authority:
 class Door:
     """The replicator's local socket. Implements hsorch.node.resource.data.Replicator."""
 
-    def __init__(self, paths: Paths, authority: Authority) -> None:
+    def __init__(self, paths: Paths) -> None:
         self._paths = paths
-        self._authority = authority
+        self.authority = Authority()
         self._drained = False
 
     def status(self) -> DataReport:
         return self._report(self._ask("status", None, STATUS_WITHIN_S))
 
     def order(self, verb: str, limit_s: float) -> DataReport:
-        """source, target, release, abort, thaw or epoch. Raises NodeError, RefusedError."""
+        """source, target, release, abort, thaw, reload or epoch. Raises NodeError, RefusedError."""
         match verb:
             case "source":
                 self._drained = False
-                return self._role("source", limit_s, alone=self._authority.alone)
+                return self._role("source", limit_s, alone=self.authority.alone)
             case "target":
                 self._drained = False
                 return self._role("target", limit_s, force=True)
             case "abort":
                 return self._role("none", limit_s, force=True)
-            case "thaw":
-                return self._report(self._ask("thaw", None, limit_s))
+            case "thaw" | "reload":
+                return self._report(self._ask(verb, None, limit_s))
             case "epoch":
-                epoch = EpochInput(epoch=self._authority.epoch)
+                epoch = EpochInput(epoch=self.authority.epoch)
                 return self._report(self._ask("authority", epoch, limit_s))
         return self._release(limit_s)
 
@@ -74,7 +74,7 @@ class Door:
         return self._role("none", limit_s / 2)
 
     def _role(self, role: Role, limit_s: float, *, alone: bool = False, force: bool = False) -> DataReport:
-        wanted = RoleInput(role=role, alone=alone, force=force, epoch=self._authority.epoch)
+        wanted = RoleInput(role=role, alone=alone, force=force, epoch=self.authority.epoch)
         return self._report(self._ask("role", wanted, limit_s))
 
     def _ask(self, verb: str, body: msgspec.Struct | None, limit_s: float) -> ReplicationStatus:
@@ -88,9 +88,8 @@ class Door:
 class DataDriver:
     """`turn` and `confirm` belong to the agent's loop; the thread alone speaks to the replicator."""
 
-    def __init__(self, door: Door, authority: Authority) -> None:
+    def __init__(self, door: Door) -> None:
         self._door = door
-        self._authority = authority
         self._dialogue = Dialogue()
         self._lock = threading.Lock()
         self._heard = Heard()
@@ -109,8 +108,9 @@ class DataDriver:
     def turn(self, state: State) -> DataChanged | None:
         """Once a turn of the loop: what the core must hear, if anything, before `confirm` is called."""
         config = state.durable.config
-        self._authority.epoch = (config.epoch.major, config.epoch.minor)
-        self._authority.alone = data_rules.may_write_alone(state)
+        authority = self._door.authority
+        authority.epoch = (config.epoch.major, config.epoch.minor)
+        authority.alone = data_rules.may_write_alone(state)
         with self._lock:
             return self._dialogue.turn(state, self._heard, clock.now())
 
@@ -130,8 +130,7 @@ class DataDriver:
                 report = self._door.order(order, ORDER_WITHIN_S) if order else self._door.status()
             except HsorchError:
                 # Refused or not heard: the next plain question tells how things stand.
-                if order == "epoch":
-                    self._dialogue.epoch = UNTOLD
+                self._dialogue.failed(order)
                 if clock.now() - self._heard.at > SILENT_NS:
                     self._heard = Heard(asked, None, clock.now())
                 continue

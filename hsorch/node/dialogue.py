@@ -34,9 +34,11 @@ class Dialogue:
     def __init__(self) -> None:
         self.round = 0
         self.order = ""
-        """`target`, `abort`, `thaw` or `epoch`; taken by whoever carries it out."""
+        """`target`, `abort`, `thaw`, `reload` or `epoch`; taken by whoever carries it out."""
         self.epoch = UNTOLD
         """In whose name the replicator was told to speak last."""
+        self.revision = -1
+        """Of the spec that the replicator was last told of: what it reads was written anew then."""
         self._told = DataChanged(state=DataState.UNKNOWN)
 
     def turn(self, state: State, heard: Heard, now: Instant) -> DataChanged | None:
@@ -61,9 +63,20 @@ class Dialogue:
         if _may_thaw(state, heard.report):
             self._ask_for("thaw")
 
+    def failed(self, order: str) -> None:
+        """Refused or not heard: what the replicator has to know is told again."""
+        if order == "epoch":
+            self.epoch = UNTOLD
+        elif order == "reload":
+            self.revision = -1
+
     def _direct(self, state: State, seen: DataReport) -> None:
         """Where the group is off, who was the source is none any more; who does not hold it follows. A holder
         that is off stays the one that wrote last: it may go on."""
+        if state.spec.revision != self.revision:
+            self.revision = state.spec.revision
+            self._ask_for("reload")
+            return
         off, holder = not facts.acting(state), facts.is_holder(state)
         if state.durable.config.epoch.major < 0:
             return  # it forgot who holds the group: what it wrote last may be the newest

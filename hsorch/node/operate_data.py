@@ -128,6 +128,15 @@ def release_deletions(stdin: bytes) -> ReplicationStatus:
         return _replicator(order.cluster, "confirm", wanted, ReplicationStatus, control.ANSWER_WITHIN_S)
 
 
+def follow(stdin: bytes) -> ReplicationStatus:
+    """The node that was active may be overwritten by the other one. Asked at that node.
+
+    Raises RefusedError HS749."""
+    order = _parse(stdin, DataOrder)
+    with _audited(Paths(order.cluster), order, "resync"):
+        return _replicator(order.cluster, "follow", None, ReplicationStatus, control.ANSWER_WITHIN_S)
+
+
 # --------------------------------------------------------------------------- the quarantine
 
 
@@ -176,6 +185,7 @@ VERBS: dict[str, Callable[[bytes], Any]] = {
     "listing": listing,
     "choose": choose,
     "verify": verify,
+    "follow": follow,
     "release-deletions": release_deletions,
     "quarantine-list": quarantine_list,
     "quarantine-show": quarantine_show,

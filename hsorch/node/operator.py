@@ -11,6 +11,7 @@ from hsorch.node import clock, control, enrolment
 from hsorch.node.audit import AuditLog
 from hsorch.node.core.actions import Severity
 from hsorch.node.core.types import Command, Reconfigured, Verb
+from hsorch.node.data import DataDriver
 from hsorch.node.report import data_limits, limit_reports, status_report
 from hsorch.node.setup import links_of, virtual_addresses
 from hsorch.node.system.host import host
@@ -97,6 +98,17 @@ class Operator:
         world.register = register
         world.runner.reconfigure(spec)
         world.watchdogs.protect(virtual_addresses(spec))
+        self._replicate(wanted=spec.replication is not None)
         world.spec = spec
         self._agent.feed(Reconfigured(spec=spec))
         return spec.revision
+
+    def _replicate(self, *, wanted: bool) -> None:
+        """The spec may have begun to replicate, or ended it; the replicator itself is the guard's."""
+        world = self._agent.world
+        if wanted and world.data is None:
+            world.data = DataDriver(world.door)
+            world.data.start()
+        elif not wanted and world.data is not None:
+            world.data.stop()
+            world.data = None

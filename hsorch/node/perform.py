@@ -39,7 +39,7 @@ from hsorch.node.core.types import (
     WitnessAnswer,
     WitnessOutcome,
 )
-from hsorch.node.data import DataDriver
+from hsorch.node.data import DataDriver, Door
 from hsorch.node.events import EventLog
 from hsorch.node.link.links import Links
 from hsorch.node.loop import Loop
@@ -63,7 +63,7 @@ Note = Callable[[Operate, str, str], None]
 
 @dataclass
 class World:
-    """What the actions act on. The agent replaces links and register when a new spec needs it."""
+    """What the actions act on. The agent replaces links, register and data when a new spec needs it."""
 
     spec: Spec
     me: str
@@ -76,6 +76,8 @@ class World:
     watch: Watch
     log: EventLog
     loop: Loop[Event]
+    door: Door
+    """To the replicator."""
     data: DataDriver | None = None
     """None: nothing is replicated."""
 

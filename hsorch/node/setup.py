@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hsorch.errors import NodeError
 from hsorch.node import clock, enrolment
-from hsorch.node.data import Authority, DataDriver, Door
+from hsorch.node.data import DataDriver, Door
 from hsorch.node.events import EventLog
 from hsorch.node.link.links import Links
 from hsorch.node.loop import Loop
@@ -49,8 +49,7 @@ def set_up(paths: Paths) -> Setup:
     machine, store = system(), Store(paths.state, paths.incarnation)
     loaded = store.load()
     watch = Watch(paths.watch, machine.boot_id())
-    authority = Authority()
-    door = Door(paths, authority)
+    door = Door(paths)
     log = EventLog(paths.events, node=identity.node, group=spec.group.name)
     world = World(
         spec=spec,
@@ -64,7 +63,8 @@ def set_up(paths: Paths) -> Setup:
         watch=watch,
         log=log,
         loop=Loop(),
-        data=DataDriver(door, authority) if spec.replication is not None else None,
+        data=DataDriver(door) if spec.replication is not None else None,
+        door=door,
     )
     return Setup(
         paths=paths,

@@ -45,6 +45,7 @@ def diff_specs(before: Spec | None, after: Spec, *, group_in: bool, empty: bool 
 
 
 def _changed(old: Part, new: Part) -> Iterator[Item]:
+    """A right that is taken back costs nothing."""
     for name in [*new.settings, *(n for n in old.settings if n not in new.settings)]:
         before, after = old.settings.get(name, ""), new.settings.get(name, "")
         if before == after:
@@ -54,7 +55,7 @@ def _changed(old: Part, new: Part) -> Iterator[Item]:
             action=Action.CHANGE if before and after else Action.ADD if after else Action.REMOVE,
             before=before,
             after=after,
-            impact=_impact(new.pointer_of(name)),
+            impact=_impact(new.pointer_of(name)) if after != "false" else Impact.LIVE.name.lower(),
         )
 
 

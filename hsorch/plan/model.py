@@ -127,7 +127,29 @@ class Plan(Value, frozen=True, kw_only=True):
     @property
     def overwritten(self) -> tuple[str, ...]:
         """Folders in which the data of one node replace those of the other."""
-        return tuple(i.address.removeprefix("replication.") for i in self.items if i.impact == "overwrite")
+        touched = {item.address for item in self.items if item.impact == "overwrite"}
+        return tuple(path for path, where in self._bound.items() if touched & where)
+
+    @property
+    def lets_overwrite(self) -> bool:
+        """From now on an old active node is overwritten without a word (REQ-G06)."""
+        policy = self.spec.policy
+        mine = any(i.address == "policy.reverse_replication" and i.after == "true" for i in self.items)
+        return mine and policy.takeover == "logical"
+
+    @property
+    def unbound(self) -> tuple[str, ...]:
+        """Folders that are not replicated any more."""
+        known = {address for where in self._bound.values() for address in where}
+        gone = (i.address for i in self.items if i.action is Action.REMOVE and i.address not in known)
+        return tuple(a.removeprefix("replication.") for a in gone if a.startswith("replication./"))
+
+    @property
+    def _bound(self) -> dict[str, set[str]]:
+        """Bound path → addresses of its items."""
+        bound = self.spec.replication.bindings if self.spec.replication is not None else ()
+        own = {b.path: f"replication.{b.path}" for b in bound}
+        return {path: {at, f"{at}.include", f"{at}.exclude", f"{at}.preset"} for path, at in own.items()}
 
     @property
     def target(self) -> str:

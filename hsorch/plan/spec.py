@@ -153,6 +153,8 @@ def _policy(policy: model.Policy) -> spec.Policy:
         on_conflict=policy.on_conflict,
         max_failovers=policy.max_failovers,
         failover_window_ms=policy.failover_window,
+        reverse_replication=policy.reverse_replication,
+        auto_resync_after_switch=policy.auto_resync_after_switch,
         isolation=spec.Isolation(
             addresses=policy.isolation.addresses,
             max_missed=policy.isolation.max_missed,

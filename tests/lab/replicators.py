@@ -13,11 +13,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from hsorch.node.paths import Paths
 from hsorch.node.replication.bindings import Binding
@@ -111,6 +114,70 @@ class Node:
         """Its mounts end with its namespace."""
         if self.process is not None and self.process.poll() is None:
             self.kill()
+
+
+@dataclass
+class Pair:
+    """Driven as two agents do it."""
+
+    a: Node
+    b: Node
+    home: Path
+    port: int
+
+    def bind(self, *bindings: Binding, nodes: tuple[Node, ...] = (), **fields: Any) -> None:
+        """What apply does: the installer writes the setup, the agent says so."""
+        for node in nodes or (self.a, self.b):
+            other = self.b if node is self.a else self.a
+            node.enroll(other, self.port, bindings, **fields)
+            if node.process is not None:
+                node.ask("reload")
+
+    def ordered(self, folder: str, **fields: Any) -> Binding:
+        return Binding(path=str(self.home / "common" / folder), kind="ordered", **fields)
+
+    def watched(self, folder: str, **fields: Any) -> Binding:
+        return Binding(path=str(self.home / "common" / folder), kind="watched", **fields)
+
+    def bring_in(self, source: Node, target: Node) -> None:
+        if target.ask("status")["role"] != "target":
+            target.ask("role", role="target")
+        source.ask("role", role="source")
+        until(lambda: bool(source.ask("status").get("level")))
+        until(lambda: bool(target.ask("status").get("consistent")))
+
+    def bring_out(self, source: Node) -> None:
+        assert source.ask("drain", limit_s=30)["ok"]
+        source.ask("role", role="none")
+
+    def write(self, node: Node, name: str, text: str) -> None:
+        """As the application does: through whatever is mounted there."""
+        done = node.run("sh", "-c", f"printf %s '{text}' > {self.home / 'common' / name}")
+        assert done.returncode == 0, done.stderr
+
+    def start(self) -> None:
+        self.a.start()
+        self.b.start()
+
+
+@contextmanager
+def pair_of(home: Path, folders: tuple[str, ...]) -> Iterator[Pair]:
+    """Not bound, not started. Skips, with the reason, where this machine allows no such world."""
+    if why := may_mount():
+        pytest.skip(f"no mount namespaces on this machine: {why}")
+    made = Pair(
+        Node(home, "a", "127.0.0.1", folders), Node(home, "b", "127.0.0.2", folders), home, free_port()
+    )
+    try:
+        yield made
+    finally:
+        made.a.end()
+        made.b.end()
+
+
+def kept(node: Node) -> set[bytes]:
+    """Contents in its quarantine."""
+    return {path.read_bytes() for path in node.places.quarantine.rglob("*") if path.name.isdigit()}
 
 
 def until(true: Callable[[], bool], seconds: float = 40) -> None:

@@ -40,10 +40,16 @@ def stakes(plan: Plan) -> list[str]:
 
 
 def _overwrite_stakes(plan: Plan) -> list[str]:
-    """Which way data go at the first bring-in (REQ-H03)."""
+    """Which way data go at the first bring-in (REQ-H03), and later without a word (REQ-G06)."""
+    later = (
+        "After a takeover the node that was active is overwritten by itself: what only it had is kept in its "
+        "quarantine, and nobody is asked first."
+    )
+    lines = [later] if plan.lets_overwrite else []
     if not plan.overwritten:
-        return []
+        return lines
     return [
+        *lines,
         f"Data go from {plan.source} to {plan.target}: what {plan.target} has in "
         f"{', '.join(plan.overwritten)} is replaced by what {plan.source} has there.",
         f"If {plan.target} has the newer data, stop here and let the group start there (`preferred`, or "
@@ -74,9 +80,15 @@ def _changes_block(plan: Plan) -> str:
 
 
 def _data_block(plan: Plan) -> str:
-    if not plan.overwritten:
-        return ""
-    return "\n".join([f"Data: {plan.source} -> {plan.target}", *(f"    {path}" for path in plan.overwritten)])
+    """What becomes of data, in words: what is replaced is kept, what is let go stays."""
+    lines = []
+    if plan.overwritten:
+        lines += [f"Data: {plan.source} -> {plan.target}", *(f"    {path}" for path in plan.overwritten)]
+        lines += [f"  What differs on {plan.target} is replaced, and kept in its quarantine."]
+    if plan.unbound:
+        lines += ["Not replicated any more; what is there stays on both nodes:"]
+        lines += [f"    {path}" for path in plan.unbound]
+    return "\n".join(lines)
 
 
 def _rows(items: Iterable[Item]) -> Iterator[str]:

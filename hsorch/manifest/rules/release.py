@@ -28,8 +28,6 @@ LATER: tuple[tuple[tuple[str, ...], str], ...] = (
         for vip in (("vip",), ("vips", "*"))
         for option in ("alias", "skip_as_source", "replace_ip")
     ),
-    (("policy", "reverse_replication"), "leave it out; data always flow back to the server that comes back"),
-    (("policy", "auto_resync_after_switch"), "leave it out; data always flow back after a switch"),
     (("policy", "sync_time_on_switch"), "leave it out; run a time service on both servers"),
 )
 """Pattern of a path (`*`: any name or index), and the way out."""

@@ -49,12 +49,14 @@ def pin(paths: Paths, order: Pin) -> Done:
 def set_up(paths: Paths, spec: Spec, node: str, job: str) -> None:
     """What the replicator reads; none where nothing is replicated."""
     from hsorch.node.replication.bindings import Binding, resolve
-    from hsorch.node.replication.setup import Places, Setup
+    from hsorch.node.replication.rest import give_up, take_on
+    from hsorch.node.replication.setup import Places, Returns, Setup
 
-    file, wanted = Places.of(paths).setup, spec.replication
+    places, wanted = Places.of(paths), spec.replication
     if wanted is None:
-        file.unlink(missing_ok=True)
+        give_up(places)
         return
+    take_on(places)
     bound, _ = resolve(Binding(**msgspec.structs.asdict(b)) for b in wanted.bindings)
     first, *spare = roads(spec, node)
     setup = Setup(
@@ -69,9 +71,13 @@ def set_up(paths: Paths, spec: Spec, node: str, job: str) -> None:
         level=wanted.ack,
         warn_bytes=wanted.warn_bytes,
         stop_bytes=wanted.stop_bytes,
+        returns=Returns(
+            takeover=spec.policy.takeover != "logical" or spec.policy.reverse_replication,
+            switch=spec.policy.auto_resync_after_switch,
+        ),
     )
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    replace_file(file, encode(setup), mode=0o600)
+    places.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    replace_file(places.setup, encode(setup), mode=0o600)
 
 
 def roads(spec: Spec, node: str) -> list[Road]:

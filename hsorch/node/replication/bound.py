@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -55,6 +56,15 @@ class Bound:
             note = msgspec.structs.replace(self.note(path), **fields)
             if note != self.note(path):
                 notes = {**self._notes, path: note}
+                replace_file(self._file, msgspec.json.encode(notes), mode=0o600)
+                self._notes = notes
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """They are not bound any more."""
+        gone = set(paths)
+        with self._lock:
+            notes = {path: note for path, note in self._notes.items() if path not in gone}
+            if notes != self._notes:
                 replace_file(self._file, msgspec.json.encode(notes), mode=0o600)
                 self._notes = notes
 

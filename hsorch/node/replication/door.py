@@ -40,12 +40,14 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 VERBS: dict[str, tuple[type[msgspec.Struct], Callable[[Replicator, Any], msgspec.Struct]]] = {
     "role": (RoleInput, Replicator.role),
     "status": (Nothing, lambda replicator, _: replicator.status()),
+    "reload": (Nothing, lambda replicator, _: replicator.reload()),
     "authority": (EpochInput, Replicator.authorize),
     "drain": (DrainInput, Replicator.drain),
     "confirm": (ConfirmInput, Replicator.confirm),
     "thaw": (Nothing, lambda replicator, _: replicator.thaw()),
     "verify": (Nothing, lambda replicator, _: replicator.verify()),
     "survey": (SurveyInput, Replicator.survey),
+    "follow": (Nothing, lambda replicator, _: replicator.follow()),
     "choose": (ChooseInput, Replicator.choose),
 }
 

@@ -16,6 +16,7 @@ import msgspec
 from hsorch.node.replication.bound import Bound
 from hsorch.node.replication.capture.group import clear_mounts, recover
 from hsorch.node.replication.capture.log import Mark
+from hsorch.node.replication.folders import Folders, likeness
 from hsorch.node.replication.generations import Lineage, reached, selected
 from hsorch.node.replication.journal import Journal, Start
 from hsorch.node.replication.messages import Hello
@@ -40,6 +41,7 @@ class Ground:
             self.bound.is_there(binding.path)
         self.places, self.setup, self.boot = places, setup, boot
         job = bytes.fromhex(setup.job)
+        self.folders = Folders(places.folders)
         self.meta = MetaFile(places.meta, Meta(node=setup.node, job=job, boot=boot))
         self.rebooted = self.meta.value.boot != boot
         self.trees = [Tree(number, binding) for number, binding in enumerate(setup.ordered)]
@@ -151,6 +153,7 @@ class Ground:
             epoch=self.meta.value.epoch,
             lineage=self.lineage(),
             end=Place() if self.meta.value.torn else self.here(),
+            folders=likeness(self.setup.ordered),
         )
 
     def incident(self, name: str, reason: str, generation: int = 0, fork: int = 0) -> Incident:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from hsorch.node.replication.quarantine import Open
 from hsorch.node.replication.record import Kind, Record
@@ -21,11 +21,19 @@ class Keeper:
     """Of one incident. before() is called for each record before it is applied; look_ahead() instead of it
     for many records at once, none of which is applied yet."""
 
-    def __init__(self, trees: Sequence[Tree], incident: Open, only: frozenset[int] | None = None) -> None:
-        """only: fids that count; None: all. Walks the trees. Raises OSError."""
+    def __init__(
+        self,
+        trees: Sequence[Tree],
+        incident: Open,
+        only: frozenset[int] | None = None,
+        has_shared: Callable[[str, str], bool] = lambda path, relative: True,
+    ) -> None:
+        """only: fids that count; None: all. has_shared(path, relative): false for what counts, too, as it is
+        nobody's copy. Walks the trees. Raises OSError."""
         self._trees = {tree.number: tree for tree in trees}
         self._incident = incident
         self._only = only
+        self._has_shared = has_shared
         self._index = Whereabouts(trees)
         self._done: set[int] = set()
 
@@ -88,8 +96,9 @@ class Keeper:
             self._index.add(tree.fid(old), record.aux, new)
 
     def _keep(self, fid: int, where: Where) -> None:
-        if self._only is not None and fid not in self._only:
-            return
         tree = self._trees[where[0]]
+        counts = self._only is None or fid in self._only
+        if not counts and self._has_shared(tree.binding.path, where[1]):
+            return
         if tree.look(where[1]) is not None:
             self._incident.keep(str(tree.folder), where[1])

@@ -15,7 +15,7 @@ from hsorch.node.replication.generations import Lineage
 from hsorch.node.replication.image import Told
 from hsorch.node.replication.meta import Place
 
-VERSION = 2
+VERSION = 3
 """Raised with every change to what is said here, but Hello and Refused: those every version understands."""
 
 
@@ -35,16 +35,23 @@ class Hello(Said, frozen=True, kw_only=True):
     lineage: Lineage = Lineage()
     end: Place = Place()
     """Where this node's journal or spool ends."""
+    folders: bytes = b""
+    """folders.likeness() of the ordered ones."""
 
 
-def foreign(theirs: Hello) -> str:
-    """Why no word is exchanged with a node of another version; empty: it is of this one."""
-    if theirs.version == VERSION:
-        return ""
-    return (
-        f"{theirs.node} speaks version {theirs.version} of the replication protocol, this node version "
-        f"{VERSION}: both nodes need the same hsorch (`hsorch apply` brings it)"
-    )
+def foreign(theirs: Hello, folders: bytes) -> str:
+    """Why no word is exchanged with a node of another version or of other folders; empty: it is exchanged."""
+    if theirs.version != VERSION:
+        return (
+            f"{theirs.node} speaks version {theirs.version} of the replication protocol, this node version "
+            f"{VERSION}: both nodes need the same hsorch (`hsorch apply` brings it)"
+        )
+    if theirs.folders != folders:
+        return (
+            f"{theirs.node} binds other folders than this node: both need the same spec "
+            "(`hsorch apply` brings it)"
+        )
+    return ""
 
 
 class Refused(Said, frozen=True, kw_only=True):

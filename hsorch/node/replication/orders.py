@@ -16,10 +16,12 @@ Role = Literal["none", "source", "target"]
 class RoleInput(msgspec.Struct, frozen=True, kw_only=True):
     """alone: source without the peer (takeover), a new generation. force: unmount even what is in use.
 
-    epoch: of the failover core; a peer that speaks for a lower one is refused.
+    epoch: of the failover core; a peer that speaks for a lower one is refused. asked: an operator wants it,
+    whatever the policy says of a node that was the source.
     """
 
     role: Role
+    asked: bool = False
     alone: bool = False
     force: bool = False
     epoch: tuple[int, int] = (0, 0)

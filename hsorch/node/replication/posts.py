@@ -23,6 +23,7 @@ from hsorch.node.replication.meter import Meter
 from hsorch.node.replication.orders import ReplicationStatus
 from hsorch.node.replication.reception import Reception
 from hsorch.node.replication.roads import Roads
+from hsorch.node.replication.setup import Setup
 from hsorch.node.replication.source import Source
 from hsorch.node.replication.space import Level
 from hsorch.node.replication.status import of_source, of_target, with_lookout, with_sentry, with_watched
@@ -31,6 +32,11 @@ from hsorch.node.replication.watched.parts import Following, Taking
 from hsorch.verbs import LimitReport
 
 SAMPLE_S = 0.05
+_LATER = LimitReport(
+    code="HS636",
+    message="The spec asks for other folders, or another promise, than what is in use here.",
+    hint="hsorch bring-out, then hsorch bring-in: the data begin again as the spec says.",
+)
 
 
 class SourcePost:
@@ -49,6 +55,8 @@ class SourcePost:
         self._ended = threading.Event()
         self._meter, self._pace = Meter(), Meter()
         self._gaps: tuple[LimitReport, ...] = ()
+        self._drained = False
+        self._later: tuple[LimitReport, ...] = ()
         with contextlib.ExitStack() as undo:
             self._roads = Roads(setup, ground.places.keys)
             undo.callback(self._roads.stop)
@@ -65,12 +73,14 @@ class SourcePost:
     def status(self) -> ReplicationStatus:
         seen = of_source(self._ground, self.part, self._meter, self._pace)
         seen = with_lookout(with_watched(seen, self._watched), self._lookout)
-        return msgspec.structs.replace(seen, link=self._roads.link, troubles=(*seen.troubles, *self._gaps))
+        troubles = (*seen.troubles, *self._gaps, *self._later)
+        return msgspec.structs.replace(seen, link=self._roads.link, troubles=troubles)
 
     def drain(self, limit_s: float) -> bool:
         """The standby has everything. False: not in time."""
         until = time.monotonic() + limit_s
-        return self.part.drain(limit_s) and self._watched.drain(until - time.monotonic())
+        self._drained = self.part.drain(limit_s) and self._watched.drain(until - time.monotonic())
+        return self._drained
 
     def verify(self) -> None:
         self.part.verify()
@@ -79,6 +89,14 @@ class SourcePost:
     def confirm(self, path: str) -> None:
         self._watched.confirm(path)
 
+    def change(self, wanted: Setup) -> None:
+        """What a source in use can change: links, and from how little space on it warns and stops."""
+        ground = self._ground
+        now = ground.setup
+        ground.setup = msgspec.structs.replace(wanted, bindings=now.bindings, level=now.level)
+        self._roads.change(wanted)
+        self._later = () if ground.setup == wanted else (_LATER,)
+
     def stop(self, *, force: bool) -> None:
         """Raises NodeError HS684: somebody uses the folders; then everything goes on."""
         self.part.stop(force=force)
@@ -86,6 +104,8 @@ class SourcePost:
         self._lookout.stop()
         self._watched.stop()
         self._roads.stop()
+        if not self._drained:
+            self._ground.meta.change(protected_until=0)
 
     def _on_space(self, level: Level) -> None:
         """Replication stops before a disk is full, and goes on by itself."""

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from hsorch.errors import HsorchError
+from hsorch.node.replication.folders import likeness
 from hsorch.node.replication.messages import Hello, Refused, foreign
 from hsorch.node.replication.setup import Setup
 from hsorch.node.replication.tls import Keys
@@ -29,6 +30,7 @@ class Reception:
         """Raises OSError when no link's address can be listened on."""
         self._port = setup.port
         self._keys = keys
+        self._folders = likeness(setup.ordered)
         self._serve: Mapping[str, Serve] = {}
         self._closed = threading.Event()
         self._lock = threading.Lock()
@@ -105,7 +107,7 @@ class Reception:
         if frame is None or not isinstance(frame.message, Hello):
             return
         serve = self._serve.get(frame.message.purpose)
-        why = foreign(frame.message) or self._paused
+        why = foreign(frame.message, self._folders) or self._paused
         if why or self._closed.is_set() or serve is None:
             channel.send(Refused(why=why or "this node does not take part now"))
             return

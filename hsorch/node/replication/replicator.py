@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from hsorch.errors import HsorchError, NodeError, RefusedError
 from hsorch.node.replication.ground import Ground
+from hsorch.node.replication.held import Held, refuse_unasked
 from hsorch.node.replication.orders import (
     ChooseInput,
     Chosen,
@@ -26,8 +27,9 @@ from hsorch.node.replication.orders import (
 )
 from hsorch.node.replication.posts import SourcePost, TargetPost
 from hsorch.node.replication.record import Damaged
+from hsorch.node.replication.regroup import take_up
 from hsorch.node.replication.rest import at_rest, begin_empty
-from hsorch.node.replication.setup import Places, Setup
+from hsorch.node.replication.setup import Places, Setup, load
 from hsorch.node.replication.status import with_refusal
 from hsorch.node.replication.survey import Survey, SurveyInput, survey
 
@@ -40,7 +42,7 @@ class Replicator:
         self._lock = threading.Lock()
         self._ground: Ground | None = None
         self._post: SourcePost | TargetPost | None = None
-        self._refused: NodeError | None = None
+        self._refused: HsorchError | None = None
         """Why no part is played: the last one that was asked for could not be, or its disk is gone."""
 
     def role(self, wanted: RoleInput) -> ReplicationStatus:
@@ -50,16 +52,19 @@ class Replicator:
                 return self.status()
             if isinstance(self._post, TargetPost) and wanted.role == "source":
                 self._post.must_be_whole()
-            try:
-                self._leave(force=wanted.force)
-                if wanted.role != "none":
-                    self._enter(wanted)
-            except (OSError, Damaged, ValueError) as error:
-                raise NodeError(
-                    f"replication cannot become {wanted.role}: {error}",
-                    hint="the detail names the file or folder; `hsorch explain HS687`",
-                    code="HS687",
-                ) from error
+            self._play(wanted)
+            return self.status()
+
+    def reload(self) -> ReplicationStatus:
+        """The setup was written anew. A standby begins again under it; a source takes what can change while
+        its folders are in use, and the rest when it begins next. Raises NodeError HS685, HS687."""
+        with self._lock:
+            wanted, post = load(self._places), self._post
+            if isinstance(post, SourcePost):
+                post.change(wanted)
+            elif wanted != self._setup and post is not None:
+                self._play(RoleInput(role="target"))
+            self._setup = wanted
             return self.status()
 
     def authorize(self, wanted: EpochInput) -> ReplicationStatus:
@@ -110,6 +115,20 @@ class Replicator:
                 code="HS698",
             ) from error
 
+    def follow(self) -> ReplicationStatus:
+        """An operator lets this node, which was the source, be overwritten. Raises NodeError, RefusedError
+        HS749: it is the source still."""
+        with self._lock:
+            if isinstance(self._post, SourcePost):
+                raise RefusedError(
+                    "the group runs here: its data cannot be overwritten",
+                    hint="hsorch switch first, or let the group start on the other node",
+                    code="HS749",
+                )
+            if self._post is None:
+                self._play(RoleInput(role="target", asked=True))
+            return self.status()
+
     def choose(self, wanted: ChooseInput) -> Chosen:
         """An operator says whose data count, knowing what is lost. Durable when it returns.
 
@@ -122,6 +141,9 @@ class Replicator:
                     begin_empty(self._places, self._setup)
                     self._refused = None
                     return Chosen(lineage=wanted.winner)
+                if post is None and self._is_held:
+                    self._play(RoleInput(role="target", asked=True))
+                    post = self._post
                 if not isinstance(post, TargetPost):
                     raise RefusedError(
                         f"the replicator is {self._role} here: only a standby's data can be given up",
@@ -150,6 +172,7 @@ class Replicator:
             yield self._ground
             return
         with contextlib.nullcontext() if locked else self._lock:
+            take_up(self._places, self._setup, self._boot)
             ground = Ground(self._places, self._setup, self._boot)
             with contextlib.closing(ground):
                 yield ground
@@ -170,13 +193,34 @@ class Replicator:
             self._leave(force=False)
 
     @property
+    def _is_held(self) -> bool:
+        return isinstance(self._refused, Held)
+
+    @property
     def _role(self) -> Role:
         if self._post is None:
             return "none"
         return "source" if isinstance(self._post, SourcePost) else "target"
 
-    def _enter(self, wanted: RoleInput) -> None:
+    def _play(self, wanted: RoleInput) -> None:
         try:
+            self._leave(force=wanted.force)
+            if wanted.role != "none":
+                self._enter(wanted)
+        except (OSError, Damaged, ValueError) as error:
+            raise NodeError(
+                f"replication cannot become {wanted.role}: {error}",
+                hint="the detail names the file or folder; `hsorch explain HS687`",
+                code="HS687",
+            ) from error
+
+    def _enter(self, wanted: RoleInput) -> None:
+        """Under the setup as it is by now: the order may come before the word that it has changed."""
+        try:
+            self._setup = load(self._places)
+            if wanted.role == "target" and not wanted.asked:
+                refuse_unasked(self._places, self._setup)
+            take_up(self._places, self._setup, self._boot)
             self._ground = ground = Ground(self._places, self._setup, self._boot)
             ground.raise_epoch(wanted.epoch)
             if wanted.role == "source":
@@ -185,7 +229,7 @@ class Replicator:
                 self._post = TargetPost(ground, self._on_lost)
         except BaseException as error:
             self._close_ground()
-            self._refused = error if isinstance(error, NodeError) else None
+            self._refused = error if isinstance(error, NodeError | Held) else None
             raise
         self._refused = None
 

@@ -27,6 +27,24 @@ def begin_empty(places: Places, setup: Setup) -> None:
         bound.change(binding.path, volume=volume_of(binding.path), follows=False, changed="")
 
 
+def give_up(places: Places) -> None:
+    """The spec replicates nothing any more. Raises OSError."""
+    if places.setup.exists():
+        places.given_up.touch(mode=0o600)
+        places.setup.unlink()
+
+
+def take_on(places: Places) -> None:
+    """The spec replicates again what it had given up: as for the first time. What was put away stays.
+
+    Raises OSError."""
+    if places.given_up.exists():
+        shutil.rmtree(places.journal, ignore_errors=True)
+        for file in (places.meta, places.mark, places.bound, places.folders):
+            file.unlink(missing_ok=True)
+        places.given_up.unlink()
+
+
 def at_rest(places: Places, setup: Setup) -> ReplicationStatus:
     """A node whose durable state is torn says a fault, one that has none says nothing at all."""
     plain = ReplicationStatus(role="none", state="stopped", mode=setup.level)

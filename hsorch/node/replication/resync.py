@@ -76,7 +76,7 @@ class Receiving:
 
         usable: the files are a picture of one moment, at the end of the spool or of the one before it."""
         ground, meta = self._ground, self._meta.value
-        keep = meta.keep or self._keep_own(source)
+        keep = meta.keep or self._keep_own(source) or self._keep_unshared(source)
         stays_usable = usable and meta.generations.current != 0
         over = meta.staged_over or (ground.here() if stays_usable else None)
         with self.lock:
@@ -112,6 +112,14 @@ class Receiving:
             touched = {r.fid for r in ground.journal.records(verdict.fork) if r.fid}
             self._only = frozenset(touched) if len(touched) <= MOST_TOUCHED else None
         return name
+
+    def _keep_unshared(self, source: Lineage) -> str:
+        """The incident for what lies in folders that the two nodes never had in common; "": they had all."""
+        folders = self._ground.folders
+        if not folders.lacks(self._ground.setup.ordered):
+            return ""
+        self._only = frozenset()
+        return f"bound-{source.current:016x}-{folders.edition}"
 
     # ------------------------------------------------------------------- apply
 
@@ -160,6 +168,7 @@ class Receiving:
     def close(self, record: Record) -> None:
         """Everything up to here is on stable storage."""
         self._keeper = None
+        self._ground.folders.share(self._ground.setup.ordered)
         self._meta.change(
             consistent=True, marks=(0, 0), keep="", generations=self._lineage(record.end), verify_needed=""
         )
@@ -188,7 +197,7 @@ class Receiving:
         incident = ground.incident(
             meta.keep, "overwritten by a resync", meta.generations.current, meta.generations.end
         )
-        return Keeper(ground.trees, incident, self._only)
+        return Keeper(ground.trees, incident, self._only, ground.folders.has_shared)
 
     def _lineage(self, lsn: int) -> Lineage:
         """Of this node once it holds all of the source's data up to lsn: the source's own."""

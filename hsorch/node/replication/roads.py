@@ -19,18 +19,26 @@ class Roads:
     """dial() from any thread; close() ends the thread that looks after the preferred link."""
 
     def __init__(self, setup: Setup, keys: Keys, *, look_s: float = LOOK_S) -> None:
-        self._roads = setup.roads
-        self._port = setup.port
+        self._roads, self._port = setup.roads, setup.port
         self._keys = keys
         self._look_s = look_s
         self._lock = threading.Lock()
         self._at = 0
         """The road that worked last."""
-        self._spare: list[Channel] = []
-        """Channels over another road than the preferred one."""
+        self._open: list[tuple[Channel, int]] = []
+        """With the number of the road that each takes."""
         self._closed = threading.Event()
-        if len(self._roads) > 1:
-            threading.Thread(target=self._look_back, name="roads", daemon=True).start()
+        threading.Thread(target=self._look_back, name="roads", daemon=True).start()
+
+    def change(self, setup: Setup) -> None:
+        """Who uses a channel dials again, over the roads that there are now."""
+        with self._lock:
+            if (setup.roads, setup.port) == (self._roads, self._port):
+                return
+            self._roads, self._port, self._at = setup.roads, setup.port, 0
+            before, self._open = self._open, []
+        for channel, _ in before:
+            channel.close()
 
     @property
     def link(self) -> str:
@@ -39,19 +47,21 @@ class Roads:
 
     def dial(self) -> Channel:
         """Over the road that worked last, else the next one. Raises Broken: over none."""
-        start, faults = self._at, []
-        for step in range(len(self._roads)):
-            number = (start + step) % len(self._roads)
+        roads, start, faults = self._roads, self._at, []
+        for step in range(len(roads)):
+            number = (start + step) % len(roads)
             try:
-                channel = self._connect(self._roads[number])
+                channel = self._connect(roads[number])
             except Broken as fault:
                 faults.append(str(fault))
                 continue
             with self._lock:
+                if roads is not self._roads:
+                    channel.close()
+                    raise Broken("the links have changed meanwhile")
                 self._at = number
-                self._spare = [c for c in self._spare if not c.closed]
-                if number:
-                    self._spare.append(channel)
+                self._open = [(c, n) for c, n in self._open if not c.closed]
+                self._open.append((channel, number))
             return channel
         raise Broken("; ".join(faults))
 
@@ -68,7 +78,7 @@ class Roads:
             if healthy < STEADY:
                 continue
             with self._lock:
-                self._at, spare, self._spare = 0, self._spare, []
+                self._at, spare = 0, [channel for channel, number in self._open if number]
             for channel in spare:
                 channel.close()  # whoever uses it dials again
 

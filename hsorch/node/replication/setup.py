@@ -25,6 +25,13 @@ class Road(Wire, frozen=True, kw_only=True):
     peer: str
 
 
+class Returns(Wire, frozen=True, kw_only=True):
+    """After what the node that was the source becomes the other one's target by itself (held.py)."""
+
+    takeover: bool = True
+    switch: bool = True
+
+
 class Setup(Wire, frozen=True, kw_only=True):
     """job: 32 hex digits, the same on both nodes. link, address, peer: of the data link; one port on both."""
 
@@ -44,6 +51,7 @@ class Setup(Wire, frozen=True, kw_only=True):
     queue_bytes: int = CAP_BYTES
     level: Level = "none"
     """What a flush of the application waits for: none (logical), received or durable (complete)."""
+    returns: Returns = Returns()
 
     @property
     def ordered(self) -> tuple[Binding, ...]:
@@ -95,6 +103,16 @@ class Places:
     def bound(self) -> Path:
         """What this node remembers of its bound folders."""
         return self.home / "bound.json"
+
+    @property
+    def folders(self) -> Path:
+        """The set of bound folders that all this stands for."""
+        return self.home / "folders.json"
+
+    @property
+    def given_up(self) -> Path:
+        """There while nothing is replicated any more: what is written meanwhile is recorded by nobody."""
+        return self.home / "given-up"
 
     @property
     def quarantine(self) -> Path:

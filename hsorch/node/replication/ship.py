@@ -164,7 +164,7 @@ class Shipper:
             raise Broken(f"the standby refuses: {frame.message.why}")
         if not isinstance(frame.message, Hello):
             raise Broken("the standby does not speak as one")
-        if strange := foreign(frame.message):
+        if strange := foreign(frame.message, mine.folders):
             channel.send(Refused(why=strange))
             raise Broken(strange)
         self.peer = frame.message

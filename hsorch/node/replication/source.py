@@ -60,6 +60,7 @@ class Source:
         # What a target may lack of the source before it is told apart by a generation of its own; where it
         # lacks nothing the other side simply follows (ship.py).
         self._name_generation(alone=alone or before.role == "target")
+        ground.folders.share(ground.setup.ordered)
         self.queue = Queue(
             ground.journal, self.gate, Reserve(ground.places.reserve), ground.setup.queue_bytes
         )

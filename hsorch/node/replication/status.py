@@ -6,7 +6,7 @@ import time
 
 import msgspec
 
-from hsorch.errors import NodeError
+from hsorch.errors import HsorchError
 from hsorch.node.clock import utc_text
 from hsorch.node.replication.foreign import Sentry
 from hsorch.node.replication.ground import Ground
@@ -91,7 +91,7 @@ def with_sentry(seen: ReplicationStatus, sentry: Sentry | None) -> ReplicationSt
     return msgspec.structs.replace(seen, bindings=tuple(bindings))
 
 
-def with_refusal(seen: ReplicationStatus, refused: NodeError | None) -> ReplicationStatus:
+def with_refusal(seen: ReplicationStatus, refused: HsorchError | None) -> ReplicationStatus:
     """refused: why no part is played."""
     if refused is None:
         return seen

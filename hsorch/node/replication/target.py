@@ -25,6 +25,8 @@ class Target:
         ground.settle()
         meta = ground.meta.value
         was_source = meta.role == "source"
+        if was_source and meta.generations.current and ground.folders.lacks(ground.setup.ordered):
+            ground.meta.change(consistent=False, torn=True)
         ground.meta.change(
             role="target", clean=False, boot=ground.boot,
             guarded=meta.guarded and not was_source,

@@ -110,6 +110,11 @@ class Tree:
     def set_fid(self, relative: str, fid: int) -> None:
         os.setxattr(self.path(relative), _FID, fid.to_bytes(8, "little"), follow_symlinks=False)
 
+    def forget_fid(self, relative: str) -> None:
+        """Nothing happens to a file that has none."""
+        if self.fid(relative):
+            os.removexattr(self.path(relative), _FID, follow_symlinks=False)
+
     def applied(self) -> int:
         """The last record that changed names here, or was about to (apply.py)."""
         return _number(self.path(""), _APPLIED)

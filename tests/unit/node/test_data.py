@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from hsorch.node.core.state import Group, Phase
 from hsorch.node.core.types import Config, DataChanged, DataState, Epoch
-from hsorch.node.data import Authority, DataDriver, Door
+from hsorch.node.data import DataDriver, Door
 from hsorch.node.data_report import state_of
 from hsorch.node.paths import Paths
 from hsorch.node.replication.orders import ReplicationStatus
@@ -30,9 +30,8 @@ class Link:
 
     def __init__(self, paths: Paths, report: ReplicationStatus) -> None:
         self.replicator = ToldReplicator(paths, report)
-        authority = Authority()
-        self.door = Door(paths, authority)
-        self.driver = DataDriver(self.door, authority)
+        self.door = Door(paths)
+        self.driver = DataDriver(self.door)
         self.driver.start()
         bound = Replication(bindings=(Binding(path="/srv", kind="ordered"),))
         self.state = Duo(replace(make_spec(takeover="complete"), replication=bound)).boot().state("a")
@@ -89,7 +88,7 @@ def link(paths: Paths) -> Iterator[Link]:
 def test_an_active_source_is_left_alone(link: Link) -> None:
     link.be(acting=True)
     link.turns(1.0)
-    assert link.replicator.told == ["authority"], "in whose name it speaks, no more"
+    assert link.replicator.told == ["reload", "authority"], "its setup, and in whose name it speaks, no more"
     assert [said.state for said in link.heard] == [DataState.COMPLETE]
 
 
@@ -179,7 +178,23 @@ def test_a_new_epoch_is_told_once(link: Link) -> None:
     link.be(acting=True)
     link.until("authority")
     link.turns(0.6)
-    assert link.replicator.told == ["authority"]
+    assert link.replicator.told == ["reload", "authority"]
     link.be(acting=True, solo=True)
     link.turns(0.6)
-    assert link.replicator.told == ["authority"], "the same epoch"
+    assert link.replicator.told == ["reload", "authority"], "the same epoch"
+
+
+def test_a_new_spec_is_told_until_the_replicator_has_taken_it(link: Link) -> None:
+    link.replicator.refuses.add("reload")
+    link.be(acting=True)
+    link.until("reload")
+    link.turns(1.0)
+    assert link.replicator.told.count("reload") > 1
+    link.replicator.refuses.clear()
+    link.until("authority")
+    told = link.replicator.told.count("reload")
+    link.turns(0.6)
+    assert link.replicator.told.count("reload") == told
+    link.state = replace(link.state, spec=replace(link.state.spec, revision=link.state.spec.revision + 1))
+    link.turns(0.6)
+    assert link.replicator.told.count("reload") == told + 1

@@ -120,6 +120,7 @@ def stage(spec: Spec, tmp_path: Path) -> Iterator[Stage]:
         watch=watch,
         log=log,
         loop=Loop(),
+        door=cast(Any, None),
     )
     state, _ = begin(spec, "a", None, "boot-1", 1, Instant(1), 1)
     state, _ = decide(state, Fenced(ok=True), Instant(2))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hsorch.node.replication.folders import likeness
 from hsorch.node.replication.messages import Hello, Refused
 from hsorch.node.replication.reception import Reception
 from hsorch.node.replication.roads import Roads
@@ -16,7 +17,7 @@ from hsorch.node.replication.wire import Broken, Channel, Listener
 from tests.unit.replication.test_watched import eventually
 
 DATA, SPARE = "127.0.0.1", "127.0.0.2"
-HELLO = Hello(job=b"j" * 16, node="a", purpose="stream")
+HELLO = Hello(job=b"j" * 16, node="a", purpose="stream", folders=likeness(()))
 
 
 class Standby:

@@ -142,7 +142,7 @@ class Follower:
         if frame is None or not isinstance(frame.message, Hello):
             why = frame.message.why if frame and isinstance(frame.message, Refused) else "no answer"
             raise Broken(f"the standby does not take {self._binding.path}: {why}")
-        if strange := foreign(frame.message):
+        if strange := foreign(frame.message, mine.folders):
             raise Broken(strange)
         if (refused := refusal(meet(mine.lineage, frame.message.lineage))) is not None:
             raise refused

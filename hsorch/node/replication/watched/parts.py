@@ -173,7 +173,7 @@ class Taking:
                 folder = self._ground.places.quarantine
                 generation = self._ground.lineage().current
                 about = About(
-                    incident=f"watched-{generation:016x}",
+                    incident=f"watched-{generation:016x}-{self._ground.folders.edition}",
                     time=_now(),
                     reason="a first mirror replaces what stood in watched folders",
                     generation=generation,
