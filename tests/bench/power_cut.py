@@ -37,10 +37,12 @@ def row(mode: Mode, outcomes: list[Outcome]) -> Row:
     bounded = sum(outcome.lost_ms <= outcome.bound_ms for outcome in outcomes)
     data = median(outcome.data_ms for outcome in outcomes)
     database = median(outcome.database_ms for outcome in outcomes)
+    own = median(outcome.pair_ms for outcome in outcomes)
     remark = (
         f"{usable} of {len(outcomes)} pass all checks; {sum(outcome.lost for outcome in outcomes)} of"
         f" {sum(outcome.commits for outcome in outcomes)} acknowledged commits lost, within the bound shown"
-        f" in {bounded}; of the takeover, data {data:.0f} ms, MariaDB {database:.0f} ms;"
+        f" in {bounded}; of the takeover, the pair itself {own:.0f} ms, data {data:.0f} ms,"
+        f" MariaDB {database:.0f} ms;"
         f" protected again {median(outcome.rejoin_s for outcome in outcomes):.1f} s after the return"
     )
     return Row(f"takeover: {mode}", tuple(outcome.takeover_s for outcome in outcomes), remark)
