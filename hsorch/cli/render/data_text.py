@@ -11,7 +11,7 @@ from hsorch.cli.pairview import NodeView, PairView
 from hsorch.verbs import BindingReport, DataReport
 
 STATE_COLORS = {"complete": "green", "logical": "green", "inconsistent": "red", "unknown": "yellow"}
-BINDING_COLORS = {"live": "green", "lost": "red", "held": "red", "stopped": ""}
+BINDING_COLORS = {"live": "green", "lost": "red", "held": "red", "stopped": None}
 SPACE_COLORS = {"ok": "green", "warn": "yellow"}
 
 

@@ -45,6 +45,12 @@ def test_status_shows_where_data_go_and_what_a_takeover_would_lose(hsorch, pair:
     assert (GOLDEN / "status_data.txt").read_text() in hsorch("status").out
 
 
+def test_status_shows_folders_that_nothing_is_replicated_of(hsorch, pair: FakePair) -> None:
+    book = BindingReport(path="/srv/book", kind="ordered", state="stopped")
+    pair.data = {"a": DataReport(role="source", state="complete", phase="connecting", bindings=(book,))}
+    assert "ordered, stopped" in hsorch("status").out
+
+
 def test_status_of_a_healthy_pair_is_one_screen_and_exit_0(hsorch, pair: FakePair) -> None:
     ran = hsorch("status")
     assert ran.out == (GOLDEN / "status.txt").read_text()
