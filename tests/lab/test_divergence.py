@@ -40,8 +40,7 @@ def pair(lab_allowed: None, tmp_path: Path) -> Iterator[Pair]:
     manifest.write_text(text + DATA)
     made = Pair(name, manifest)
     try:
-        hsorch("apply", str(manifest), "--yes")
-        made.wait_protected()
+        made.apply()
         yield made
     finally:
         lifecycle.down(name)
