@@ -21,11 +21,13 @@ from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.capture.group import clear_mounts
 from hsorch.node.replication.setup import Places, Setup
 from hsorch.node.replication.tls import make_key
+from tests.lab.killed_at import Moment, command
 
+# `extra`: less than that, and a commit that ended by removing its journal may be undone by a crash.
 COUNT = """
 import os, sqlite3, sys
 database = sqlite3.connect(sys.argv[1] + "/app.db", timeout=20)
-database.execute("pragma synchronous=full")
+database.execute("pragma synchronous=extra")
 database.execute("create table if not exists t (n integer primary key, text text)")
 for number in range(int(sys.argv[2]), int(sys.argv[3])):
     database.execute("insert into t values (?, ?)", (number, "x" * (number % 50 * 30)))
@@ -58,12 +60,24 @@ class Member:
         )  # fmt: skip
         self.places.setup.write_bytes(msgspec.json.encode(setup))
 
-    def start(self) -> None:
+    def start(self, *, dies_at: Moment | None = None) -> None:
+        """dies_at: once arm() was called."""
+        (self.root / "armed").unlink(missing_ok=True)
+        argv = [sys.executable, "-m", "hsorch.node", "replicator", "pair", str(self.root)]
+        if dies_at is not None:
+            argv = command(dies_at, "pair", self.root)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "hsorch.node", "replicator", "pair", str(self.root)],
-            cwd=Path(__file__).parents[2], stderr=(self.root / "err").open("ab"),
-        )  # fmt: skip
+            argv, cwd=Path(__file__).parents[2], stderr=(self.root / "err").open("ab")
+        )
         until(self.answers)
+
+    def arm(self) -> None:
+        (self.root / "armed").touch()
+
+    def died(self) -> bool:
+        """By its own hand, as it was told to."""
+        assert self.process is not None
+        return self.process.poll() == -signal.SIGKILL
 
     def answers(self) -> bool:
         try:

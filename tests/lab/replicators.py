@@ -26,6 +26,7 @@ from hsorch.node.paths import Paths
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.setup import Places, Setup
 from hsorch.node.replication.tls import make_key
+from tests.lab.killed_at import Moment, command
 
 PROJECT = Path(__file__).parents[2]
 
@@ -53,19 +54,32 @@ class Node:
         )  # fmt: skip
         self.places.setup.write_bytes(msgspec.json.encode(setup))
 
-    def start(self) -> None:
-        """Its folders are mounted where both nodes say they are."""
+    def start(self, *, dies_at: Moment | None = None) -> None:
+        """Its folders are mounted where both nodes say they are. dies_at: once arm() was called."""
+        (self.root / "armed").unlink(missing_ok=True)
         mounts = [
             f"mount --bind {shlex.quote(str(own))} {shlex.quote(str(self.home / 'common' / folder))}"
             for folder, own in self.folders.items()
         ]
-        run = shlex.join([sys.executable, "-m", "hsorch.node", "replicator", "pair", str(self.root)])
+        run = shlex.join(
+            [sys.executable, "-m", "hsorch.node", "replicator", "pair", str(self.root)]
+            if dies_at is None
+            else command(dies_at, "pair", self.root)
+        )
         script = " && ".join([*mounts, f"exec {run}"])
         self.process = subprocess.Popen(
             ["unshare", "--mount", "--propagation", "private", "sh", "-c", script],
             cwd=PROJECT, stderr=(self.root / "err").open("ab"),
         )  # fmt: skip
         until(self.answers)
+
+    def arm(self) -> None:
+        (self.root / "armed").touch()
+
+    def died(self) -> bool:
+        """By its own hand, as it was told to."""
+        assert self.process is not None
+        return self.process.poll() == -signal.SIGKILL
 
     def run(self, *argv: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
         """A program of this node: it sees the folders as the application does."""

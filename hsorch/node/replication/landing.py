@@ -18,7 +18,7 @@ import msgspec
 from hsorch.errors import NodeError
 from hsorch.node.replication.bindings import STAGING, Binding
 from hsorch.node.replication.entries import FILE, FOLDER, LINK, TWIN, Entry, dress, xattrs_of
-from hsorch.node.replication.extents import sync_filesystem
+from hsorch.node.replication.extents import sync_filesystem, write_at
 from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import (
     Close,
@@ -200,7 +200,7 @@ class Landing:
             name = self._checked(entry.name)
             staged, fd = self._partials.create()
             try:
-                os.write(fd, view[at : at + entry.size])
+                write_at(fd, view[at : at + entry.size], 0)
                 dress(fd, entry)
             finally:
                 os.close(fd)
