@@ -58,7 +58,7 @@ def install(moment: Moment, armed: Path) -> None:
         if moment.when == "after":
             plain(*args, **kwargs)
         os.kill(os.getpid(), signal.SIGKILL)
-        signal.pause()
+        raise AssertionError("killed")
 
     setattr(owner, name, wrapped)
 

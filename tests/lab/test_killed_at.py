@@ -88,11 +88,11 @@ FOLLOWING = moments(
 SENDING_ALL = moments(
     "levelling:Levelling.begin before 1",
     "levelling:Levelling.begin after 1",
-    "image:Image.add after 3",
+    "image:Image.add after 1",
     "capture.compare:Comparison.run before 1",
     "capture.compare:Comparison._check before 9",
     "capture.compare:Comparison._piece before 20",
-    "capture.compare:Comparison._piece after 60",
+    "capture.compare:Comparison._piece after 15",
     "capture.compare:Comparison._close before 1",
     "capture.compare:Comparison._close after 1",
     "source:Source._level before 1",
@@ -114,9 +114,10 @@ RECEIVING_ALL = moments(
     "resync:Receiving._files_change before 1",
     "apply:Applier.restart after 1",
     "resync:Receiving._files_change after 1",
-    "apply:Applier.apply after 12",
-    "resync:Receiving.close before 1",
-    "resync:Receiving.close after 1",
+    "apply:Applier.apply after 3",
+    "resync:Receiving.closing before 1",
+    "resync:Receiving.closing after 1",
+    "spool:Spool._save_checkpoint after 1",
     "journal:Journal.delete_below before 1",
 )
 COPYING_WHAT_WAS_LEFT_OUT = moments(

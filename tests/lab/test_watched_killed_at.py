@@ -1,4 +1,4 @@
-"""Each side of a watched folder killed at each step: mirror, rescan, live changes. It goes on where it was."""
+"""Each side of a watched folder killed at each step: mirror, rescan, live changes."""
 
 from __future__ import annotations
 

@@ -28,6 +28,8 @@ from hsorch.node.replication.setup import Places, Setup
 from hsorch.node.replication.tree import Tree, sync_filesystem
 
 LOST = "the spool is damaged, and acknowledged records are lost with it"
+BEYOND = 1 << 48
+"""More bytes than are written between two orderly ends."""
 
 
 class Ground:
@@ -48,8 +50,9 @@ class Ground:
         self._incident: Incident | None = None
         self.lost_promised = False
         """Opening or settling found that what had counted as complete is not."""
-        start = Start(job=job, generation=self.meta.value.generations.current)
-        self.journal = Journal(places.journal, start, on_damage=self._records_lost)
+        self.journal = Journal(places.journal, self._begins_at(), on_damage=self._records_lost)
+        if self.journal.void and self.meta.value.role != "none" and self.meta.value.generations.current:
+            self._records_lost()
 
     def settle(self) -> int:
         """Files, journal and checkpoint agree, however the last part ended here. Records done again.
@@ -62,9 +65,10 @@ class Ground:
             if not meta.clean and self.rebooted:
                 lineage = msgspec.structs.replace(lineage, tail_unsure=True)
             elif not meta.clean:
-                mark = Mark(self.places.mark)
-                redone = recover(self.trees, self.journal, mark.get(), self.set_aside)
-                mark.close()
+                try:
+                    redone = self._redo()
+                except Damaged:
+                    lineage = msgspec.structs.replace(lineage, tail_unsure=True)
             self.rest(lineage)
         elif meta.checkpoint.lsn == 0:
             first = self.journal.first
@@ -76,6 +80,38 @@ class Ground:
                 self._records_lost()
             self._journal_at(meta.checkpoint)
         return redone
+
+    def _redo(self) -> int:
+        """What the journal holds and a killed source may not have done. Raises Damaged: it is not there."""
+        mark = Mark(self.places.mark)
+        try:
+            if mark.get() > self.journal.end:
+                raise Damaged(self.journal.end, f"{self.places.mark} leads beyond the journal")
+            return recover(self.trees, self.journal, mark.get(), self.set_aside)
+        finally:
+            mark.close()
+
+    def _begins_at(self) -> Start:
+        """Where the journal begins when there is none that can be opened."""
+        meta = self.meta.value
+        generation, at = meta.generations.current, meta.checkpoint
+        if meta.role == "source" and generation:
+            # What it gave names to must not be named again, and what it wrote last counts as not sent.
+            return Start(meta.job, generation, max(at.lsn, meta.generations.end) + BEYOND)
+        if at.lsn:
+            return Start(meta.job, at.generation, at.lsn, at.crc)
+        return Start(meta.job, generation)
+
+    def records_lost(self, lsn: int) -> None:
+        """The record at lsn cannot be read: it and all behind it are dropped. Raises OSError, Damaged."""
+        self._records_lost()
+        self.journal.cut(lsn)
+
+    def forget_records(self) -> None:
+        """What cannot be read is of no use: the standby is compared instead. Raises OSError."""
+        self.meta.change(generations=msgspec.structs.replace(self.meta.value.generations, tail_unsure=True))
+        here = self.here()
+        self.journal.restart(Start(self.journal.job, here.generation, here.lsn, here.crc))
 
     def _records_lost(self) -> None:
         """Durable before the traces of it are gone. Raises OSError."""

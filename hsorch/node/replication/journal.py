@@ -19,15 +19,17 @@ from zlib import crc32
 
 from hsorch.node.replication.record import (
     HEADER,
-    MAGIC,
     Buffer,
     Damaged,
     Kind,
     Record,
     encode,
+    first_size,
+    holds_record,
     new_fid,
     parse,
     parse_all,
+    whole_records,
 )
 from hsorch.node.store import sync_directory
 
@@ -49,6 +51,10 @@ class Start:
     generation: int
     lsn: int = FIRST_LSN
     previous: int = 0
+
+
+class Foreign(Damaged):
+    """Records of another group."""
 
 
 @dataclass
@@ -74,8 +80,8 @@ class Journal:
     ) -> None:
         """Open what is there (torn tails are cut off), else begin at `start`.
 
-        on_damage(): called before whole records are cut off, because one before them is damaged.
-        Raises Damaged when a segment is foreign or its header is wrong, OSError.
+        on_damage(): called before whole records are cut off, because one before them is damaged, or all of
+        them are dropped, because segments do not fit together. Raises Foreign, OSError.
         """
         self._directory = directory
         self._segment_bytes = segment_bytes
@@ -85,6 +91,7 @@ class Journal:
         directory.mkdir(parents=True, exist_ok=True)
         self._segments: list[_Segment] = []
         self._firsts: list[int] = []
+        self.end, self.crc = start.lsn, start.previous
         self.keep: int | None = None
         """delete_below() stops here: a resync that is under way may have to begin again."""
         self.cut_off = 0
@@ -92,13 +99,24 @@ class Journal:
         paths = sorted(directory.glob(f"*{_SUFFIX}"))
         while paths and paths[-1].stat().st_size < _HEAD_BYTES:
             paths.pop().unlink()
-        if not paths:
-            self.end, self.crc = start.lsn, start.previous
-            self._roll()
-            return
-        for path in paths:
-            self._adopt(path)
-        self._find_end(on_damage)
+        self.void = not paths
+        """There was nothing that could be opened."""
+        try:
+            for path in paths:
+                self._adopt(path)
+        except Foreign:
+            self.close()
+            raise
+        except Damaged:
+            on_damage()
+            self.void = True
+            for path in paths:
+                path.unlink()
+            self.close()
+        if self.void:
+            self._begin(start)
+        else:
+            self._find_end(on_damage)
 
     # ------------------------------------------------------------------ write
 
@@ -136,7 +154,7 @@ class Journal:
     def append_raw(self, lsn: int, data: Buffer) -> int:
         """Add records as they came over the wire; whole records, starting at our end. The new end.
 
-        Raises Damaged (nothing was added): another place, a broken chain, a record cut short.
+        Raises Damaged: another place, a broken chain, a record cut short; what was good before it is added.
         """
         with self._lock:
             if lsn != self.end:
@@ -144,15 +162,21 @@ class Journal:
             if self.end - self._firsts[-1] >= self._segment_bytes:
                 self._roll()
             end, crc, generation = lsn, self.crc, self.generation
-            for record in parse_all(data, lsn, crc):
-                end, crc, generation = record.end, record.crc, record.generation
-            if end != lsn + len(data):
-                raise Damaged(end, "it is cut short")
+            damage: Damaged | None = None
+            try:
+                for record in parse_all(data, lsn, crc):
+                    end, crc, generation = record.end, record.crc, record.generation
+                if end != lsn + len(data):
+                    damage = Damaged(end, "it is cut short")
+            except Damaged as found:
+                damage = found
             last = self._segments[-1]
-            _write_all(last.descriptor, [data], last.place(lsn))
+            _write_all(last.descriptor, [memoryview(data)[: end - lsn]], last.place(lsn))
             self.end, self.crc, self.generation = end, crc, generation
         with self.grown:
             self.grown.notify_all()
+        if damage is not None:
+            raise damage
         return end
 
     def sync(self) -> int:
@@ -184,11 +208,11 @@ class Journal:
             descriptor = os.dup(segment.descriptor)
         try:
             data = os.pread(descriptor, min(limit, stop - lsn), segment.place(lsn))
-            whole = _whole(data, lsn)
+            whole = whole_records(data, lsn)
             if whole == 0:
-                need = _first_size(data, lsn)
+                need = first_size(data, lsn)
                 data = os.pread(descriptor, need, segment.place(lsn))
-                whole = _whole(data, lsn)
+                whole = whole_records(data, lsn)
         finally:
             os.close(descriptor)
         if whole == 0:
@@ -237,17 +261,25 @@ class Journal:
                 os.close(segment.descriptor)
         return freed
 
+    def cut(self, lsn: int) -> None:
+        """Drop the damaged record at lsn, and all behind it. Raises Damaged, OSError: it cannot be done."""
+        with self._lock:
+            segment, _ = self._holder(lsn)
+            while self._segments[-1] is not segment:
+                dropped = self._segments.pop()
+                self._firsts.pop()
+                dropped.path.unlink()
+                os.close(dropped.descriptor)
+            self.generation, self.end, self.crc = self._head(segment.path, segment.descriptor)
+            self._find_end(lambda: None)
+
     def restart(self, start: Start) -> None:
         """Forget every record; go on at `start`. For a standby that takes over another stream."""
         with self._lock:
             for segment in self._segments:
                 os.close(segment.descriptor)
                 segment.path.unlink()
-            self._segments.clear()
-            self._firsts.clear()
-            self.job, self.generation = start.job, start.generation
-            self.end, self.crc = start.lsn, start.previous
-            self._roll()
+            self._begin(start)
 
     def close(self) -> None:
         with self._lock:
@@ -278,20 +310,39 @@ class Journal:
         self._segments.append(_Segment(self.end, path, descriptor))
         self._firsts.append(self.end)
 
+    def _begin(self, start: Start) -> None:
+        self._segments.clear()
+        self._firsts.clear()
+        self.job, self.generation = start.job, start.generation
+        self.end, self.crc = start.lsn, start.previous
+        self._roll()
+
     def _adopt(self, path: Path) -> None:
+        """Raises Foreign; Damaged: it is not the one that follows those before it."""
+        before = self._segments[-1] if self._segments else None
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        head = os.pread(descriptor, _HEAD_BYTES, 0)
-        magic, _, job, generation, first, previous, _ = _HEAD.unpack_from(head)
-        (crc,) = struct.unpack_from("<I", head, _HEAD.size)
-        if magic != _MAGIC or crc != crc32(head[: _HEAD.size]):
+        try:
+            generation, first, previous = self._head(path, descriptor)
+            if before is not None and os.fstat(before.descriptor).st_size != before.place(first):
+                raise Damaged(first, f"{path} does not follow the segment before it")
+        except BaseException:
             os.close(descriptor)
-            raise Damaged(int(path.name.removesuffix(_SUFFIX)), f"{path} has no valid header")
-        if job != self.job:
-            os.close(descriptor)
-            raise Damaged(first, f"{path} belongs to another job")
+            raise
         self.generation, self.end, self.crc = generation, first, previous
         self._segments.append(_Segment(first, path, descriptor))
         self._firsts.append(first)
+
+    def _head(self, path: Path, descriptor: int) -> tuple[int, int, int]:
+        """Generation, lsn and crc at which a segment begins. Raises Foreign, Damaged."""
+        head = os.pread(descriptor, _HEAD_BYTES, 0)
+        magic, _, job, generation, first, previous, _ = _HEAD.unpack_from(head)
+        (crc,) = struct.unpack_from("<I", head, _HEAD.size)
+        named = int(path.name.removesuffix(_SUFFIX))
+        if magic != _MAGIC or crc != crc32(head[: _HEAD.size]) or first != named:
+            raise Damaged(named, f"{path} has no valid header")
+        if job != self.job:
+            raise Foreign(first, f"{path} belongs to another job")
+        return generation, first, previous
 
     def _find_end(self, on_damage: Callable[[], None]) -> None:
         """Walk the last segment; cut off what is torn there. A tail without a whole record was never
@@ -303,7 +354,7 @@ class Journal:
             try:
                 record = parse(view, 0, self.end, self.crc)
                 if record is None and len(view) == 4 * READ_BYTES:
-                    need = _first_size(bytes(view[: HEADER.size]), self.end)
+                    need = first_size(bytes(view[: HEADER.size]), self.end)
                     view = memoryview(os.pread(last.descriptor, need, last.place(self.end)))
                     record = parse(view, 0, self.end, self.crc)
                 if record is None:
@@ -314,46 +365,9 @@ class Journal:
                 break
         self.cut_off = size - last.place(self.end)
         if self.cut_off:
-            if _holds_record(os.pread(last.descriptor, self.cut_off, last.place(self.end)), self.end):
+            if holds_record(os.pread(last.descriptor, self.cut_off, last.place(self.end)), self.end):
                 on_damage()
             os.ftruncate(last.descriptor, last.place(self.end))
-
-
-def _whole(data: bytes, lsn: int) -> int:
-    """Bytes of data that are whole records, by their lengths. Raises Damaged: not even the first is."""
-    at = 0
-    while len(data) - at >= HEADER.size:
-        try:
-            size = _first_size(data[at : at + HEADER.size], lsn + at)
-        except Damaged:
-            if at == 0:
-                raise
-            break
-        if at + size > len(data):
-            break
-        at += size
-    return at
-
-
-def _holds_record(data: bytes, lsn: int) -> bool:
-    """Whether a whole record stands anywhere in data, whose first byte is number lsn."""
-    begins = MAGIC.to_bytes(2, "little")
-    view, at = memoryview(data), data.find(begins)
-    while at >= 0:
-        with contextlib.suppress(Damaged):
-            if parse(view, at, lsn + at, None) is not None:
-                return True
-        at = data.find(begins, at + 1)
-    return False
-
-
-def _first_size(header: bytes, lsn: int) -> int:
-    if len(header) < HEADER.size:
-        raise Damaged(lsn, "it is cut short")
-    fields = HEADER.unpack_from(header)
-    if fields[6] != lsn:
-        raise Damaged(lsn, f"the disk holds {fields[6]} in its place")
-    return HEADER.size + 4 + int(fields[4]) + int(fields[11])
 
 
 def _write_all(descriptor: int, parts: list[Buffer], at: int) -> None:

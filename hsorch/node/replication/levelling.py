@@ -150,7 +150,10 @@ class Levelling:
             return False
         if not max(now.begin.lsn + 1, self._journal.first) <= theirs.lsn <= self._journal.end:
             return False
-        return self._journal.crc_before(theirs.lsn) == theirs.crc
+        try:
+            return self._journal.crc_before(theirs.lsn) == theirs.crc
+        except Damaged:
+            return False
 
     def goes_on(self) -> None:
         """A verify whose image was not told to its end is asked for again."""

@@ -11,6 +11,7 @@ Nothing here touches a disk.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -178,6 +179,44 @@ def parse_all(buffer: Buffer, lsn: int, previous: int | None) -> Iterator[Record
         yield record
         at += record.size
         lsn, previous = record.end, record.crc
+
+
+def whole_records(data: bytes, lsn: int) -> int:
+    """Bytes of data that are whole records, by their lengths. Raises Damaged: not even the first is."""
+    at = 0
+    while len(data) - at >= HEADER.size:
+        try:
+            size = first_size(data[at : at + HEADER.size], lsn + at)
+        except Damaged:
+            if at == 0:
+                raise
+            break
+        if at + size > len(data):
+            break
+        at += size
+    return at
+
+
+def holds_record(data: bytes, lsn: int) -> bool:
+    """Whether a whole record stands anywhere in data, whose first byte is number lsn."""
+    begins = MAGIC.to_bytes(2, "little")
+    view, at = memoryview(data), data.find(begins)
+    while at >= 0:
+        with contextlib.suppress(Damaged):
+            if parse(view, at, lsn + at, None) is not None:
+                return True
+        at = data.find(begins, at + 1)
+    return False
+
+
+def first_size(header: bytes, lsn: int) -> int:
+    """Bytes of the record that begins with this header, as it says itself. Raises Damaged."""
+    if len(header) < HEADER.size:
+        raise Damaged(lsn, "it is cut short")
+    fields = HEADER.unpack_from(header)
+    if fields[6] != lsn:
+        raise Damaged(lsn, f"the disk holds {fields[6]} in its place")
+    return HEADER.size + 4 + int(fields[4]) + int(fields[11])
 
 
 def new_fid(generation: int, lsn: int) -> int:

@@ -165,13 +165,14 @@ class Receiving:
         marks = self._meta.value.marks
         return record.kind is Kind.MIRROR_END and marks != (0, 0) and marked(marks, record) == (0, 0)
 
-    def close(self, record: Record) -> None:
-        """Everything up to here is on stable storage."""
+    def closing(self, record: Record) -> dict[str, object]:
+        """What is true once everything up to here is on stable storage, and not before."""
         self._keeper = None
         self._ground.folders.share(self._ground.setup.ordered)
-        self._meta.change(
-            consistent=True, marks=(0, 0), keep="", generations=self._lineage(record.end), verify_needed=""
-        )
+        lineage = self._lineage(record.end)
+        return {
+            "consistent": True, "marks": (0, 0), "keep": "", "generations": lineage, "verify_needed": "",
+        }  # fmt: skip
 
     def _files_change(self, record: Record) -> None:
         """From here on the files are no picture of one moment. Durable before the first of them changes."""

@@ -73,15 +73,20 @@ class Shipper:
         hello: Callable[[], Hello],
         resyncs: Resyncs,
         *,
+        on_damage: Callable[[str], None] = lambda why: None,
         linger_s: float = 0.0,
     ) -> None:
-        """dial raises Broken. linger_s: when nobody waits for an acknowledgement, gather records so long, to
-        send fewer frames."""
+        """dial raises Broken. on_damage(why): records that the standby lacks cannot be read any more.
+
+        linger_s: when nobody waits for an acknowledgement, gather records so long, to send fewer frames."""
         self._journal = journal
         self._gate = gate
         self._dial = dial
         self._hello = hello
         self._resyncs = resyncs
+        self._on_damage = on_damage
+        self._in_doubt = False
+        """The standby could not use what was sent: the records are read to their end before they are sent."""
         self._linger_s = linger_s
         self._stopped = threading.Event()
         self._channel: Channel | None = None
@@ -141,8 +146,10 @@ class Shipper:
                     raise Broken(self.held)
                 channel = self._dial()
                 self._converse(channel)
-            except (Broken, Damaged) as end:
+            except Broken as end:
                 self.state = str(end)
+            except Damaged as damage:
+                self._in_doubt, self.state = True, str(damage)
             except KeyError as gone:
                 self.state = f"lsn {gone} is no longer in the journal"
             except OSError as error:
@@ -188,7 +195,7 @@ class Shipper:
             listener.join(ANSWER_S)
 
     def _agree(self, mine: Hello, theirs: Hello) -> tuple[Agreed, Extents | None]:
-        """Raises Broken: nothing is sent to this standby; OSError, KeyError, Damaged: the journal."""
+        """Raises Broken: nothing is sent to this standby; OSError, KeyError: the journal."""
         if theirs.epoch > mine.epoch:
             raise Broken(f"epoch {mine.epoch} is over, the standby is at {theirs.epoch}")
         if self._resyncs.resumes(theirs.end):
@@ -214,7 +221,16 @@ class Shipper:
         """Whether the standby's records up to there are ours, and what follows is still here."""
         if not self._journal.first <= place.lsn <= self._journal.end:
             return False
-        return self._journal.crc_before(place.lsn) == place.crc
+        try:
+            if self._in_doubt:
+                for _ in self._journal.records(place.lsn):
+                    pass
+                self._in_doubt = False
+            return self._journal.crc_before(place.lsn) == place.crc
+        except Damaged as damage:
+            self._on_damage(f"the journal is damaged: {damage}")
+            self._in_doubt = False
+            return False
 
     def _stream(self, channel: Channel, lsn: int) -> None:
         freed_at = lsn
@@ -246,7 +262,7 @@ class Shipper:
                 elif isinstance(frame.message, Pictured):
                     self._resyncs.told(frame.message)
                 elif isinstance(frame.message, Refused):
-                    self.state = frame.message.why
+                    self._in_doubt, self.state = True, frame.message.why
                     return
         except Broken:
             return

@@ -61,9 +61,7 @@ class Source:
         # lacks nothing the other side simply follows (ship.py).
         self._name_generation(alone=alone or before.role == "target")
         ground.folders.share(ground.setup.ordered)
-        self.queue = Queue(
-            ground.journal, self.gate, Reserve(ground.places.reserve), ground.setup.queue_bytes
-        )
+        self.queue = _queue(ground, self.gate)
         self.capture = Capture(
             ground.trees,
             ground.journal,
@@ -86,6 +84,7 @@ class Source:
             dial,
             ground.hello,
             self.levelling,
+            on_damage=self._fault,
             linger_s=LINGER_S if level == "none" else 0.0,
         )
         self._may_guard = True
@@ -275,8 +274,10 @@ class Source:
         self._ground.meta.change(guarded=False)
 
     def _equal(self, verify: bool) -> None:
+        """All data were compared."""
+        self._ground.meta.change(verify_needed="")
         if verify:
-            self._ground.meta.change(verify_needed="", verified_ns=time.time_ns())
+            self._ground.meta.change(verified_ns=time.time_ns())
 
     def _begin_again(self, why: str) -> None:
         self._fault(why)
@@ -293,6 +294,16 @@ class Source:
 
     def _fault(self, why: str) -> None:
         self._ground.meta.change(verify_needed=why)
+
+
+def _queue(ground: Ground, gate: Gate) -> Queue:
+    """Raises OSError."""
+    reserve = Reserve(ground.places.reserve)
+    try:
+        return Queue(ground.journal, gate, reserve, ground.setup.queue_bytes)
+    except Damaged:  # what was left out, too, can only be found by a comparison
+        ground.forget_records()
+        return Queue(ground.journal, gate, reserve, ground.setup.queue_bytes)
 
 
 def made_whole(ground: Ground) -> int:

@@ -7,6 +7,7 @@ What a resync in the stream means for the files is resync.py's business.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 
@@ -101,9 +102,9 @@ class Spool:
         if self.fault:
             raise OSError(self.fault)
         with self._busy:
-            while self._apply_some(whole=True):
+            while self._apply_whole():
                 pass
-            self._save_checkpoint()
+            self._save_checkpoint(self.applied)
             self.applier.close()
         return self._meta.value.checkpoint
 
@@ -166,10 +167,11 @@ class Spool:
     def _is_usable(self) -> bool:
         """Whether the files are, to the end of the spool, a picture to fall back on."""
         try:
-            while self._meta.value.consistent and not self.held_back and self._apply_some(whole=True):
-                pass
+            with contextlib.suppress(Damaged):
+                while self._meta.value.consistent and not self.held_back and self._apply_whole():
+                    pass
             if self._meta.value.consistent and not self.held_back:
-                self._save_checkpoint()  # what is fallen back on survives a power cut
+                self._save_checkpoint(self.applied)  # what is fallen back on survives a power cut
         except (OSError, Damaged, HsorchError) as error:
             self.fault = f"record at {self.applied} cannot be applied: {error}"
         return self._meta.value.consistent and (self.held_back or self.applied == self._journal.end)
@@ -247,9 +249,28 @@ class Spool:
                 self._checkpoint_when_due()
             except (OSError, Damaged, HsorchError) as error:
                 self._ground.let_go()
+                if isinstance(error, Damaged):
+                    self._lose(error)
+                    continue
                 self.fault_code = error.code if isinstance(error, HsorchError) else FAULT
                 self.fault = f"record at {self.applied} cannot be applied: {error}"
                 self._stopped.wait(AGAIN_S)
+
+    def _lose(self, damage: Damaged) -> None:
+        """The spool ends before what cannot be read, and the source has to begin a resync."""
+        try:
+            with self._busy:
+                self._cut(damage)
+        except (OSError, Damaged) as error:
+            self.fault, self.fault_code = f"the spool is damaged and cannot be cut: {error}", FAULT
+            self._stopped.wait(AGAIN_S)
+        self.hang_up()
+
+    def _cut(self, damage: Damaged) -> None:
+        """Raises OSError, Damaged."""
+        with self._receiving.lock:
+            self._ground.records_lost(damage.lsn)
+            self.durable = min(self.durable, self._journal.end)
 
     def _apply_some(self, *, whole: bool = False) -> bool:
         """False: nothing is there, or what is there is held back. whole: not only until we are to stop."""
@@ -262,28 +283,36 @@ class Spool:
                 break
         return self.applied > before
 
+    def _apply_whole(self) -> bool:
+        """As _apply_some(). Raises Damaged: the spool was cut there, and ends with the files."""
+        try:
+            return self._apply_some(whole=True)
+        except Damaged as damage:
+            self._cut(damage)
+            raise
+
     def _apply_one(self, record: Record) -> None:
         self._receiving.apply(record)
-        self.applied = record.end
         if self._receiving.closes(record):
-            self._save_checkpoint()
-            self._receiving.close(record)
+            self._save_checkpoint(record.end, **self._receiving.closing(record))
+        self.applied = record.end
 
     def _checkpoint_when_due(self) -> None:
         waited = time.monotonic() - self._saved_at
         moved = self.applied - self._saved
         if moved >= CHECKPOINT_BYTES or (moved and waited >= CHECKPOINT_S):
             with self._busy:
-                self._save_checkpoint()
+                self._save_checkpoint(self.applied)
 
-    def _save_checkpoint(self) -> None:
-        lsn = self.applied
+    def _save_checkpoint(self, lsn: int, **fields: object) -> None:
+        """fields: what else is true from there on, at once with it."""
         if lsn == self._saved:
             return
         self._journal.sync()
         self.applier.checkpoint()
         place = Place(generation=self._journal.generation, lsn=lsn, crc=self._journal.crc_before(lsn))
-        self._meta.change(checkpoint=place, generations=reached(self._meta.value.generations, lsn))
+        generations = reached(self._meta.value.generations, lsn)
+        self._meta.change(**{"checkpoint": place, "generations": generations, **fields})
         self._journal.delete_below(lsn)
         self._ground.let_go()
         self._saved, self._saved_at = lsn, time.monotonic()

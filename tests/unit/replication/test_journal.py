@@ -92,16 +92,45 @@ def flip(path: Path, where: int) -> None:
         file.write(bytes([byte[0] ^ 0x40]))
 
 
-def test_swapped_segments_are_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["swapped", "dropped", "doubled", "header", "shortened"])
+def test_segments_that_do_not_fit_together_are_told_and_dropped(tmp_path: Path, damage: str) -> None:
+    """Nobody knows what they lead to; the journal begins where its owner says."""
+    filled(tmp_path).close()
+    first, second, third, *_ = sorted(tmp_path.glob("*.segment"))
+    if damage == "swapped":
+        spare = tmp_path / "spare"
+        first.rename(spare)
+        second.rename(first)
+        spare.rename(second)
+    elif damage == "dropped":
+        second.unlink()
+    elif damage == "doubled":
+        third.write_bytes(second.read_bytes())
+    elif damage == "header":
+        flip(second, 9)
+    else:
+        os.truncate(second, second.stat().st_size - 10)
+    told: list[bool] = []
+    start = Start(job=JOB, generation=7, lsn=9_000_000, previous=3)
+    opened = Journal(tmp_path, start, on_damage=lambda: told.append(True))
+    assert told == [True]
+    assert (opened.void, opened.first, opened.end, opened.crc) == (True, 9_000_000, 9_000_000, 3)
+    opened.append(Kind.TRUNCATE, fid=9)
+    opened.close()
+    assert len(list(Journal(tmp_path, start).records(9_000_000))) == 1
+
+
+def test_what_lies_behind_a_damaged_record_is_cut_off(tmp_path: Path) -> None:
     journal = filled(tmp_path)
-    journal.close()
-    first, second, *_ = sorted(tmp_path.glob("*.segment"))
-    spare = tmp_path / "spare"
-    first.rename(spare)
-    second.rename(first)
-    spare.rename(second)
-    with pytest.raises((Damaged, KeyError)):
-        list(Journal(tmp_path, START).records(FIRST_LSN))
+    records = list(journal.records(FIRST_LSN))
+    bad = records[15]
+    segment = max(path for path in tmp_path.glob("*.segment") if int(path.stem) <= bad.lsn)
+    flip(segment, 64 + bad.lsn - int(segment.stem) + 70)
+    journal.cut(bad.lsn)
+    assert (journal.end, journal.crc) == (bad.lsn, records[14].crc)
+    assert [record.lsn for record in journal.records(FIRST_LSN)] == [r.lsn for r in records[:15]]
+    journal.append(Kind.TRUNCATE, fid=9)
+    assert next(journal.records(bad.lsn)).previous == records[14].crc
 
 
 def test_the_spool_takes_only_what_follows(tmp_path: Path) -> None:
@@ -115,11 +144,16 @@ def test_the_spool_takes_only_what_follows(tmp_path: Path) -> None:
         (records[21].lsn, data[records[21].lsn - FIRST_LSN :]),  # one was dropped
         (FIRST_LSN, data[: half - FIRST_LSN]),  # duplicated
         (half, data[records[21].lsn - FIRST_LSN : records[22].lsn - FIRST_LSN]),  # swapped
-        (half, data[half - FIRST_LSN : -1]),  # cut short
     ]:
         with pytest.raises(Damaged):
             spool.append_raw(bad_lsn, bad)
         assert spool.end == half
+    flipped = bytearray(data[half - FIRST_LSN :])
+    flipped[records[30].lsn - half + 80] ^= 1
+    with pytest.raises(Damaged):
+        spool.append_raw(half, flipped)
+    assert spool.end == records[30].lsn, "what was good before it is taken"
+    half = spool.end
     assert spool.append_raw(half, data[half - FIRST_LSN :]) == source.end
     assert spool.crc == source.crc
     assert spool.crc_before(half) == source.crc_before(half)
