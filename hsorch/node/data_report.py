@@ -52,13 +52,12 @@ def report_of(seen: ReplicationStatus, *, drained: bool) -> DataReport:
 def state_of(seen: ReplicationStatus) -> DataState:
     """What lies on a node is worth this much (REQ-G13). A target is complete for as long as the source said
     that no flush is answered without it; who wrote last is complete by itself."""
-    blank = not seen.generation and not seen.lsn
     if "source" in (seen.role, seen.was):
         return DataState.UNKNOWN if seen.fault and seen.role == "none" else DataState.COMPLETE
     if seen.fault:
         return DataState.UNKNOWN
     if not seen.consistent:
-        return DataState.BLANK if blank else DataState.INCONSISTENT
+        return DataState.BLANK if seen.blank else DataState.INCONSISTENT
     if seen.verify_needed:
         return DataState.OUTDATED
     return DataState.COMPLETE if seen.guarded and seen.mode != "none" else DataState.LOGICAL

@@ -64,9 +64,8 @@ def database_pair(folder: Path, mode: Mode) -> Iterator[Pair]:
     pair = Pair(fresh_name(), folder / "cluster.yaml")
     copy_example(folder, pair.cluster, "replicated.yaml")
     text = pair.manifest.read_text()
-    pair.manifest.write_text(
-        text.replace("takeover: complete", f"takeover: {mode}\n  max_failovers: 1000 per 1h")
-    )
+    policy = f"takeover: {mode}\n  reverse_replication: true\n  max_failovers: 1000 per 1h"
+    pair.manifest.write_text(text.replace("takeover: complete", policy))
     (folder / LOAD.name).write_bytes(LOAD.read_bytes())
     with (folder / "database.sql").open("a") as file:
         file.write(FOR_CLIENTS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -51,11 +52,12 @@ def hanging(pair: Pair, node: str) -> Iterator[None]:
 
 @contextmanager
 def customer(pair: Pair, prefix: str) -> Iterator[list[str]]:
-    """Writes for 15 s; what was acknowledged is there once this ends."""
+    """Writes for 15 s, one of which is over; what was acknowledged is there once this ends."""
     argv = ["python3", "/lab/customer.py", "write", "--for", "15", "--prefix", prefix]
     acknowledged: list[str] = []
     command = lifecycle.command_inside(pair.cluster, "client", argv)
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        time.sleep(1)
         yield acknowledged
         assert process.stdout is not None
         acknowledged += json.load(process.stdout)["acknowledged"]

@@ -32,6 +32,18 @@ def pair(tmp_path: Path) -> Iterator[tuple[Member, Member]]:
         b.end()
 
 
+def test_a_standby_is_blank_until_its_first_mirror_begins(pair: tuple[Member, Member]) -> None:
+    """Its agent may send it to follow before the other node began: the group starts there all the same."""
+    a, b = pair
+    assert b.ask("role", role="target")["blank"]
+    b.ask("role", role="none")
+    assert b.ask("status")["blank"]
+    b.ask("role", role="target")
+    a.ask("role", role="source")
+    until(lambda: protected(a, b))
+    assert not b.ask("status").get("blank")
+
+
 def test_no_acknowledged_commit_is_lost_when_the_active_is_killed(pair: tuple[Member, Member]) -> None:
     a, b = pair
     (a.data / "before").write_bytes(b"there before replication" * 1_000)

@@ -45,6 +45,11 @@ class Lineage(Wire, frozen=True, kw_only=True):
     """Was the source and did not end cleanly: what it wrote last may be missing from files or journal."""
 
     @property
+    def blank(self) -> bool:
+        """Nothing was ever replicated here, nor has a first mirror begun."""
+        return not self.current and not self.receiving
+
+    @property
     def consistent(self) -> bool:
         return not self.receiving
 

@@ -69,6 +69,8 @@ class ReplicationStatus(msgspec.Struct, frozen=True, kw_only=True):
     mounted: bool = True
     """As source: the mounts of its ordered folders are there."""
     consistent: bool = False
+    blank: bool = False
+    """Nothing was ever replicated here, whatever part is played; not so once a first mirror has begun."""
     mirroring: bool = False
     copied: int = 0
     queue: int = 0

@@ -47,7 +47,7 @@ def take_on(places: Places) -> None:
 
 def at_rest(places: Places, setup: Setup) -> ReplicationStatus:
     """A node whose durable state is torn says a fault, one that has none says nothing at all."""
-    plain = ReplicationStatus(role="none", state="stopped", mode=setup.level)
+    plain = ReplicationStatus(role="none", state="stopped", mode=setup.level, blank=True)
     try:
         meta = MetaFile(places.meta).value
     except FileNotFoundError:
@@ -61,6 +61,7 @@ def at_rest(places: Places, setup: Setup) -> ReplicationStatus:
         mode=setup.level,
         was=meta.role,
         consistent=meta.consistent,
+        blank=lineage.blank,
         generation=lineage.current,
         ancestors=tuple(fork.generation for fork in lineage.ancestors()),
         lsn=lineage.end,

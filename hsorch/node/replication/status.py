@@ -48,7 +48,8 @@ def of_target(ground: Ground, part: Target) -> ReplicationStatus:
     phase = "live" if meta.consistent else "mirror"
     return ReplicationStatus(
         role="target", state="receiving" if part.connected else "waiting", mode=ground.setup.level,
-        connected=part.connected, consistent=meta.consistent, queue=end - part.spool.applied,
+        connected=part.connected, consistent=meta.consistent, blank=meta.generations.blank,
+        queue=end - part.spool.applied,
         generation=meta.generations.current, ancestors=_ancestors(ground), lsn=end, was="target",
         guarded=meta.guarded, applied=part.spool.applied,
         verify_needed=meta.verify_needed, fault=part.spool.fault, fault_code=part.spool.fault_code,

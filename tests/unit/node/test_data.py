@@ -139,7 +139,8 @@ def test_a_replicator_that_is_gone_makes_the_data_unknown(link: Link) -> None:
 @pytest.mark.parametrize(
     ("seen", "worth"),
     [
-        (ReplicationStatus(role="none", state="", mode="none"), "blank"),
+        (ReplicationStatus(role="none", state="", mode="none", blank=True), "blank"),
+        (ReplicationStatus(role="target", state="", mode="none", blank=True, lsn=4096), "blank"),
         (ReplicationStatus(role="target", state="", mode="none", lsn=9), "inconsistent"),
         (ReplicationStatus(role="target", state="", mode="none", generation=1, consistent=True), "logical"),
         (
