@@ -41,8 +41,9 @@ T = TypeVar("T")
 
 def hsorch(*arguments: str, timeout: float = 120.0, check: bool = True) -> subprocess.CompletedProcess[str]:
     """The command line, in a process of its own."""
+    command = [*HSORCH, *arguments]
     try:
-        done = subprocess.run([*HSORCH, *arguments], capture_output=True, text=True, timeout=timeout, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired as late:
         said = b"".join(part for part in (late.stdout, late.stderr) if isinstance(part, bytes)).decode()
         raise AssertionError(f"hsorch {' '.join(arguments)} → nothing within {timeout:g} s\n{said}") from None
