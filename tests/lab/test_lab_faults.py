@@ -79,7 +79,8 @@ def test_loss_drops_about_its_share(lab: Lab) -> None:
     # Paced: who counts is slow on a busy machine, and what overflows its socket would count as lost.
     send = (
         "import socket,time\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\nto=('192.168.50.2',9)\n"
-        "for i in range(1000):\n s.sendto(b'x',to)\n time.sleep(.0005)\nfor i in range(30): s.sendto(b'end',to)"
+        "for i in range(1000):\n s.sendto(b'x',to)\n time.sleep(.0005)\n"
+        "for i in range(30): s.sendto(b'end',to)"
     )
     # The address is known beforehand: frames that wait for a lost ARP answer would distort the count.
     mac = lab.exec("node-b", "cat", "/sys/class/net/eth1/address").stdout.strip()
