@@ -16,6 +16,7 @@ import msgspec
 
 from hsorch.errors import HsorchError, NodeError, RefusedError
 from hsorch.node import audit, clock, control
+from hsorch.node.core import data_rules
 from hsorch.node.paths import Paths
 from hsorch.node.replication.generations import Lineage
 from hsorch.node.replication.listing import Page, page
@@ -102,7 +103,7 @@ def choose(stdin: bytes) -> Chosen:
     paths = Paths(order.cluster)
     with _audited(paths, order, "select-source"):
         seen = control.ask(paths, "status", b"null", StatusReport)
-        leads = seen.active == seen.node or (not seen.active and seen.holder == seen.node)
+        leads = data_rules.leads(seen.node, seen.active, seen.holder)
         if leads != (order.winner is None):
             where = f"the group runs on {seen.active}" if seen.active else f"it would start on {seen.holder}"
             raise RefusedError(

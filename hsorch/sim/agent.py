@@ -274,7 +274,7 @@ class Agent:
 
     def _write(self, durable: Durable) -> bool:
         machine = self._machine
-        if not machine.disk.write(machine.world.now, durable):
+        if not machine.disk.write(durable):
             self._pending.clear()
             machine.world.note(machine.name, "cannot write its state")
             self._step(Persisted(ok=False, detail="no space left on device"))

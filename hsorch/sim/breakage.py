@@ -5,8 +5,6 @@ Each puts one thing wrong in a world and returns how to put it right; what ends 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
 
 from hsorch.node.core.types import Verb
@@ -15,7 +13,6 @@ from hsorch.sim.fault import Fault
 from hsorch.sim.machine import Machine
 from hsorch.sim.replica import ReplicaDisk
 from hsorch.sim.services import Item
-from hsorch.sim.stream import RESYNC, DataWorld
 from hsorch.sim.wires import Heal
 from hsorch.sim.world import World
 
@@ -44,11 +41,16 @@ def disk_replaced(world: World, machine: Machine, fault: Fault) -> Heal:
     return heal
 
 
+def snapshot(world: World, machine: Machine, fault: Fault) -> None:
+    """Somebody keeps a copy of all its disks."""
+    machine.take_snapshot()
+
+
 def rolled_back(world: World, machine: Machine, fault: Fault) -> Heal:
-    """Power loss; the disk comes back as it was `value` milliseconds into the run."""
+    """Power loss; the machine comes back with its disks as they were in the snapshot."""
     machine.power_off()
     world.monitor.forgets(machine.name)
-    machine.disk.restore(world.start_of_faults + int(fault.value) * MS)
+    machine.restore_snapshot()
     return machine.boot
 
 
@@ -193,40 +195,6 @@ def retimed(world: World, machine: Machine, fault: Fault) -> Heal:
     revision = machine.spec.revision + 1
     machine.reconfigure(msgspec.structs.replace(world.spec, policy=other, revision=revision))
     return lambda: same_spec(world)
-
-
-def data_cut(world: World, machine: Machine, fault: Fault) -> Heal:
-    """The data connection is down; heartbeats pass."""
-    return _data(world, lambda data: setattr(data, "cut", True), lambda data: setattr(data, "cut", False))
-
-
-def data_fails(world: World, machine: Machine, fault: Fault) -> Heal:
-    """The disk of the data gives errors: the replicator can do nothing, and what is mounted fails."""
-    replica = machine.replica
-    if replica is not None:
-        replica.abort()
-        replica.runs = False
-
-    def over() -> None:
-        if replica is not None:
-            replica.runs = True
-
-    return over
-
-
-def resync(world: World, machine: Machine, fault: Fault) -> Heal:
-    """The node's data are found damaged; a resync of `value` milliseconds makes them whole again."""
-    return _data(
-        world,
-        lambda data: data.damage(machine.name, int(fault.value) * MS),
-        lambda data: setattr(data, "resync", RESYNC),
-    )
-
-
-def _data(world: World, begin: Callable[[DataWorld], None], end: Callable[[DataWorld], None]) -> Heal:
-    if world.data is not None:
-        begin(world.data)
-    return lambda: None if world.data is None else end(world.data)
 
 
 def order(world: World, machine: Machine, fault: Fault) -> None:

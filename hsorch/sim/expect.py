@@ -36,6 +36,8 @@ class Expect:
     outage: Bound
     alarm: bool = False
     """At least one warning or alarm is in the log."""
+    code: str = ""
+    """Not empty: an order was refused with this code."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from hsorch.sim.clock import MS
 from hsorch.sim.fault import Fault
 from hsorch.sim.kinds import KINDS
 from hsorch.sim.machine import Machine
-from hsorch.sim.stream import RESYNC
+from hsorch.sim.stream import HOP, RESYNC
 from hsorch.sim.wires import Heal, set_service_link
 from hsorch.sim.witness import WitnessMode
 from hsorch.sim.world import World
@@ -65,10 +65,10 @@ def heal_all(world: World) -> None:
     world.deaf_to_arp = 0
     world.register.mode = WitnessMode.UP
     if world.data is not None:
-        world.data.cut, world.data.resync = False, RESYNC
+        world.data.cut, world.data.hop, world.data.resync = False, HOP, RESYNC
     for machine in world.machines.values():
         if machine.replica is not None:
-            machine.replica.runs = True
+            machine.replica.runs, machine.replica.held = True, False
         machine.disk.full, machine.disk.latency = False, 0
         machine.services.repair()
         machine.agent.may_run = machine.fence_works = True
@@ -87,7 +87,7 @@ def _want_again(world: World) -> None:
     and again, for an order from before may take its time."""
     world.timeline.after(world.spec.policy.lease_ms * MS, _want_again, world)
     if world.data is not None and any(r.refused for r in world.data.replicas.values()):
-        world.data.choose(world.active().name)
+        world.choose(world.active())
     for machine in world.machines.values():
         machine.agent.start_again()
         intent = machine.disk.durable.intent if machine.disk.durable else Intent()

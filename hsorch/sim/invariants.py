@@ -1,7 +1,7 @@
-"""What must hold in every run, whatever happens (docs/simulator.md): I1 to I8, D1 to D5.
+"""What must hold in every run, whatever happens (docs/simulator.md): I1 to I8, D1 to D6.
 
 The world tells the monitor what really happened; nothing here trusts a claim of the core. The D are about
-replicated data, and are judged in stream.py.
+replicated data, and are judged in judge.py.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ TITLES = {
     "D2": "one source of each generation, one write at each place",
     "D3": "no start on an image that is no picture of one moment",
     "D4": "nothing that only one side has is overwritten without quarantine",
-    "D5": "under `logical` no more is lost than the takeover said",
+    "D5": "no more is lost than the takeover said",
+    "D6": "no flush waits for long where the group serves",
     "I8": "once all is healed the pair is in sync without an operator",
 }
-DATA = ("D1", "D2", "D3", "D4", "D5")
+DATA = ("D1", "D2", "D3", "D4", "D5", "D6")
 """Applicable where something is replicated."""
 
 

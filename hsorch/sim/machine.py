@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
-from hsorch.node.core.types import Epoch, Fenced, Operation, Reconfigured
+from hsorch.node.core.types import Durable, Epoch, Fenced, Operation, Reconfigured
 from hsorch.sim.agent import Agent
 from hsorch.sim.clock import MS, SECOND, Clock
 from hsorch.sim.disk import Disk
-from hsorch.sim.replica import Replica
-from hsorch.sim.services import Services
+from hsorch.sim.replica import Replica, ReplicaDisk
+from hsorch.sim.services import LATE, Services
 from hsorch.sim.talk import alone
 from hsorch.sim.watchdog import Watchdog
 from hsorch.spec import Spec
@@ -47,6 +48,7 @@ class Machine:
         """Until every process is gone; addresses go within the first millisecond."""
         self.crash_on_write = False
         self.boots = 0
+        self._snapshot: tuple[Durable | None, ReplicaDisk | None] = None, None
         self._rate_ppb = rate_ppb
 
     @property
@@ -77,6 +79,15 @@ class Machine:
             self.watchdog.reset()
             self.services.drop()
 
+    def take_snapshot(self) -> None:
+        kept = copy.deepcopy(self.replica.disk) if self.replica is not None else None
+        self._snapshot = self.disk.durable, kept
+
+    def restore_snapshot(self) -> None:
+        self.disk.durable, kept = self._snapshot
+        if self.replica is not None and kept is not None:
+            self.replica.disk = copy.deepcopy(kept)
+
     def _data(self, order: Operation) -> str:
         """Start or end of the group's data on this node; returns what is wrong, or nothing."""
         replica, data = self.replica, self.world.data
@@ -88,7 +99,7 @@ class Machine:
         if order is Operation.START:
             data.start_source(self, alone=alone(self.agent))
         elif order is Operation.STOP:
-            return "" if replica.release() else "bytes did not reach the peer"
+            return "" if replica.release() else LATE
         elif order is Operation.CHECK and replica.role != "source":
             return f"the replicator is {replica.role}"
         return ""

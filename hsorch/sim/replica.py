@@ -28,6 +28,9 @@ class ReplicaDisk:
     was: Role = "none"
     consistent: bool = False
     guarded: bool = False
+    """As source: flushes wait for the standby. As target: the source says so."""
+    promised: bool = False
+    """As target: as source, before, it had promised so."""
     epoch: tuple[int, int] = (0, 0)
     quarantine: list[int] = field(default_factory=list)
 
@@ -42,10 +45,16 @@ class Replica:
         self.disk = ReplicaDisk()
         self.role: Role = "none"
         self.runs = True
+        self.held = False
+        """Somebody has files of its folders open: it is not made a target."""
         self.open = True
         """As source: flushes are answered without the standby."""
+        self.part = 0
+        """Counts the parts it played."""
         self.connected = False
         self.mirroring = False
+        self.unguarding = False
+        """As source: the standby knows that it is not complete, its agent may not."""
         self.acked = 0
         """As source: how far the standby's disk holds the writes."""
         self.refused = ""
@@ -77,7 +86,7 @@ class Replica:
     def _lag_ms(self) -> int:
         first = self.disk.writes[self.acked] if self.acked < self.lsn else self.disk.writes[-1]
         world = self.machine.world
-        return (world.now - world.data.written_at.get(first, 0)) // MS if world.data else 0
+        return (world.now - world.data.judge.written_at.get(first, 0)) // MS if world.data else 0
 
     # ---------------------------------------------------------------------------------------- orders
 
@@ -86,19 +95,24 @@ class Replica:
         lineage = disk.lineage
         if not lineage.current:
             lineage = begin(self._new_generation())
-        elif alone:
+        elif alone or disk.was == "target":
             lineage = go_on_alone(lineage, self._new_generation(), self.lsn)
-        guarded = disk.guarded and disk.was == "source" and not alone
+        told = disk.promised or (disk.guarded and disk.was == "source")
+        guarded = told and not alone and self.complete
         self.role, disk.was, disk.lineage, disk.consistent = "source", "source", lineage, True
         disk.epoch, disk.guarded, self.open = max(disk.epoch, epoch), guarded, not guarded
+        disk.promised = False
+        self.part += 1
         self.acked, self.drained, self.refused = 0, False, ""
 
     def become_target(self, *, epoch: tuple[int, int]) -> None:
-        if self.role == "target":
+        if self.role == "target" or self.held:
             return
         self._let_go()
         disk = self.disk
-        disk.guarded = disk.guarded and disk.was == "target"
+        was_source = disk.was == "source"
+        disk.promised = disk.promised or (disk.guarded and was_source)
+        disk.guarded = disk.guarded and not was_source
         self.role, disk.was, disk.epoch = "target", "target", max(disk.epoch, epoch)
         self.drained = False
 
@@ -138,7 +152,8 @@ class Replica:
 
     def _let_go(self) -> None:
         self.disk.lineage = self._lineage()
-        self.role, self.connected, self.mirroring = "none", False, False
+        self.part += 1
+        self.role, self.connected, self.mirroring, self.unguarding = "none", False, False, False
 
     def _new_generation(self) -> int:
         world = self.machine.world

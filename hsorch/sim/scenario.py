@@ -142,4 +142,6 @@ def _judge(world: World, expect: Expect, limits: Bounds, before: str, outage: fl
         complaints.append(f"the client was not served for {outage:.1f} ms, at most {limit} ms are allowed")
     if expect.alarm and not any(at >= world.start_of_faults for at, *_ in world.alarms):
         complaints.append("no warning and no alarm was raised")
+    if expect.code and not any(a[3] == expect.code for a in world.alarms):
+        complaints.append(f"nothing was refused with {expect.code}")
     return complaints

@@ -15,6 +15,7 @@ from hsorch.sim.clock import MS, Timeline
 from hsorch.spec import Data, Ip, Process, Resource, Service, Spec
 
 _FENCED = "ended by a fence"
+LATE = "bytes did not reach the peer"
 _LOOK = 10 * MS
 Done = Callable[[int, Run, ResourceOutcome, str], None]
 """Receives the asker's life, the action, its outcome and a detail."""
@@ -165,7 +166,7 @@ class Services:
     def _drain(self, call: _Call, left: int) -> None:
         """Looks again and again until the standby has everything, or the time is over."""
         wrong = "" if call.life != self._life else self._data(Operation.STOP)
-        if wrong and left > 0:
+        if wrong == LATE and left > 0:
             self._timeline.after(_LOOK, self._drain, call, left - _LOOK)
         elif wrong:
             call.end(ResourceOutcome.FAILED, wrong)

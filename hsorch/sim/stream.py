@@ -1,7 +1,6 @@
-"""The data of the virtual world: a client that writes, the stream between the two replicas, what must hold.
+"""The data of the virtual world: a client that writes, and the stream between the two replicas.
 
-A write is confirmed when the source says so, as a database confirms a commit. D1 to D5 are judged on what the
-disks hold and what clients were told, never on what the core believes.
+A write is confirmed when the source says so, as a database confirms a commit. What must hold is judge.py.
 """
 
 from __future__ import annotations
@@ -18,7 +17,9 @@ from hsorch.node.replication.generations import (
     resynced,
     selected,
 )
-from hsorch.sim.clock import MS
+from hsorch.node.replication.orders import HEARD_WITHIN_S
+from hsorch.sim.clock import MS, SECOND
+from hsorch.sim.judge import Judge
 from hsorch.sim.replica import Replica
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ WRITE_EVERY = 40 * MS
 RETRY = 250 * MS
 HOP = 2 * MS
 RESYNC = 300 * MS
+NEAR = 64
+"""A standby that lacks fewer writes is level enough to wait for."""
 _SENDS = {Meeting.FIRST, *MIRRORED}
 
 
@@ -39,18 +42,16 @@ class DataWorld:
         self.replicas = {name: Replica(m, complete) for name, m in world.machines.items()}
         self.cut = False
         """Only the data connection is down: heartbeats pass."""
-        self.staged = True
+        self.hop = HOP
+        """A frame of the stream takes so long."""
+        self.staged = bool(world.rng.getrandbits(1))
         """A resync is held back until it is whole; else it is applied as it comes."""
         self.resync = RESYNC
-        self.written_at: dict[int, int] = {}
-        self.confirmed: dict[int, int] = {}
-        """Write → when the client was told that it is safe."""
-        self.told: dict[str, tuple[int, int]] = {}
-        """Node → when it said what its takeover loses at most, and how many ms."""
-        self._places: dict[tuple[int, int], int] = {}
+        self.judge = Judge(world, complete=complete)
         self._waiting = 0
         """Write that the client waits for; 0: none."""
-        self._session = 0
+        self._session = self._said_on = 0
+        """The connection of now, and the one over which the standby was told last that it is complete."""
         self._generations = 0
 
     def start(self) -> None:
@@ -71,13 +72,10 @@ class DataWorld:
 
     def start_source(self, machine: Machine, *, alone: bool) -> None:
         """The group's data start on this node: what they are is looked at now."""
-        replica, monitor = self.replicas[machine.name], self.world.monitor
-        self._judge(machine, replica)
+        replica = self.replicas[machine.name]
+        self.judge.starts(replica)
         replica.become_source(alone=alone, epoch=(machine.epoch.major, machine.epoch.minor))
-        other = self.replicas[self.world.peer[machine.name].name]
-        same = other.disk.lineage.current == replica.disk.lineage.current
-        if other.role == "source" and other.works and same and not monitor.forgiven:
-            monitor.broke("D2", self.world.now, f"both nodes are the source of generation {same:x}")
+        self.judge.started(replica, self.replicas[self.world.peer[machine.name].name])
         self._break()
 
     def damage(self, name: str, takes: int) -> None:
@@ -94,8 +92,7 @@ class DataWorld:
     def thaw(self, replica: Replica) -> None:
         """The frozen flush is answered, too."""
         replica.thaw()
-        if replica.open and self._waiting in replica.disk.writes:
-            self._confirm(self._waiting)
+        self._answer_frozen(replica)
 
     def choose(self, winner: str) -> None:
         """An operator selects the source after a divergence; what the other side wrote is put away."""
@@ -115,25 +112,26 @@ class DataWorld:
             self._waiting = 0
             return
         replica = self.replicas[machine.name]
-        if self._waiting in replica.disk.writes or replica.role != "source" or not replica.works:
+        if replica.role != "source" or not replica.works:
             return
-        number = len(self.written_at) + 1
-        self.written_at[number] = self.world.now
-        self._is_one_line(replica, number)
-        self._waiting = number
+        if self._is_last(replica, self._waiting):
+            self.judge.waits(self._waiting, machine.name)
+            return
+        self._waiting = number = self.judge.begins_write(replica)
         if replica.write(number):
-            self._confirm(number)
+            self._confirm()
         self._send(replica)
 
-    def _is_one_line(self, replica: Replica, number: int) -> None:
-        place = (replica.disk.lineage.current, replica.lsn)
-        if self._places.setdefault(place, number) != number and not self.world.monitor.forgiven:
-            self.world.monitor.broke("D2", self.world.now, f"two writes at place {place[1]}")
+    def _is_last(self, replica: Replica, number: int) -> bool:
+        return bool(number) and replica.disk.writes[-1:] == [number]
 
-    def _confirm(self, number: int) -> None:
-        self.confirmed[number] = self.world.now
-        if self._waiting == number:
-            self._waiting = 0
+    def _answer_frozen(self, source: Replica) -> None:
+        if source.open and self._is_last(source, self._waiting):
+            self._confirm()
+
+    def _confirm(self) -> None:
+        self.judge.confirm(self._waiting)
+        self._waiting = 0
 
     # ---------------------------------------------------------------------------------------- stream
 
@@ -156,7 +154,7 @@ class DataWorld:
         target = self.replicas[self.world.peer[source.machine.name].name]
         if target.role != "target" or not target.works or not self.passes():
             self._break()
-        elif not connected:
+        elif not connected and not source.unguarding:
             self._meet(source, target)
 
     def _break(self) -> None:
@@ -175,6 +173,8 @@ class DataWorld:
             verdict.meeting is Meeting.SEND_DIRTY and target.lsn <= verdict.fork
         )
         if streams and prefix and target.disk.consistent:
+            same = source.disk.lineage.current == target.disk.lineage.current
+            target.disk.guarded, target.disk.promised = target.disk.guarded and same, False
             self._connect(source, target)
             self._send(source)
         elif verdict.meeting in _SENDS:
@@ -192,19 +192,25 @@ class DataWorld:
         """The standby is told first that it is not complete; then it gets what differs."""
         disk = target.disk
         surplus = sorted({*disk.writes} - {*source.disk.writes} - {*disk.quarantine})
-        if surplus and not rolled_back:
-            self.world.monitor.broke(
-                "D4", self.world.now, f"{len(surplus)} writes of {target.machine.name} would be overwritten"
-            )
+        self.judge.overwrites(target, surplus, kept=bool(rolled_back))
         disk.quarantine += surplus
-        disk.guarded = source.disk.guarded = False
-        source.open = True
+        disk.guarded = disk.promised = False
+        source.unguarding = True
+        waits = 0 if source.open else int(HEARD_WITHIN_S * SECOND)
+        self.world.timeline.after(self.hop + waits, self._unguarded, source, source.part)
         if not self.staged:
             disk.lineage, disk.consistent = resync_began(disk.lineage, source.disk.lineage), False
         self._connect(source, target)
         source.mirroring = True
         self.world.note(source.machine.name, "resync begins")
         self.world.timeline.after(self.resync, self._resync_ends, self._session, source, target)
+
+    def _unguarded(self, source: Replica, part: int) -> None:
+        """The standby has said that it is not complete, and its agent has heard that."""
+        if part == source.part:
+            source.unguarding = False
+            source.open, source.disk.guarded = True, False
+            self._answer_frozen(source)
 
     def _resync_ends(self, session: int, source: Replica, target: Replica) -> None:
         if not self._stands(session, source, target):
@@ -220,7 +226,7 @@ class DataWorld:
     def _send(self, source: Replica) -> None:
         if source.connected and not source.mirroring:
             target = self.replicas[self.world.peer[source.machine.name].name]
-            self.world.timeline.after(HOP, self._arrives, self._session, source, target, source.lsn)
+            self.world.timeline.after(self.hop, self._arrives, self._session, source, target, source.lsn)
 
     def _stands(self, session: int, source: Replica, target: Replica) -> bool:
         if session != self._session:
@@ -238,47 +244,25 @@ class DataWorld:
             if target.disk.lineage.current != source.disk.lineage.current:
                 target.disk.lineage = adopted(source.disk.lineage, target.lsn)
                 source.disk.lineage = resynced(source.disk.lineage)
-            self.world.timeline.after(HOP, self._arrived, session, source, target, target.lsn)
+            self.world.timeline.after(self.hop, self._arrived, session, source, target, target.lsn)
 
     def _arrived(self, session: int, source: Replica, target: Replica, lsn: int) -> None:
         """The acknowledgement is back at the source."""
         if not self._stands(session, source, target):
             return
         source.acked = max(source.acked, lsn)
-        if not source.open:
-            if self._waiting and self._waiting in source.disk.writes[max(0, lsn - 64) : lsn]:
-                self._confirm(self._waiting)
-        elif self.complete and source.acked == source.lsn:
-            self._guard(source, target)
+        if source.acked == source.lsn and self._is_last(source, self._waiting):
+            self._confirm()
+        near = source.lsn - source.acked < NEAR
+        if self.complete and near and not source.unguarding and self._said_on != session:
+            self._promise(source, target)
 
-    def _guard(self, source: Replica, target: Replica) -> None:
-        """The gate is shut, the standby stores that it is complete, and only then the source says so."""
-        source.open = False
-        target.disk.guarded = source.disk.guarded = True
+    def _promise(self, source: Replica, target: Replica) -> None:
+        """First this side's promise, which outlives it; then flushes wait; then the standby counts on it."""
+        source.disk.guarded, source.open = True, False
+        self._said_on = self._session
+        self.world.timeline.after(self.hop, self._promised, self._session, source, target)
 
-    # ------------------------------------------------------------------------------------ what must hold
-
-    def _judge(self, machine: Machine, replica: Replica) -> None:
-        monitor, now, name = self.world.monitor, self.world.now, machine.name
-        if not replica.disk.consistent and replica.disk.lineage.receiving:
-            monitor.broke("D3", now, f"{name} starts on an image that is no picture of one moment")
-        if monitor.forgiven:
-            return
-        held = set(replica.disk.writes)
-        lost = [number for number in self.confirmed if number not in held]
-        if lost and self.complete:
-            monitor.broke("D1", now, f"{name} starts without {len(lost)} writes that were confirmed")
-        self._judge_bound(name, lost)
-        for number in lost:
-            del self.confirmed[number]
-
-    def _judge_bound(self, name: str, lost: list[int]) -> None:
-        """`logical` loses, but no more than it said."""
-        at, bound = self.told.pop(name, (0, -1))
-        if not lost or self.complete or bound < 0:
-            return
-        oldest = min(self.confirmed[number] for number in lost)
-        if at - oldest > bound * MS:
-            self.world.monitor.broke(
-                "D5", at, f"{name} said {bound} ms at most, and lost a write {(at - oldest) // MS} ms old"
-            )
+    def _promised(self, session: int, source: Replica, target: Replica) -> None:
+        if self._stands(session, source, target):
+            target.disk.guarded = True

@@ -180,7 +180,8 @@ def _machines(spec: Spec) -> tuple[Row, ...]:
         Row("7", "Whole machine pauses past its lease", (Fault(0, "vm-pause", "active", long),), CRASHED,
             watch=long + 10_000, unwitnessed=Expect(Active.ONE, Bound.REPAIR)),
         Row("8", "Machine is restored from an old snapshot",
-            (Fault(0, "crash", "preferred", 3000), Fault(15_000, "rolled-back", "preferred", 1000)),
+            (Fault(0, "snapshot", "preferred"), Fault(0, "crash", "preferred", 3000),
+             Fault(15_000, "rolled-back", "preferred", 1000)),
             CRASHED, watch=30_000, unwitnessed=Expect(Active.ONE, Bound.REPAIR)),
         Row("20", "Wall clocks jump by an hour",
             (Fault(0, "clock-step", "active", value=hour), Fault(3000, "clock-step", "standby", value=-hour),
@@ -195,6 +196,9 @@ def _machines(spec: Spec) -> tuple[Row, ...]:
             CRASHED, unwitnessed=Expect(Active.ONE, Bound.REPAIR)),
         Row("23b", "Disk of the standby is full, then power loss",
             (Fault(0, "disk-full", "standby"), Fault(2000, "crash", "active")), NOBODY),
+        Row("23c", "Disk of the active hangs, then links are cut",
+            (Fault(0, "disk-slow", "active", value=long), Fault(2000, "partition")),
+            CRASHED, unwitnessed=Expect(Active.ONE, Bound.REPAIR)),
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from hsorch.node.core import data_rules, facts
 from hsorch.node.core.actions import Answer, AskWitness, Emit, Run, Severity
 from hsorch.node.core.types import Beat, Command, Durable, Received, Role, Verb, WitnessAnswer, WitnessOutcome
 from hsorch.sim.client import Client
@@ -157,6 +158,18 @@ class World:
         machine.agent.deliver(Command(id=name, verb=verb, actor="operator", target=target))
         return name
 
+    def choose(self, machine: Machine) -> None:
+        """An operator selects this node's data as the ones that count, by the rule of the node itself."""
+        assert self.data is not None
+        self.note("operator", "selects as source", machine.name)
+        state = machine.agent.state
+        active = facts.active_node(state, state.now) if state is not None else ""
+        if state is None or not data_rules.leads(machine.name, active, state.durable.config.holder):
+            self.alarms.append((self.now, machine.name, "choose_refused", "HS749"))
+            self.note(machine.name, "refuses", "its data are not the ones in use")
+        else:
+            self.data.choose(machine.name)
+
     def note(self, who: str, what: str, *details: Any) -> None:
         if self.story is not None:
             self.story(self.now, who, what, details)
@@ -189,8 +202,8 @@ class World:
     def emitted(self, machine: Machine, emit: Emit) -> None:
         if emit.severity is not Severity.INFO:
             self.alarms.append((self.now, machine.name, emit.kind, emit.code))
-        if self.data is not None and emit.kind == "takeover_begin":
-            self.data.told[machine.name] = (self.now, emit.fields.get("lost_ms", -1))
+        if self.data is not None and emit.kind in ("takeover_begin", "takeover_forced"):
+            self.data.judge.said(machine.name, emit.fields["lost_ms"])
         if self.story is not None:
             self.note(machine.name, emit.kind, emit.message)
 

@@ -90,6 +90,7 @@ def _believe(turn: Turn, beat: Beat) -> None:
     peer = state.peer
     old = peer.beat
     restarted = old is None or old.incarnation != beat.incarnation
+    speaks = beat.image.source and beat.image.behind_ms >= 0
     hears = restarted or beat.echo_seq > peer.echo_seq
     broken_off = not facts.heard_lately(state, now)
     if rules.releases(state, beat) and not facts.is_holder(state):
@@ -108,6 +109,8 @@ def _believe(turn: Turn, beat: Beat) -> None:
             echo_seq=max(beat.echo_seq, 0 if restarted else peer.echo_seq),
             echoed=now if hears else peer.echoed,
             asked=now if beat.renew or restarted else peer.asked,
+            source=beat.image if speaks else peer.source,
+            source_at=now if speaks else peer.source_at,
         )
     )
     lease.exchange(turn, beat)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hsorch.node.core import facts
 from hsorch.node.core.state import MS, NEVER, SECOND, State
-from hsorch.node.core.types import Beat, DataState, Image, Instant, Span
+from hsorch.node.core.types import Beat, DataState, Image, Instant, NodeName, Span
 from hsorch.spec import Policy
 
 DRY = Span(5 * SECOND)
@@ -32,7 +32,17 @@ def seen(state: State) -> DataState:
     gave_away = state.image.source and not facts.is_holder(state)
     if state.data in (DataState.COMPLETE, DataState.LOGICAL) and (state.durable.stale or gave_away):
         return DataState.OUTDATED
+    if state.data is DataState.COMPLETE and short(state):
+        return DataState.LOGICAL
     return state.data
+
+
+def short(state: State) -> bool:
+    """The source counted on more than lies here: these disks were set back, or lost what they had taken."""
+    source, mine = state.peer.source, state.image
+    one_line = bool(mine.generation) and source.generation == mine.generation
+    followed = one_line and not mine.source and not mine.flows
+    return followed and mine.lsn < source.lsn - source.behind_bytes
 
 
 def gate(policy: Policy, data: DataState) -> bool:
@@ -130,11 +140,12 @@ def joined(state: State, beat: Beat) -> bool:
 
 def given_up(state: State, beat: Beat, now: Instant) -> bool:
     """Under `complete` the source waits for a standby that it hears but whose data connection is gone: the
-    standby declares itself outdated, by a durable word, and the source goes on."""
+    standby declares itself outdated, by a durable word, and the source goes on. One whose replicator gives no
+    answer could not go on: it needs the standby."""
     if state.spec.policy.takeover != "complete" or not facts.replicates(state.spec):
         return False
     dry = state.dry_since != NEVER and now - state.dry_since >= DRY
-    return dry and beat.acting and not beat.image.flows
+    return dry and beat.acting and not beat.image.flows and beat.data is not DataState.UNKNOWN
 
 
 def follows(state: State, now: Instant) -> bool:
@@ -144,7 +155,22 @@ def follows(state: State, now: Instant) -> bool:
     return not facts.acting(state) and peer_is_newer(state, facts.peer_beat(state, now))
 
 
+def forfeits(state: State, now: Instant) -> bool:
+    """What lies here cannot be read, and nothing runs on it: the peer may have the group if it might take it
+    over were this node dead. It has its vote: no flush was answered that the policy would miss."""
+    config, beat = state.durable.config, facts.in_step(state, now)
+    if beat is None or facts.acting(state) or config.solo or not facts.is_holder(state):
+        return False
+    return state.data is DataState.UNKNOWN and now - state.started >= SETTLE and beat.can_take
+
+
 def may_write_alone(state: State) -> bool:
     """Flushes may be answered without the standby: it has no vote, by a durable word of it or the witness."""
     config = state.durable.config
     return config.solo and config.holder == state.me
+
+
+def leads(me: NodeName, active: NodeName, holder: NodeName) -> bool:
+    """[REQ-H03, HS749] The data here are in use, or would be: only these may be chosen as the ones that count.
+    active: where the group runs; empty: nowhere."""
+    return me == (active or holder)

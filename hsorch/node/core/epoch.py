@@ -5,7 +5,7 @@ Who may do what is in rules.py; witness.py brings new majors. Each change is dur
 
 from __future__ import annotations
 
-from hsorch.node.core import data_rules, facts, group, lease, rules
+from hsorch.node.core import data_rules, facts, group, lease, report, rules
 from hsorch.node.core.actions import Disarm, Severity
 from hsorch.node.core.state import Phase, State
 from hsorch.node.core.turn import Turn
@@ -87,8 +87,21 @@ def _give_way(turn: Turn, theirs: Config, by: str = "") -> None:
     """What acts here in an older epoch ends first."""
     if theirs.holder != turn.state.me and facts.acting(turn.state):
         group.fence(turn, f"{turn.state.peer_name} holds the newer epoch {show(theirs)}")
-    else:
-        adopt(turn, theirs, by=by)
+        return
+    before = turn.state
+    adopt(turn, theirs, by=by)
+    mine = before.durable.config
+    if theirs.holder == before.me != mine.holder and mine.epoch != NOWHERE:
+        _was_given(turn, before, by)
+
+
+def _was_given(turn: Turn, before: State, by: str) -> None:
+    """Counted also where the reason was told while it could not be stored, and is not known any more."""
+    if by not in PLANNED:
+        count_takeover(turn)
+    if turn.state.durable.config.solo:
+        how = f"{before.me} takes over: {before.peer_name} cannot read its data"
+        tell_takeover(turn, before, "takeover_begin", how)
 
 
 def _on_conflict(turn: Turn) -> str:
@@ -101,10 +114,8 @@ def adopt(turn: Turn, config: Config, by: str = "") -> None:
     mine = config.holder == state.me
     same_major = config.epoch.major == state.durable.config.epoch.major
     taken = mine and state.durable.config.holder != state.me
-    stale, cleared = _is_stale(state, config), bool(taken and by)
+    stale, cleared = _is_stale(state, config), bool(taken and by and not config.solo)
     turn.save(config=config, evidence=True, stale=stale, cleared=cleared)
-    if taken and by and by not in PLANNED:
-        count_takeover(turn)
     lease.restart(turn, keep=mine and facts.acting(state) and not config.solo)
     if rules.exclusive(config, state.me) and facts.acting(state):
         turn.do(Disarm())
@@ -147,6 +158,19 @@ def count_takeover(turn: Turn) -> None:
     turn.save(failovers=(*kept, facts.wall_seconds(turn.state, turn.now)))
 
 
+def tell_takeover(
+    turn: Turn, before: State, kind: str, how: str, code: str = "", *, sure: bool = True
+) -> None:
+    """Where something is replicated, with what is lost at most (REQ-G03), as it was known before.
+
+    sure: the peer cannot have gone on alone."""
+    fields: dict[str, int] = {}
+    lost = report.bound(before, turn.now) if sure and not before.durable.stale else report.NOT_KNOWN
+    if facts.replicates(before.spec):
+        fields = {"lost_bytes": lost[0], "lost_ms": lost[1]}
+    turn.emit(Severity.ALARM, kind, f"{how}{report.losing(before, lost)}", code, **fields)
+
+
 def change_pair(turn: Turn) -> None:
     """At most one change of the pair inside its major, each by the node whose turn it is."""
     state, now = turn.state, turn.now
@@ -177,7 +201,9 @@ def _hand_over(turn: Turn) -> None:
             "",
             reason=state.group.release,
         )
-        _write(turn, rules.pair_change(state.durable.config, state.me), state.peer_name, solo=False)
+        # Where the data did not get across, the peer goes on with its own, and alone.
+        solo = data_rules.forfeits(state, now) and not data_rules.follows(state, now)
+        _write(turn, rules.pair_change(state.durable.config, state.me), state.peer_name, solo=solo)
     elif state.group.phase is Phase.OFF:
         turn.emit(
             Severity.WARNING,

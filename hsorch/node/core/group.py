@@ -262,7 +262,7 @@ def can_release(state: State, now: Instant) -> bool:
         and beat is not None
         and beat.able
         and not beat.leaving
-        and data_rules.follows(state, now)
+        and (data_rules.follows(state, now) or data_rules.forfeits(state, now))
         and beat.config.epoch.major == state.durable.config.epoch.major
     )
 

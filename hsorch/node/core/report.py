@@ -73,31 +73,34 @@ def _is_followed(state: State, source: Image) -> bool:
     return source.level or not facts.replicates(state.spec)
 
 
+NOT_KNOWN = (-1, -1)
+
+
 def bound(state: State, now: Instant) -> tuple[int, int]:
-    """Bytes and ms that a takeover by this node loses at most (REQ-G03); -1, -1: not known.
+    """Bytes and ms that a takeover by this node loses at most (REQ-G03), if the peer ended with its lease.
 
-    The peer may have written until its lease was over, and its last word is older, and what it knew was up to
-    FRESH old: so the ms are the bound, and the bytes are what its last heartbeat knew of.
+    The peer may have written until then, and its last word is older, and what it knew was up to FRESH old: so
+    the ms are the bound, and the bytes are what its last heartbeat knew of.
     """
-    beat, mine = state.peer.beat, state.image
-    if beat is None or not beat.image.source or beat.image.behind_ms < 0:
-        return -1, -1
-    if beat.image.generation != mine.generation:
-        return -1, -1
-    silent = min(now - state.peer.heard, max(beat.hold, state.timing.lease + state.timing.fence))
-    return max(0, beat.image.lsn - mine.lsn), beat.image.behind_ms + (silent + data_rules.FRESH) // 1_000_000
+    peer, mine = state.peer, state.image
+    if data_rules.seen(state) is DataState.COMPLETE:
+        return 0, 0
+    if peer.beat is None or peer.source_at == NEVER or peer.source.generation != mine.generation:
+        return NOT_KNOWN
+    silent = min(now - peer.heard, max(peer.beat.hold, state.timing.lease + state.timing.fence))
+    known = silent + peer.heard - peer.source_at + data_rules.FRESH
+    return max(0, peer.source.lsn - mine.lsn), peer.source.behind_ms + known // 1_000_000
 
 
-def losing(state: State, now: Instant) -> str:
+def losing(state: State, lost: tuple[int, int]) -> str:
     """What a takeover by this node loses, as the end of a sentence; empty: nothing is replicated."""
     if not facts.replicates(state.spec):
         return ""
-    data = data_rules.seen(state)
+    data, (size, age) = data_rules.seen(state), lost
+    if lost == NOT_KNOWN:
+        return f"; its data are {data.value}, what is lost is not known"
     if data is DataState.COMPLETE:
         return "; its data are complete: nothing that was confirmed is lost"
-    size, age = bound(state, now)
-    if age < 0:
-        return f"; its data are {data.value}, what is lost is not known"
     return (
         f"; its data are {data.value}: lost are at most the last {age} ms of {state.peer_name} "
         f"({size} bytes by its last heartbeat)"

@@ -70,6 +70,9 @@ class Peer(Value, frozen=True):
     """When the peer last showed that it hears us."""
     asked: Instant = NEVER
     """When the peer last asked for the lease, or began a new run."""
+    source: Image = Image()
+    """What the peer said last as the source of the data."""
+    source_at: Instant = NEVER
 
 
 class LinkMemory(Value, frozen=True):

@@ -6,9 +6,9 @@ question it belongs to; what follows from a fact is worked out by `resolve`.
 
 from __future__ import annotations
 
-from hsorch.node.core import epoch, facts, group, report, rules
+from hsorch.node.core import epoch, facts, group, rules
 from hsorch.node.core.actions import AskWitness, Severity
-from hsorch.node.core.state import NEVER, SECOND, State
+from hsorch.node.core.state import NEVER, SECOND
 from hsorch.node.core.turn import Turn
 from hsorch.node.core.types import Instant, Span, WitnessAnswer
 
@@ -152,13 +152,8 @@ def _win(turn: Turn) -> None:
     if took_over:
         epoch.count_takeover(turn)
         turn.group(reason=f"{state.peer_name} is gone")
-        turn.emit(
-            Severity.ALARM,
-            "takeover_begin",
-            f"{state.me} takes over from {state.peer_name}{report.losing(state, turn.now)}",
-            "",
-            **_bound(state, turn.now),
-        )
+        how = f"{state.me} takes over from {state.peer_name}"
+        epoch.tell_takeover(turn, state, "takeover_begin", how)
 
 
 def _resolve_forced(turn: Turn) -> None:
@@ -172,21 +167,10 @@ def _resolve_forced(turn: Turn) -> None:
 
 def _take_by_force(turn: Turn, major: int) -> None:
     state = turn.state
+    # The peer could have gone on alone only by the register that is now this node's.
+    sure = rules.has_vote(state.durable.config) and rules.owns_next_register(state)
     epoch.adopt(turn, rules.won(state.durable.config, major, state.me))
     turn.save(cleared=True)
     turn.group(reason="forced by an operator")
-    turn.emit(
-        Severity.ALARM,
-        "takeover_forced",
-        f"{state.me} takes over by the operator's word as epoch {major}{report.losing(state, turn.now)}",
-        "HS742",
-        major=major,
-        **_bound(state, turn.now),
-    )
-
-
-def _bound(state: State, now: Instant) -> dict[str, int]:
-    if not facts.replicates(state.spec):
-        return {}
-    size, age = report.bound(state, now)
-    return {"lost_bytes": size, "lost_ms": age}
+    how = f"{state.me} takes over by the operator's word as epoch {major}"
+    epoch.tell_takeover(turn, state, "takeover_forced", how, "HS742", sure=sure)

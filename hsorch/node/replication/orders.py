@@ -11,6 +11,8 @@ from hsorch.node.replication.generations import Lineage
 from hsorch.verbs import BindingReport, LimitReport
 
 Role = Literal["none", "source", "target"]
+HEARD_WITHIN_S = 2.5
+"""By then an agent has heard what its replicator knows, or counts it as silent (node/data.py)."""
 
 
 class RoleInput(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from hsorch.node.replication.generations import Lineage, begin, go_on_alone, res
 from hsorch.node.replication.ground import LOST, Ground, new_generation
 from hsorch.node.replication.levelling import JOIN_S, Levelling
 from hsorch.node.replication.messages import Guarded
+from hsorch.node.replication.orders import HEARD_WITHIN_S
 from hsorch.node.replication.queue import Queue
 from hsorch.node.replication.record import Damaged, Kind
 from hsorch.node.replication.reserve import Reserve
@@ -31,8 +32,6 @@ from hsorch.node.replication.wire import Broken, Channel
 POLL_S = 0.02
 LINGER_S = 0.003
 AGAIN_S = 2.0
-HEARD_WITHIN_S = 2.5
-"""By then an agent has heard what its replicator knows, or counts it as silent (node/data.py)."""
 NEAR_BYTES = 8 * 1024 * 1024
 """A standby that lacks less than this is level enough to wait for."""
 
