@@ -1,4 +1,4 @@
-"""What must hold of replicated data: D1 to D6, judged by what disks hold and what clients and operators were told.
+"""What must hold of replicated data (D1 to D6): judged by what disks hold, and what people were told.
 
 Nothing here believes the core, and nothing here happens: stream.py and world.py tell what did.
 """

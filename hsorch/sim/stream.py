@@ -173,7 +173,8 @@ class DataWorld:
             verdict.meeting is Meeting.SEND_DIRTY and target.lsn <= verdict.fork
         )
         if streams and prefix and target.disk.consistent:
-            same = source.disk.lineage.current == target.disk.lineage.current
+            counted = 0 if source.open else source.acked
+            same = source.disk.lineage.current == target.disk.lineage.current and target.lsn >= counted
             target.disk.guarded, target.disk.promised = target.disk.guarded and same, False
             self._connect(source, target)
             self._send(source)

@@ -171,6 +171,6 @@ def may_write_alone(state: State) -> bool:
 
 
 def leads(me: NodeName, active: NodeName, holder: NodeName) -> bool:
-    """[REQ-H03, HS749] The data here are in use, or would be: only these may be chosen as the ones that count.
+    """[REQ-H03, HS749] The data here are in use, or would be: only these may be chosen as those that count.
     active: where the group runs; empty: nowhere."""
     return me == (active or holder)

@@ -64,6 +64,8 @@ class Begin(Said, frozen=True, kw_only=True):
     """The source streams from here on; the standby's spool must end at exactly this place."""
 
     at: Place
+    counted: int = 0
+    """So far the source has counted on the standby: one that ends before it lost what it had taken."""
     fresh: bool = False
     """True: the standby forgets its spool and starts at this place, where a record MIRROR_BEGIN stands."""
     extents: dict[int, list[tuple[int, int]]] | None = None

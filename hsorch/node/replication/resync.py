@@ -64,11 +64,11 @@ class Receiving:
 
     # ------------------------------------------------------------------- begin
 
-    def goes_on(self, source: Lineage) -> None:
-        """The stream goes on where the spool ends."""
+    def goes_on(self, source: Lineage, counted: int) -> None:
+        """The stream goes on where the spool ends; below `counted` this node is not what it was taken for."""
         meta = self._meta.value
         self._tells_from = self._journal.end
-        same = source.current == meta.generations.current
+        same = source.current == meta.generations.current and self._journal.end >= counted
         self._meta.change(sender=source, guarded=meta.guarded and same, promised=False)
 
     def begin(self, begin: Begin, source: Lineage, *, usable: bool) -> None:

@@ -176,7 +176,8 @@ class Shipper:
             raise Broken(strange)
         self.peer = frame.message
         agreed, extents = self._agree(mine, frame.message)
-        channel.send(Begin(at=agreed.at, fresh=agreed.fresh, extents=extents))
+        counted = self._gate.acked if self._gate.guards else 0
+        channel.send(Begin(at=agreed.at, counted=counted, fresh=agreed.fresh, extents=extents))
         self._gate.restart(agreed.at.lsn, fresh=agreed.fresh)
         self.peer_guarded, self.answered = False, 0
         self.connections += 1

@@ -157,7 +157,7 @@ class Spool:
                 here = self._ground.here()
                 if (begin.at.lsn, begin.at.crc) != (here.lsn, here.crc):
                     raise Broken(f"the source would go on at {begin.at.lsn}, the spool ends at {here.lsn}")
-                self._receiving.goes_on(hello.lineage)
+                self._receiving.goes_on(hello.lineage, begin.counted)
                 return
             self._receiving.begin(begin, hello.lineage, usable=self._is_usable())
             at = begin.at.lsn
