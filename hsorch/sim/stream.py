@@ -79,13 +79,14 @@ class DataWorld:
         self._break()
 
     def damage(self, name: str, takes: int) -> None:
-        """What the standby holds is no picture of one moment until a resync has gone over it."""
+        """What the standby holds is no picture of one moment: a resync was begun there, and was cut off."""
         replica = self.replicas[name]
         other = self.replicas[self.world.peer[name].name]
         self.resync = takes
         self._break()
         if replica.role == "target" and other.role == "source" and other.works:
             disk = replica.disk
+            disk.quarantine += _only_here(replica, other)
             disk.lineage = resync_began(disk.lineage, other.disk.lineage)
             disk.consistent = disk.guarded = False
 
@@ -192,7 +193,7 @@ class DataWorld:
     def _resync(self, source: Replica, target: Replica, rolled_back: int) -> None:
         """The standby is told first that it is not complete; then it gets what differs."""
         disk = target.disk
-        surplus = sorted({*disk.writes} - {*source.disk.writes} - {*disk.quarantine})
+        surplus = _only_here(target, source)
         self.judge.overwrites(target, surplus, kept=bool(rolled_back))
         disk.quarantine += surplus
         disk.guarded = disk.promised = False
@@ -267,3 +268,8 @@ class DataWorld:
     def _promised(self, session: int, source: Replica, target: Replica) -> None:
         if self._stands(session, source, target):
             target.disk.guarded = True
+
+
+def _only_here(target: Replica, source: Replica) -> list[int]:
+    """Writes that would be lost if the source's were put over the target's."""
+    return sorted({*target.disk.writes} - {*source.disk.writes} - {*target.disk.quarantine})

@@ -114,7 +114,8 @@ def adopt(turn: Turn, config: Config, by: str = "") -> None:
     mine = config.holder == state.me
     same_major = config.epoch.major == state.durable.config.epoch.major
     taken = mine and state.durable.config.holder != state.me
-    stale, cleared = _is_stale(state, config), bool(taken and by and not config.solo)
+    stale = _is_stale(state, config)
+    cleared = bool(by) and not config.solo if taken else mine and state.durable.cleared
     turn.save(config=config, evidence=True, stale=stale, cleared=cleared)
     lease.restart(turn, keep=mine and facts.acting(state) and not config.solo)
     if rules.exclusive(config, state.me) and facts.acting(state):

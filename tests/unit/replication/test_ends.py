@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import cast
 from unittest.mock import MagicMock
 
+import msgspec
 import pytest
 
 from hsorch.node.paths import Paths
@@ -156,6 +157,19 @@ def test_a_torn_tail_was_never_acknowledged(tmp_path: Path) -> None:
     with standing(tmp_path) as ground:
         assert ground.meta.value.guarded
         assert ground.hello().end == ground.here()
+
+
+@pytest.mark.parametrize("short", [0, 1], ids=["it has it all", "its disk was set back"])
+def test_a_standby_that_ends_before_what_its_source_counted_on_is_not_complete(
+    tmp_path: Path, short: int
+) -> None:
+    spooled(tmp_path)
+    with standing(tmp_path) as ground:
+        at = ground.here()
+        spool = Spool(ground)
+        source = msgspec.structs.replace(ground.hello(), lineage=ground.meta.value.generations)
+        spool._begin(Begin(at=at, counted=at.lsn + short), source)
+        assert ground.meta.value.guarded is not bool(short)
 
 
 def test_a_source_whose_journal_is_damaged_is_compared_with_its_standby(tmp_path: Path) -> None:

@@ -82,6 +82,24 @@ def test_a_resync_answers_no_flush_before_the_standby_has_heard_of_it(tmp_path: 
     assert max(standby.acked_after_begin) < flushed
 
 
+@pytest.mark.parametrize("guards", [True, False], ids=["flushes wait for it", "they do not"])
+def test_a_standby_is_told_how_far_it_was_counted_on(tmp_path: Path, guards: bool) -> None:
+    """One that comes back with less was set back, or lost what it had taken."""
+    journal = Journal(tmp_path / "journal", Start(job=JOB, generation=GENERATION))
+    gate = Gate("durable")
+    at = Place(generation=GENERATION, lsn=journal.end, crc=journal.crc)
+    taken = journal.append(Kind.WRITE, fid=1, b=3, data=b"new").end
+    gate.acknowledge(taken, taken, taken)
+    if not guards:
+        gate.open()
+    lineage = Lineage(current=GENERATION)
+    standby = Standby(Hello(job=JOB, node="b", purpose="stream", lineage=lineage, end=at), gate)
+    channel, hello = cast(Channel, standby), Hello(job=JOB, node="a", purpose="stream", lineage=lineage)
+    with pytest.raises(Broken):
+        Shipper(journal, gate, lambda: channel, lambda: hello, Resyncs(journal))._converse(channel)
+    assert standby.begins[0].counted == (taken if guards else 0)
+
+
 @pytest.mark.parametrize("unsure", ["source", "standby"])
 def test_who_lost_power_as_source_is_compared_although_it_is_only_behind(tmp_path: Path, unsure: str) -> None:
     """Its files may lack writes that its journal has, and no stream would bring them again."""

@@ -1,0 +1,147 @@
+"""Data that cannot be read any more, or are not what they were taken for (rule 12)."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from hsorch.node.core import data_rules
+from hsorch.node.core.types import DataChanged, DataState, Image, Operation, Verb
+from tests.unit.core.duo import Duo
+from tests.unit.core.test_data import SOURCE, TARGET, blank, level, replicated
+
+
+def following(takeover: str, state: DataState) -> Duo:
+    """a has been active for long; b's data are like this."""
+    return level(blank(replicated(takeover)), state, guarded=takeover == "complete").run(10_000)
+
+
+def lose_data_of_active(duo: Duo) -> None:
+    """Its disk gives errors: the replicator gives no answer, and the program neither runs nor starts."""
+    duo.feed("a", DataChanged(state=DataState.UNKNOWN))
+    duo.nodes["a"].fails = {("app", Operation.CHECK), ("app", Operation.START)}
+    duo.nodes["a"].effects.discard("app")
+
+
+@pytest.mark.parametrize(
+    ("takeover", "state"), [("complete", DataState.COMPLETE), ("logical", DataState.LOGICAL)]
+)
+def test_a_holder_that_cannot_read_its_data_hands_over_and_the_peer_goes_on_alone(
+    takeover: str, state: DataState
+) -> None:
+    duo = following(takeover, state)
+    lose_data_of_active(duo)
+    duo.run(8_000)
+    assert duo.active == "b"
+    assert duo.config("b") == "0.2 SOLO(b)", "its peer follows nobody, so it has no vote"
+    (told,) = duo.nodes["b"].told("takeover_begin")
+    assert "cannot read its data" in told.message
+    assert duo.state("b").durable.failovers, "it counts as a takeover"
+
+
+def test_a_hand_over_of_unread_data_loses_no_more_than_it_says() -> None:
+    duo = following("logical", DataState.LOGICAL)
+    level(duo, DataState.LOGICAL, source=replace(SOURCE, lsn=9_096, behind_bytes=4_096, behind_ms=12))
+    lose_data_of_active(duo)
+    duo.run(8_000)
+    (told,) = duo.nodes["b"].told("takeover_begin")
+    assert told.fields["lost_bytes"] == 4_096
+    assert told.fields["lost_ms"] > 12 + 1_500, "what the replicator of a said last is older than the failure"
+
+
+def test_a_holder_keeps_data_that_it_cannot_read_when_the_peer_could_not_take_over() -> None:
+    duo = following("complete", DataState.COMPLETE)
+    duo.feed("b", DataChanged(state=DataState.LOGICAL, image=TARGET))
+    lose_data_of_active(duo.run(500))
+    duo.run(20_000)
+    assert duo.active == ""
+    assert duo.config("b") == "0.0 PAIR(a)"
+
+
+def test_a_standby_gives_up_its_vote_only_to_a_source_that_could_go_on_alone() -> None:
+    duo = following("complete", DataState.COMPLETE)
+    duo.feed("b", DataChanged(state=DataState.COMPLETE, image=replace(TARGET, flows=False)))
+    duo.feed("a", DataChanged(state=DataState.UNKNOWN))
+    duo.run(8_000)
+    assert duo.config("b") == "0.0 PAIR(a)"
+
+
+@pytest.mark.parametrize(
+    ("mine", "short"),
+    [(4_000, False), (3_999, True)],
+    ids=["it has what the source counted on", "its disks were set back"],
+)
+def test_a_standby_with_less_than_its_source_counted_on_is_not_complete(mine: int, short: bool) -> None:
+    """Set back to a snapshot, promise included; and the active dies before the stream stands again."""
+    duo = following("complete", DataState.COMPLETE)
+    waiting = replace(SOURCE, behind_bytes=1_000, behind_ms=3, flows=False, level=False)
+    duo.feed("a", DataChanged(state=DataState.COMPLETE, guarded=True, image=waiting))
+    duo.feed("b", DataChanged(state=DataState.COMPLETE, image=replace(TARGET, lsn=mine, flows=False)))
+    duo.run(500)
+    duo.crash("a")
+    duo.run(6_000)
+    assert (duo.active == "") is short
+    assert data_rules.seen(duo.state("b")) is (DataState.LOGICAL if short else DataState.COMPLETE)
+
+
+def test_a_forced_takeover_promises_nothing_where_the_peer_may_have_gone_on_alone() -> None:
+    """b was cut off; for all it knows its data are complete, but a may have gone on with the witness."""
+    duo = following("complete", DataState.COMPLETE)
+    duo.partition()
+    duo.witness_down = {"b"}
+    duo.run(4_000)
+    assert duo.config("a") == "1.0 SOLO(a)"
+    duo.forced = True
+    duo.order("b", Verb.TAKEOVER)
+    duo.run(3_000)
+    (told,) = duo.nodes["b"].told("takeover_forced")
+    assert "what is lost is not known" in told.message
+    assert told.fields["lost_ms"] == -1
+
+
+def test_a_forced_takeover_that_the_witness_confirms_says_what_it_loses() -> None:
+    duo = level(blank(replicated("complete")), DataState.LOGICAL)
+    duo.crash("a")
+    duo.run(4_000)
+    duo.order("b", Verb.TAKEOVER)
+    duo.run(2_000)
+    (told,) = duo.nodes["b"].told("takeover_forced")
+    assert told.fields["lost_ms"] > 0
+
+
+def test_a_handing_over_that_the_disk_refused_to_store_still_counts_against_flapping() -> None:
+    """The reason was told meanwhile, and the peer that told it has started again since."""
+    duo = following("logical", DataState.LOGICAL)
+    duo.feed("a", DataChanged(state=DataState.COMPLETE, followed=True, image=SOURCE))
+    duo.nodes["a"].fails = {("app", Operation.CHECK), ("app", Operation.START)}
+    duo.nodes["a"].effects.discard("app")
+    while duo.config("a") != "0.2 PAIR(b)":
+        duo.nodes["b"].disk_full = duo.state("a").group.release != ""
+        duo.run(1)
+    duo.run(20)
+    assert duo.config("b") == "0.0 PAIR(a)"
+    duo.restart_agent("a")
+    duo.feed("a", DataChanged(state=DataState.COMPLETE, image=replace(SOURCE, flows=False, level=False)))
+    duo.nodes["b"].disk_full = False
+    duo.run(3_000)
+    assert duo.config("b").endswith("(b)")
+    assert duo.state("b").durable.failovers
+
+
+def test_an_image_says_what_it_counts_by_its_own_line_only() -> None:
+    duo = following("complete", DataState.COMPLETE)
+    state = replace(duo.state("b"), image=Image(generation="other"))
+    assert not data_rules.short(state)
+
+
+def test_who_was_handed_everything_starts_although_its_peer_leaves_at_once() -> None:
+    """By its policy b would not take these data over. It did not have to: a gave it all, and then its vote."""
+    duo = blank(replicated("complete"))
+    duo.feed("a", DataChanged(state=DataState.COMPLETE, followed=True, image=SOURCE))
+    duo.feed("b", DataChanged(state=DataState.LOGICAL, image=TARGET))
+    duo.run(500)
+    duo.order("a", Verb.SHUTDOWN)
+    duo.run(2_000)
+    assert duo.nodes["a"].left
+    assert duo.config("b") == "0.3 SOLO(b)"
+    assert duo.active == "b"
