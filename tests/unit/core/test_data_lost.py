@@ -135,7 +135,7 @@ def test_an_image_says_what_it_counts_by_its_own_line_only() -> None:
 
 
 def test_who_was_handed_everything_starts_although_its_peer_leaves_at_once() -> None:
-    """By its policy b would not take these data over. It did not have to: a gave it all, and then its vote."""
+    """By its policy b would not take these data over. It did not have to: a gave it all, then its vote."""
     duo = blank(replicated("complete"))
     duo.feed("a", DataChanged(state=DataState.COMPLETE, followed=True, image=SOURCE))
     duo.feed("b", DataChanged(state=DataState.LOGICAL, image=TARGET))
