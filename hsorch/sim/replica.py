@@ -74,7 +74,8 @@ class Replica:
         queue = self.lsn - self.acked if source else 0
         return ReplicationStatus(
             role=self.role, was=disk.was, state="", mode="durable" if self.complete else "none",
-            connected=self.connected, consistent=disk.consistent, mirroring=self.mirroring,
+            connected=self.connected, consistent=disk.consistent, blank=disk.lineage.blank,
+            mirroring=self.mirroring,
             guarded=disk.guarded and (self.role != "source" or not self.open), level=level, queue=queue,
             lag_ms=self._lag_ms() if queue else 0, generation=disk.lineage.current,
             ancestors=tuple(fork.generation for fork in disk.lineage.ancestors()), lsn=self.lsn,
