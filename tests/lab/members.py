@@ -85,14 +85,22 @@ class Member:
         except OSError:
             return False
 
-    def ask(self, verb: str, **given: object) -> dict[str, Any]:
+    def request(self, verb: str, **given: object) -> dict[str, Any]:
+        """The whole Reply."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
             door.connect(str(self.places.control))
             door.sendall(json.dumps({"verb": verb, "input": given}).encode() + b"\n")
             with door.makefile("rb") as lines:
-                reply = json.loads(lines.readline())
+                reply: dict[str, Any] = json.loads(lines.readline())
+        return reply
+
+    def ask(self, verb: str, **given: object) -> dict[str, Any]:
+        reply = self.request(verb, **given)
         assert reply["ok"], reply
         return reply["data"]  # type: ignore[no-any-return]
+
+    def troubles(self) -> set[str]:
+        return {trouble["code"] for trouble in self.ask("status")["troubles"]}
 
     def kill(self) -> None:
         assert self.process is not None
@@ -148,11 +156,16 @@ class Link:
         self._up = True
         self._open: list[socket.socket] = []
         self.carried = 0
+        self.flips = False
+        """The next bytes to the standby get one wrong bit."""
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut_after(self, count: int) -> None:
         """The link goes down once so many bytes more went to the standby."""
         self._budget = count
+
+    def flip_next(self) -> None:
+        self.flips = True
 
     def cut(self) -> None:
         self._up = False
@@ -191,6 +204,9 @@ class Link:
     def _carry(self, source: socket.socket, target: socket.socket, counts: bool) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(64 * 1024):
+                if counts and self.flips and self._up:
+                    data = data[:-1] + bytes([data[-1] ^ 1])
+                    self.flips = False
                 target.sendall(data)
                 if not counts:
                     continue

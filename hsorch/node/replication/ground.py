@@ -8,11 +8,14 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
+from hsorch.errors import NodeError
 from hsorch.node.replication.bound import Bound
 from hsorch.node.replication.capture.group import clear_mounts, recover
 from hsorch.node.replication.capture.log import Mark
@@ -26,8 +29,11 @@ from hsorch.node.replication.quarantine import Open as Incident
 from hsorch.node.replication.record import Damaged
 from hsorch.node.replication.setup import Places, Setup
 from hsorch.node.replication.tree import Tree, sync_filesystem
+from hsorch.verbs import LimitReport
 
+Kept = TypeVar("Kept")
 LOST = "the spool is damaged, and acknowledged records are lost with it"
+TORN = "HS639"
 BEYOND = 1 << 48
 """More bytes than are written between two orderly ends."""
 
@@ -36,15 +42,16 @@ class Ground:
     """What both parts stand on: durable state, journal, bound folders."""
 
     def __init__(self, places: Places, setup: Setup, boot: str) -> None:
-        """Raises NodeError HS674, HS682, journal.Damaged, ValueError (durable state torn), OSError."""
+        """Raises NodeError HS639 (durable state torn), HS674, HS682, journal.Foreign, OSError."""
         clear_mounts([Path(binding.path) for binding in setup.ordered])
-        self.bound = Bound(places.bound)
+        self.bound = kept(Bound, places.bound)
         for binding in setup.bindings:
             self.bound.is_there(binding.path)
         self.places, self.setup, self.boot = places, setup, boot
         job = bytes.fromhex(setup.job)
-        self.folders = Folders(places.folders)
-        self.meta = MetaFile(places.meta, Meta(node=setup.node, job=job, boot=boot))
+        self.folders = kept(Folders, places.folders)
+        first = Meta(node=setup.node, job=job, boot=boot)
+        self.meta = kept(lambda file: MetaFile(file, first), places.meta)
         self.rebooted = self.meta.value.boot != boot
         self.trees = [Tree(number, binding) for number, binding in enumerate(setup.ordered)]
         self._incident: Incident | None = None
@@ -230,6 +237,27 @@ class Ground:
         self.journal.close()
         for tree in self.trees:
             tree.close()
+
+
+def unsure(why: str) -> LimitReport:
+    """Both sides have to be compared, and why."""
+    return LimitReport(
+        code="HS638",
+        message=f"only a comparison can tell whether both sides are equal: {why}",
+        hint="a connected pair compares by itself where records are lost; else `hsorch verify`",
+    )
+
+
+def kept(read: Callable[[Path], Kept], file: Path) -> Kept:
+    """What is durable in this file. Raises NodeError HS639: nobody of us wrote what is there; OSError."""
+    try:
+        return read(file)
+    except ValueError as error:
+        raise NodeError(
+            f"what this node remembers of its data cannot be read: {error}",
+            hint="the other node's data are filled in here by `hsorch select-source OTHER-NODE`",
+            code=TORN,
+        ) from error
 
 
 def new_generation() -> int:

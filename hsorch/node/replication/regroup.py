@@ -19,7 +19,7 @@ from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.bound import Bound
 from hsorch.node.replication.capture.group import clear_mounts
 from hsorch.node.replication.folders import Folders
-from hsorch.node.replication.ground import Ground
+from hsorch.node.replication.ground import Ground, kept
 from hsorch.node.replication.journal import Journal, Start
 from hsorch.node.replication.meta import Meta, MetaFile
 from hsorch.node.replication.record import Damaged
@@ -31,9 +31,9 @@ from hsorch.node.replication.tree import Tree
 def take_up(places: Places, setup: Setup, boot: str) -> None:
     """The set of `setup` is the one that is played from now on. Begun again after a crash, it ends the same.
 
-    Raises NodeError HS674, HS682 (a folder that is new is not there), OSError, ValueError.
+    Raises NodeError HS639, HS674, HS682 (a folder that is new is not there), OSError, ValueError.
     """
-    folders = Folders(places.folders)
+    folders = kept(Folders, places.folders)
     before = folders.played
     if before == setup.bindings:
         return

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 
 from hsorch.errors import HsorchError, NodeError, RefusedError
-from hsorch.node.replication.ground import Ground
+from hsorch.node.replication.ground import TORN, Ground
 from hsorch.node.replication.held import Held, refuse_unasked
 from hsorch.node.replication.orders import (
     ChooseInput,
@@ -137,8 +137,8 @@ class Replicator:
         with self._lock:
             post = self._post
             if wanted.winner is not None:
-                if post is None and self._refused is not None and self._refused.code == "HS674":
-                    begin_empty(self._places, self._setup)
+                if self._refused_by("HS674", TORN):
+                    begin_empty(self._places, self._setup, self._boot)
                     self._refused = None
                     return Chosen(lineage=wanted.winner)
                 if post is None and self._is_held:
@@ -155,6 +155,9 @@ class Replicator:
             if isinstance(post, SourcePost):
                 return Chosen(lineage=post.part.choose())
             try:
+                if self._refused_by(TORN):
+                    begin_empty(self._places, self._setup, self._boot)
+                    self._refused = None
                 self._leave(force=False)
                 with self._standing(locked=True) as ground:
                     return Chosen(lineage=ground.choose())
@@ -164,6 +167,9 @@ class Replicator:
                     hint="the detail names the file or folder; `hsorch explain HS687`",
                     code="HS687",
                 ) from error
+
+    def _refused_by(self, *codes: str) -> bool:
+        return self._post is None and self._refused is not None and self._refused.code in codes
 
     @contextlib.contextmanager
     def _standing(self, *, locked: bool = False) -> Iterator[Ground]:

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import shutil
 
+import msgspec
+
 from hsorch.node.replication.bound import Bound, volume_of
+from hsorch.node.replication.folders import Folders
 from hsorch.node.replication.generations import Lineage
-from hsorch.node.replication.meta import MetaFile, Place
+from hsorch.node.replication.ground import TORN
+from hsorch.node.replication.meta import Meta, MetaFile, Place
 from hsorch.node.replication.orders import ReplicationStatus
 from hsorch.node.replication.setup import Places, Setup
 
 
-def begin_empty(places: Places, setup: Setup) -> None:
-    """An operator chose the other node's data while a bound disk is not the one that was: the disks
-    that are there now are the ones, and what lies on them counts for nothing.
+def begin_empty(places: Places, setup: Setup, boot: str) -> None:
+    """An operator chose whose data count while a bound disk is not the one that was, or what is remembered
+    of the data cannot be read: the disks that are there now are the ones, and nothing is known of them.
 
     Raises OSError, ValueError.
     """
-    bound, meta = Bound(places.bound), MetaFile(places.meta)
+    for read, file in ((Bound, places.bound), (MetaFile, places.meta), (Folders, places.folders)):
+        try:
+            read(file)
+        except FileNotFoundError:
+            continue
+        except ValueError:
+            file.unlink()
+    first = Meta(node=setup.node, job=bytes.fromhex(setup.job), boot=boot)
+    bound, meta = Bound(places.bound), MetaFile(places.meta, first)
     shutil.rmtree(places.journal, ignore_errors=True)
     meta.change(
         generations=Lineage(), checkpoint=Place(), consistent=False, guarded=False, role="none",
@@ -53,7 +65,7 @@ def at_rest(places: Places, setup: Setup) -> ReplicationStatus:
     except FileNotFoundError:
         return plain
     except (OSError, ValueError) as error:
-        return ReplicationStatus(role="none", state="stopped", mode=setup.level, fault=str(error))
+        return msgspec.structs.replace(plain, fault=str(error), fault_code=TORN)
     lineage = meta.generations
     return ReplicationStatus(
         role="none",

@@ -9,7 +9,7 @@ import msgspec
 from hsorch.errors import HsorchError
 from hsorch.node.clock import utc_text
 from hsorch.node.replication.foreign import Sentry
-from hsorch.node.replication.ground import Ground
+from hsorch.node.replication.ground import Ground, unsure
 from hsorch.node.replication.lookout import Lookout
 from hsorch.node.replication.meter import Meter
 from hsorch.node.replication.orders import ReplicationStatus
@@ -40,6 +40,7 @@ def of_source(ground: Ground, part: Source, meter: Meter, pace: Meter) -> Replic
         verifying=part.levelling.verifying, checked=part.levelling.checked,
         differing=part.levelling.differing, verified_ns=meta.verified_ns,
         bindings=_ordered(ground, "behind" if part.queue.behind else phase, meta.verified_ns),
+        troubles=(unsure(meta.verify_needed),) if meta.verify_needed else (),
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from hsorch.node.replication.bound import Bound
 from hsorch.node.replication.foreign import Change
-from hsorch.node.replication.ground import Ground
+from hsorch.node.replication.ground import LOST, Ground, unsure
 from hsorch.node.replication.landing import Keep
 from hsorch.node.replication.messages import Hello, Task
 from hsorch.node.replication.quarantine import About, Open, Quarantine, limit_of
@@ -132,7 +132,10 @@ class Taking:
         return next(filter(None, (self._ground.meta.value.verify_needed, *notes)), "")
 
     def troubles(self) -> Iterator[LimitReport]:
-        if text := self.verify_needed:
+        text = self.verify_needed
+        if text == LOST:
+            yield unsure(text)
+        elif text:
             hint = "stop that program, then `hsorch verify` compares both sides and repairs this one"
             yield LimitReport(code="HS633", message=text, hint=hint)
 
