@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.lab import one_machine
+
 HOME = "hsorch.node.replication"
 SEGMENT_BYTES = 128 * 1024
 """Journals begin a new segment so often, so that this too happens within a test."""
@@ -68,14 +71,13 @@ def _half(value: Any) -> Any:
 
 
 def main(function: str, when: str, call: str, cluster: str, root: str) -> int:
-    from hsorch.node.replication import door
     from hsorch.node.replication.journal import Journal
 
     defaults = Journal.__init__.__kwdefaults__
     assert defaults is not None
     defaults["segment_bytes"] = SEGMENT_BYTES
     install(Moment(function, when, int(call)), Path(root) / "armed")
-    return door.main([cluster, root])
+    return one_machine.main([cluster, root])
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ class Member:
     def start(self, *, dies_at: Moment | None = None) -> None:
         """dies_at: once arm() was called."""
         (self.root / "armed").unlink(missing_ok=True)
-        argv = [sys.executable, "-m", "hsorch.node", "replicator", "pair", str(self.root)]
+        argv = [sys.executable, str(Path(__file__).with_name("one_machine.py")), "pair", str(self.root)]
         if dies_at is not None:
             argv = command(dies_at, "pair", self.root)
         self.process = subprocess.Popen(
