@@ -16,7 +16,7 @@ from tests.bench.table import Row, Table
 from tests.lab.power_cut import Mode, Outcome, database_pair, power_cut
 
 ROUNDS = 20
-ON_ONE_PAIR = 4
+ON_ONE_PAIR = 2
 MODES = ("complete", "logical")
 
 

@@ -11,7 +11,7 @@ import os
 import shutil
 import stat
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -162,6 +162,7 @@ class Open:
         self._room = room
         self._let_go: weakref.finalize[[int], Open] | None = None
         self._known = {(k.root, k.path) for k in kept}
+        self._tails = {k.offset for k in kept if k.what == "tail"}
         self._number = max((k.number for k in kept), default=0)
 
     @property
@@ -190,7 +191,7 @@ class Open:
         try:
             stored = os.fstat(source).st_blocks * 512
             self._fits(min(stored, entry.size), f"{root}/{relative}")
-            number, digest = self._content(source)
+            number, digest = self._content(lambda fd: clone(source, fd))
         finally:
             os.close(source)
         self._note(
@@ -205,29 +206,35 @@ class Open:
             )
         )
 
-    def keep_tail(self, lsn: int, records: Iterable[bytes | memoryview]) -> None:
-        """Journal records that the other side never got."""
-        number = self._next()
-        fd = os.open(self._home / str(number), os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
+    def keep_tail(self, lsn: int, size: int, records: Iterable[bytes | memoryview]) -> None:
+        """Journal records that the other side never got, size bytes from lsn on, unless kept before.
+
+        Raises QuarantineFull before anything is changed."""
+        if lsn in self._tails:
+            return
+        self._fits(size, "the tail of the journal")
+
+        def fill(fd: int) -> None:
             at = 0
             for record in records:
-                self._fits(at + len(record), "the tail of the journal")
                 write_at(fd, record, at)
                 at += len(record)
-            os.fsync(fd)
-            digest = _digest(fd)
-        finally:
-            os.close(fd)
-        self._note(Kept(number=number, what="tail", size=at, offset=lsn, digest=digest))
 
-    def _content(self, source: int) -> tuple[int, bytes]:
+        number, digest = self._content(fill)
+        self._note(Kept(number=number, what="tail", size=size, offset=lsn, digest=digest))
+
+    def _content(self, fill: Callable[[int], None]) -> tuple[int, bytes]:
+        """A file with what fill(descriptor) writes: number, digest. Nothing of it is left if that fails."""
         number = self._next()
-        fd = os.open(self._home / str(number), os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        path = self._home / str(number)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            clone(source, fd)
+            fill(fd)
             os.fsync(fd)
             return number, _digest(fd)
+        except BaseException:
+            path.unlink()
+            raise
         finally:
             os.close(fd)
 
@@ -243,6 +250,8 @@ class Open:
         sync_directory(self._home)
         self._room -= kept.size
         self._known.add((kept.root, kept.path))
+        if kept.what == "tail":
+            self._tails.add(kept.offset)
 
     def _fits(self, size: int, what: str) -> None:
         if size > self._room:

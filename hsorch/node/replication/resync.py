@@ -108,7 +108,8 @@ class Receiving:
         name = f"{mine.current:016x}-{verdict.fork}"
         if ground.journal.first <= verdict.fork:
             incident = ground.incident(name, "rolled back after a takeover", mine.current, verdict.fork)
-            incident.keep_tail(verdict.fork, _raw(ground, verdict.fork))
+            size = ground.journal.end - verdict.fork
+            incident.keep_tail(verdict.fork, size, _raw(ground, verdict.fork))
             touched = {r.fid for r in ground.journal.records(verdict.fork) if r.fid}
             self._only = frozenset(touched) if len(touched) <= MOST_TOUCHED else None
         return name

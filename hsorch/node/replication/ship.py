@@ -23,6 +23,8 @@ from hsorch.node.replication.record import Damaged
 from hsorch.node.replication.wire import Broken, Channel
 
 RETRY_S = 0.5
+PATIENT_S = 3.0
+"""A standby that says twice what is in its way is not asked again at once: that takes a while to go."""
 ANSWER_S = 10.0
 SILENT_S = 2.0
 """A standby says something twice a second: one that is silent for so long is gone, whatever TCP believes."""
@@ -101,6 +103,8 @@ class Shipper:
         """Why nothing is sent for now; empty: it is."""
         self.refused = ""
         """The code of why nothing is sent until an operator decides."""
+        self._farewell = ""
+        """Why the standby ended the last connection, in its own words."""
         self.peer = Hello(job=b"", node="", purpose="stream")
         """What the standby said of itself last."""
         self._thread = threading.Thread(target=self._run, name="shipper", daemon=True)
@@ -140,14 +144,14 @@ class Shipper:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            channel = None
+            channel, before, self._farewell = None, self._farewell, ""
             try:
                 if self.held:
                     raise Broken(self.held)
                 channel = self._dial()
                 self._converse(channel)
             except Broken as end:
-                self.state = str(end)
+                self.state = self._farewell or str(end)
             except Damaged as damage:
                 self._in_doubt, self.state = True, str(damage)
             except KeyError as gone:
@@ -158,7 +162,8 @@ class Shipper:
                 self._channel = None
                 if channel is not None:
                     channel.close()
-            self._stopped.wait(RETRY_S)
+            stuck = self._farewell and self._farewell == before
+            self._stopped.wait(PATIENT_S if stuck else RETRY_S)
         self.state = "stopped"
 
     def _converse(self, channel: Channel) -> None:
@@ -263,7 +268,7 @@ class Shipper:
                 elif isinstance(frame.message, Pictured):
                     self._resyncs.told(frame.message)
                 elif isinstance(frame.message, Refused):
-                    self._in_doubt, self.state = True, frame.message.why
+                    self._in_doubt, self._farewell = True, f"the standby stopped: {frame.message.why}"
                     return
         except Broken:
             return

@@ -146,6 +146,11 @@ class Spool:
         except HsorchError as refusal:
             channel.send(Refused(why=f"{refusal.code}: {refusal.message}"))
             raise
+        except Broken:
+            raise
+        except OSError as error:
+            channel.send(Refused(why=f"the spool cannot be written: {error.strerror or error}"))
+            raise
         finally:
             if self._channel is channel:
                 self._channel = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -138,7 +139,7 @@ def test_an_incident_in_which_nothing_was_kept_is_none(quarantine: Quarantine) -
 
 def test_what_a_resync_fills_cannot_be_dropped(quarantine: Quarantine) -> None:
     incident = quarantine.open(ABOUT)
-    incident.keep_tail(1, [b"records"])
+    incident.keep_tail(1, 7, [b"records"])
     with pytest.raises(NodeError) as caught:
         quarantine.drop(ABOUT.incident)
     assert caught.value.code == "HS696"
@@ -164,9 +165,33 @@ def test_damage_in_the_quarantine_is_noticed(quarantine: Quarantine, root: Path,
 
 
 def test_the_tail_of_a_journal_is_kept_with_its_place(quarantine: Quarantine) -> None:
-    quarantine.open(ABOUT).keep_tail(4711, [b"one", memoryview(b"two")])
+    quarantine.open(ABOUT).keep_tail(4711, 6, [b"one", memoryview(b"two")])
     (kept,) = quarantine.listing(ABOUT.incident)
     assert (kept.what, kept.offset, kept.size) == ("tail", 4711, 6)
+
+
+def test_a_tail_is_kept_once_however_often_the_nodes_meet(quarantine: Quarantine, tmp_path: Path) -> None:
+    for _ in range(3):
+        quarantine.open(ABOUT).keep_tail(4711, 3, [b"one"])
+    assert len(quarantine.listing(ABOUT.incident)) == 1
+
+
+def test_what_does_not_fit_leaves_nothing_behind(quarantine: Quarantine, root: Path, tmp_path: Path) -> None:
+    """Asked for again and again, it would fill the disk."""
+    incident = quarantine.open(ABOUT)
+    (root / "small").write_bytes(b"x")
+    incident.keep(str(root), "small")
+    before = sorted((tmp_path / "quarantine" / ABOUT.incident).iterdir())
+    with pytest.raises(QuarantineFull):
+        incident.keep_tail(4711, 11 * MIB, (bytes(MIB) for _ in range(11)))
+
+    def breaks() -> Iterator[bytes]:
+        yield b"one"
+        raise OSError("the disk gave up")
+
+    with pytest.raises(OSError, match="gave up"):
+        incident.keep_tail(4711, 6, breaks())
+    assert sorted((tmp_path / "quarantine" / ABOUT.incident).iterdir()) == before
 
 
 @pytest.mark.parametrize("name", ["..", "../x", "", "unknown"])

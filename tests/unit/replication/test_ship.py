@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import cast
 
@@ -10,7 +11,7 @@ import pytest
 from hsorch.node.replication.gate import Gate, Level
 from hsorch.node.replication.generations import Fork, Lineage, Verdict
 from hsorch.node.replication.journal import Journal, Start
-from hsorch.node.replication.messages import VERSION, Ack, Begin, Hello, Message, Pictured
+from hsorch.node.replication.messages import VERSION, Ack, Begin, Hello, Message, Pictured, Refused
 from hsorch.node.replication.meta import Place
 from hsorch.node.replication.portray import Extents
 from hsorch.node.replication.record import Kind
@@ -44,6 +45,13 @@ class Standby:
 
     def close(self) -> None:
         self.closed = True
+
+
+class Stuck(Standby):
+    """It has no room for what is sent."""
+
+    def receive(self, timeout_s: float | None = None) -> Frame | None:
+        return Frame(Refused(why="no space left") if self.begins else self._hello, bytearray())
 
 
 class Resyncs:
@@ -116,6 +124,27 @@ def test_who_lost_power_as_source_is_compared_although_it_is_only_behind(tmp_pat
     with pytest.raises(Broken):
         Shipper(journal, gate, lambda: channel, lambda: hello, Resyncs(journal))._converse(channel)
     assert standby.begins[0].fresh
+
+
+def test_why_the_standby_broke_off_is_what_the_source_says(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal", Start(job=JOB, generation=GENERATION))
+    at = Place(generation=GENERATION, lsn=journal.end, crc=journal.crc)
+    mine = Hello(job=JOB, node="a", purpose="stream", lineage=Lineage(current=GENERATION))
+    theirs = Hello(job=JOB, node="b", purpose="stream", lineage=Lineage(current=GENERATION), end=at)
+    gate, standbys = Gate("none"), list[Stuck]()
+
+    def dial() -> Channel:
+        standbys.append(Stuck(theirs, gate))
+        return cast(Channel, standbys[-1])
+
+    shipper = Shipper(journal, gate, dial, lambda: mine, Resyncs(journal))
+    shipper.start()
+    ends = time.monotonic() + 20
+    while shipper.state != "the standby stopped: no space left":
+        assert time.monotonic() < ends, shipper.state
+        time.sleep(0.02)
+    assert standbys[0].closed
+    shipper.stop()
 
 
 def test_a_standby_of_another_version_gets_no_stream(tmp_path: Path) -> None:
