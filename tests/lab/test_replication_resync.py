@@ -247,7 +247,8 @@ def test_verify_finds_and_repairs_what_another_hand_changed(complete: Pair) -> N
     assert pair.b.ask("status")["guarded"], "complete all the while"
     assert application.wait(60) == 0
     pair.settle(pair.a, pair.b)
-    assert pair.a.ask("status")["differing"] == 128 * 1024
+    # What the application changed between the picture and the comparison counts, too.
+    assert 128 * 1024 <= pair.a.ask("status")["differing"] < MB
     assert pair.a.ask("status")["verified_ns"] > 0
 
 

@@ -15,6 +15,8 @@ import msgspec
 from hsorch.errors import RefusedError
 from hsorch.spec import Wire
 
+NOWHERE = 1
+"""An lsn below all records: a source that is unsure from there on is unsure of everything."""
 HISTORY = 8
 """Past generations that a node remembers: one per takeover; older ones cost a full comparison."""
 
@@ -41,8 +43,9 @@ class Lineage(Wire, frozen=True, kw_only=True):
     receiving: int = 0
     """Not 0: a mirror or resync of that generation onto this node is unfinished, and `current` names
     what was here before."""
-    tail_unsure: bool = False
-    """Was the source and did not end cleanly: what it wrote last may be missing from files or journal."""
+    unsure_from: int = 0
+    """Not 0: was the source and did not end cleanly. What it wrote last may be missing from files or journal,
+    and from this lsn on numbers may have been given twice."""
 
     @property
     def blank(self) -> bool:
@@ -52,6 +55,10 @@ class Lineage(Wire, frozen=True, kw_only=True):
     @property
     def consistent(self) -> bool:
         return not self.receiving
+
+    @property
+    def tail_unsure(self) -> bool:
+        return self.unsure_from > 0
 
     def ancestors(self) -> tuple[Fork, ...]:
         return self.history if self.base is None else (self.base, *self.history)
@@ -106,6 +113,7 @@ class Verdict:
     reason: str
     fork: int = 0
     rolled_back: int = 0
+    since: int | None = None
 
 
 def meet(mine: Lineage, theirs: Lineage) -> Verdict:
@@ -137,6 +145,7 @@ def counterpart(verdict: Verdict) -> Verdict:
         verdict.reason,
         verdict.fork,
         verdict.rolled_back,
+        verdict.since,
     )
 
 
@@ -149,7 +158,8 @@ def _same(mine: Lineage, theirs: Lineage) -> Verdict:
     fork = min(mine.end, theirs.end)
     if mine.tail_unsure != theirs.tail_unsure:
         meeting = Meeting.SEND_HOT if mine.tail_unsure else Meeting.RECEIVE_HOT
-        return Verdict(meeting, "the source of these data did not end cleanly", fork=fork)
+        fork = min(fork, mine.unsure_from or theirs.unsure_from)
+        return Verdict(meeting, "the source of these data did not end cleanly", fork=fork, since=fork)
     if mine.tail_unsure and theirs.tail_unsure:
         return Verdict(Meeting.DIVERGED, "both nodes say they were the source of one generation", fork=fork)
     return Verdict(Meeting.STREAM, "same generation", fork=fork)
@@ -168,7 +178,14 @@ def _descends(newer: Lineage, older: Lineage) -> Verdict | None:
         else "the peer is behind by more than the bitmap tells",
         fork=fork.lsn,
         rolled_back=max(0, older.end - fork.lsn) if older.consistent else 0,
+        since=_since(newer, older, fork.lsn) if by_bitmap else None,
     )
+
+
+def _since(newer: Lineage, older: Lineage, fork: int) -> int:
+    """A receiver that was the source itself knows what it may lack below the fork."""
+    reached_to = fork if older.tail_unsure else older.end
+    return min(fork, reached_to, newer.unsure_from or fork)
 
 
 def _whole_sender(mine: Lineage, theirs: Lineage, verdict: Verdict) -> Verdict:
@@ -234,9 +251,14 @@ def resync_began(receiver: Lineage, sender: Lineage) -> Lineage:
     return msgspec.structs.replace(receiver, receiving=sender.current)
 
 
+def doubted(source: Lineage, lsn: int) -> Lineage:
+    """A source whose machine went down, or whose journal lost records from lsn on."""
+    return msgspec.structs.replace(source, unsure_from=min(source.unsure_from or lsn, lsn))
+
+
 def resynced(sender: Lineage) -> Lineage:
     """The sender once the peer holds everything: the fork is history, the bitmap is empty."""
-    return msgspec.structs.replace(sender, base=None, history=sender.ancestors()[:HISTORY], tail_unsure=False)
+    return msgspec.structs.replace(sender, base=None, history=sender.ancestors()[:HISTORY], unsure_from=0)
 
 
 def adopted(sender: Lineage, lsn: int) -> Lineage:

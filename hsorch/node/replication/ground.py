@@ -13,14 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
 from hsorch.errors import NodeError
 from hsorch.node.replication.bound import Bound
 from hsorch.node.replication.capture.group import clear_mounts, recover
 from hsorch.node.replication.capture.log import Mark
+from hsorch.node.replication.dirty import DirtyFile
 from hsorch.node.replication.folders import Folders, likeness
-from hsorch.node.replication.generations import Lineage, reached, selected
+from hsorch.node.replication.generations import NOWHERE, Lineage, doubted, reached, selected
+from hsorch.node.replication.hot import HotFile
 from hsorch.node.replication.journal import Journal, Start
 from hsorch.node.replication.messages import Hello
 from hsorch.node.replication.meta import Meta, MetaFile, Place
@@ -36,6 +36,7 @@ LOST = "the spool is damaged, and acknowledged records are lost with it"
 TORN = "HS639"
 BEYOND = 1 << 48
 """More bytes than are written between two orderly ends."""
+FORGOTTEN = "the power went, and records were acknowledged that only the memory had"
 
 
 class Ground:
@@ -53,13 +54,15 @@ class Ground:
         first = Meta(node=setup.node, job=job, boot=boot)
         self.meta = kept(lambda file: MetaFile(file, first), places.meta)
         self.rebooted = self.meta.value.boot != boot
+        self.hot = HotFile(places.hot)
+        self.owed = DirtyFile(places.dirty)
         self.trees = [Tree(number, binding) for number, binding in enumerate(setup.ordered)]
         self._incident: Incident | None = None
-        self.lost_promised = False
-        """Opening or settling found that what had counted as complete is not."""
+        self.lost_promised = ""
+        """Why what had counted as complete is not, as opening or settling found; empty: nothing was found."""
         self.journal = Journal(places.journal, self._begins_at(), on_damage=self._records_lost)
         if self.journal.void and self.meta.value.role != "none" and self.meta.value.generations.current:
-            self._records_lost()
+            self._records_lost(NOWHERE)
 
     def settle(self) -> int:
         """Files, journal and checkpoint agree, however the last part ended here. Records done again.
@@ -70,21 +73,31 @@ class Ground:
         if meta.role == "source":
             lineage = meta.generations
             if not meta.clean and self.rebooted:
-                lineage = msgspec.structs.replace(lineage, tail_unsure=True)
+                lineage = doubted(lineage, self.journal.end)
             elif not meta.clean:
                 try:
                     redone = self._redo()
                 except Damaged:
-                    lineage = msgspec.structs.replace(lineage, tail_unsure=True)
+                    lineage = doubted(lineage, self.journal.end)
+            if damaged := self.owed.damaged:
+                lineage = doubted(lineage, NOWHERE)
+            if damaged or self.journal.end < self.hot.settled:  # what is hot counts on records that are lost
+                self.hot.replace(None, self.journal.end)
             self.rest(lineage)
-        elif meta.checkpoint.lsn == 0:
+            if damaged:
+                self.owed.drop()
+            return redone
+        if meta.guarded and self.rebooted and not meta.clean and self.setup.level == "received":
+            self.lost_promised = FORGOTTEN
+            self.meta.change(guarded=False)
+        if meta.checkpoint.lsn == 0:
             first = self.journal.first
             at = Place(generation=self.journal.generation, lsn=first, crc=self.journal.crc_before(first))
             self.meta.change(checkpoint=at)
         elif not self._reaches(meta.checkpoint):
             # Where the spool begins anew was durable, that it does was not; or its end was lost.
             if meta.guarded:
-                self._records_lost()
+                self._records_lost(self.journal.end)
             self._journal_at(meta.checkpoint)
         return redone
 
@@ -111,22 +124,22 @@ class Ground:
 
     def records_lost(self, lsn: int) -> None:
         """The record at lsn cannot be read: it and all behind it are dropped. Raises OSError, Damaged."""
-        self._records_lost()
+        self._records_lost(lsn)
         self.journal.cut(lsn)
 
     def forget_records(self) -> None:
         """What cannot be read is of no use: the standby is compared instead. Raises OSError."""
-        self.meta.change(generations=msgspec.structs.replace(self.meta.value.generations, tail_unsure=True))
+        self.meta.change(generations=doubted(self.meta.value.generations, NOWHERE))
         here = self.here()
         self.journal.restart(Start(self.journal.job, here.generation, here.lsn, here.crc))
 
-    def _records_lost(self) -> None:
+    def _records_lost(self, lsn: int) -> None:
         """Durable before the traces of it are gone. Raises OSError."""
         meta = self.meta.value
         if meta.role == "source":
-            self.meta.change(generations=msgspec.structs.replace(meta.generations, tail_unsure=True))
+            self.meta.change(generations=doubted(meta.generations, lsn))
             return
-        self.lost_promised = self.lost_promised or meta.guarded
+        self.lost_promised = LOST if meta.guarded else self.lost_promised
         self.meta.change(torn=True, guarded=False, verify_needed=LOST)
 
     def rest(self, lineage: Lineage) -> None:
@@ -136,6 +149,8 @@ class Ground:
         self.journal.sync()
         for tree in self.trees:
             sync_filesystem(tree.descriptor)
+        if not lineage.tail_unsure:
+            self.hot.replace(frozenset(), self.journal.end)
         self.meta.change(checkpoint=self.here(), generations=reached(lineage, self.journal.end), clean=True)
 
     def drop_stage(self) -> None:
@@ -234,6 +249,7 @@ class Ground:
 
     def close(self) -> None:
         self.meta.close()
+        self.hot.close()
         self.journal.close()
         for tree in self.trees:
             tree.close()

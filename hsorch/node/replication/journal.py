@@ -35,7 +35,7 @@ from hsorch.node.store import sync_directory
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 FIRST_LSN = 4096
-"""No record stands at 0: a fid of 0 means none."""
+"""No record stands at 0: an lsn of 0 means none."""
 _HEAD = struct.Struct("<4sI16sQQII")
 _HEAD_BYTES = 64
 _MAGIC = b"HSJ1"
@@ -76,11 +76,11 @@ class Journal:
         start: Start,
         *,
         segment_bytes: int = SEGMENT_BYTES,
-        on_damage: Callable[[], None] = lambda: None,
+        on_damage: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Open what is there (torn tails are cut off), else begin at `start`.
 
-        on_damage(): called before whole records are cut off, because one before them is damaged, or all of
+        on_damage(lsn): called before whole records are cut off, because the one at lsn is damaged, or all of
         them are dropped, because segments do not fit together. Raises Foreign, OSError.
         """
         self._directory = directory
@@ -92,8 +92,7 @@ class Journal:
         self._segments: list[_Segment] = []
         self._firsts: list[int] = []
         self.end, self.crc = start.lsn, start.previous
-        self.keep: int | None = None
-        """delete_below() stops here: a resync that is under way may have to begin again."""
+        self._kept: dict[str, int] = {}
         self.cut_off = 0
         """Bytes of a torn tail that were dropped by opening."""
         paths = sorted(directory.glob(f"*{_SUFFIX}"))
@@ -108,7 +107,7 @@ class Journal:
             self.close()
             raise
         except Damaged:
-            on_damage()
+            on_damage(start.lsn)
             self.void = True
             for path in paths:
                 path.unlink()
@@ -136,7 +135,7 @@ class Journal:
             if self.end - self._firsts[-1] >= self._segment_bytes:
                 self._roll()
             lsn = self.end
-            identity = new_fid(self.generation, lsn) if fid is None else fid
+            identity = new_fid() if fid is None else fid
             record = Record(kind, lsn, self.generation, self.crc, identity, a, b, aux, path, data)
             parts, crc = encode(record)
             last = self._segments[-1]
@@ -251,7 +250,7 @@ class Journal:
     def delete_below(self, lsn: int) -> int:
         """Delete whole segments that end at or below lsn, never the last one. Bytes freed."""
         freed = 0
-        lsn = lsn if self.keep is None else min(lsn, self.keep)
+        lsn = min([lsn, *self._kept.values()])
         with self._lock:
             while len(self._segments) > 1 and self._firsts[1] <= lsn:
                 segment = self._segments.pop(0)
@@ -271,7 +270,14 @@ class Journal:
                 dropped.path.unlink()
                 os.close(dropped.descriptor)
             self.generation, self.end, self.crc = self._head(segment.path, segment.descriptor)
-            self._find_end(lambda: None)
+            self._find_end(lambda _: None)
+
+    def keep(self, what: str, lsn: int | None) -> None:
+        """Nothing is deleted from there on, for this purpose; until it is None."""
+        if lsn is None:
+            self._kept.pop(what, None)
+        else:
+            self._kept[what] = min(lsn, self._kept.get(what, lsn))
 
     def restart(self, start: Start) -> None:
         """Forget every record; go on at `start`. For a standby that takes over another stream."""
@@ -344,7 +350,7 @@ class Journal:
             raise Foreign(first, f"{path} belongs to another job")
         return generation, first, previous
 
-    def _find_end(self, on_damage: Callable[[], None]) -> None:
+    def _find_end(self, on_damage: Callable[[int], None]) -> None:
         """Walk the last segment; cut off what is torn there. A tail without a whole record was never
         acknowledged; a record behind damage may have been."""
         last = self._segments[-1]
@@ -366,7 +372,7 @@ class Journal:
         self.cut_off = size - last.place(self.end)
         if self.cut_off:
             if holds_record(os.pread(last.descriptor, self.cut_off, last.place(self.end)), self.end):
-                on_damage()
+                on_damage(self.end)
             os.ftruncate(last.descriptor, last.place(self.end))
 
 

@@ -12,12 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hsorch.errors import HsorchError
-from hsorch.node.replication.capture.compare import Comparison, Stopped
+from hsorch.node.replication.capture.compare import COMPARED, Comparison, Stopped
 from hsorch.node.replication.capture.group import Capture
+from hsorch.node.replication.dirty import DirtyMap
+from hsorch.node.replication.doubt import Doubt, Extents
+from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.generations import Verdict
+from hsorch.node.replication.hot import Spans
 from hsorch.node.replication.messages import Ack, Pictured
 from hsorch.node.replication.meta import Place
-from hsorch.node.replication.portray import Extents
+from hsorch.node.replication.pace import paced
 from hsorch.node.replication.queue import Queue
 from hsorch.node.replication.record import Damaged, Kind, Record
 from hsorch.node.replication.stage import EVERYTHING, VERIFY
@@ -49,17 +53,23 @@ class Levelling:
         trees: list[Tree],
         capture: Capture,
         queue: Queue,
+        gate: Gate,
+        unsure: Callable[[], Spans],
         *,
         on_begin: Callable[[], None],
         on_end: Callable[[bool], None],
         on_fault: Callable[[str], None],
     ) -> None:
-        """on_begin: the standby has durably forgotten that it was complete. on_end(verify): all is recorded
+        """unsure(): where the source is unsure of its own contents.
+
+        on_begin: the standby has durably forgotten that it was complete. on_end(verify): all is recorded
         that makes the standby equal. on_fault(why): it must begin again."""
         self._trees = trees
         self._capture = capture
         self._journal = capture.log.journal
         self._queue = queue
+        self._gate = gate
+        self._unsure = unsure
         self._on_begin = on_begin
         self._on_end = on_end
         self._on_fault = on_fault
@@ -122,7 +132,7 @@ class Levelling:
         """Now and then while a standby is connected and level. Raises OSError."""
         if self._wanted and not self.running:
             self._wanted = False
-            self._open(self._journal.append(Kind.MIRROR_BEGIN, a=VERIFY), None)
+            self._open(self._mark(VERIFY), None)
 
     def stop(self) -> None:
         """What is compared now is given up; close() also waits until it has ended."""
@@ -138,11 +148,33 @@ class Levelling:
     # ---------------------------------------------------- as the shipper asks for
 
     def begin(self, verdict: Verdict) -> tuple[Place, Extents | None]:
-        self._queue.level()
-        record = self._journal.append(Kind.MIRROR_BEGIN, a=EVERYTHING)
-        self._open(record, None)
+        left_out = self._queue.level()
+        record = self._mark(EVERYTHING)
+        extents = self._differing(verdict.since, left_out, record.lsn)
+        self._open(record, extents)
         self._unguards = True
-        return Place(generation=record.generation, lsn=record.lsn, crc=record.previous), None
+        return Place(generation=record.generation, lsn=record.lsn, crc=record.previous), extents
+
+    def _mark(self, what: int) -> Record:
+        """The names that change while the standby tells what it holds are looked up again in the journal."""
+        self._journal.keep(COMPARED, None)
+        self._journal.keep(COMPARED, self._journal.end)
+        return self._journal.append(Kind.MIRROR_BEGIN, a=what)
+
+    def _differing(self, since: int | None, left_out: DirtyMap, until: int) -> Extents | None:
+        """Where contents can differ, as far as this side knows; None: anywhere. Raises OSError."""
+        if since is None or since < self._journal.first:
+            return None
+        doubt = Doubt()
+        doubt.add_spans(self._unsure())
+        for fid in left_out.files():
+            for offset, length in left_out.ranges(fid):
+                doubt.add(fid, offset, length)
+        try:
+            doubt.add_records(self._journal.records(since, until))
+        except (KeyError, Damaged):
+            return None
+        return doubt.extents()
 
     def resumes(self, theirs: Place) -> bool:
         now = self._round
@@ -193,22 +225,23 @@ class Levelling:
 
         capture = self._capture
         comparison = Comparison(
-            self._trees, capture.log, capture.nodes, capture.files, extents=extents, stopped=given_up
-        )
+            self._trees, capture.log, capture.nodes, capture.files, extents=extents,
+            stopped=paced(self._journal, self._gate, given_up),
+        )  # fmt: skip
         opened = self._round = Round(begin, comparison)
 
     def _run(self, now: Round) -> None:
         try:
             now.total = sum(map(_size, self._trees))
             now.end = now.comparison.run(now.begin).end
+            if now.begin.a == EVERYTHING:
+                self._queue.closed()
         except Stopped:
             return
         except (OSError, KeyError, Damaged, HsorchError) as error:
             now.given_up = True
             self._on_fault(f"the comparison with the standby stopped: {error}")
             return
-        if now.begin.a == EVERYTHING:
-            self._queue.closed()
         self._on_end(now.begin.a == VERIFY)
 
 

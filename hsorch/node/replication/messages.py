@@ -15,7 +15,7 @@ from hsorch.node.replication.generations import Lineage
 from hsorch.node.replication.image import Told
 from hsorch.node.replication.meta import Place
 
-VERSION = 3
+VERSION = 4
 """Raised with every change to what is said here, but Hello and Refused: those every version understands."""
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
+from hsorch.node.replication.doubt import Extents
 from hsorch.node.replication.entries import FILE, FOLDER, LINK, xattrs_of
 from hsorch.node.replication.extents import data_extents
 from hsorch.node.replication.image import MORE, Told
@@ -17,9 +18,6 @@ from hsorch.node.replication.verify import BLOCK, Hasher, aligned, segments
 
 BATCH_OBJECTS = 1000
 BATCH_DIGESTS = 1024 * 1024
-
-Extents = dict[int, list[tuple[int, int]]]
-"""fid -> (offset, end), aligned to blocks, in order: where contents can differ at all."""
 
 
 def portray(trees: Sequence[Tree], extents: Extents | None = None) -> Iterator[list[Told]]:
@@ -93,18 +91,3 @@ def block_extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
         if end > done:
             yield max(begin, done), end
             done = -(-end // BLOCK) * BLOCK
-
-
-def as_extents(places: Mapping[int, Sequence[tuple[int, int]]]) -> dict[int, list[tuple[int, int]]]:
-    """(offset, length) of each file, widened to blocks, in order and joined."""
-    found: dict[int, list[tuple[int, int]]] = {}
-    for fid, ranges in places.items():
-        joined: list[tuple[int, int]] = []
-        for offset, length in sorted(ranges):
-            begin, end = offset // BLOCK * BLOCK, -(-(offset + length) // BLOCK) * BLOCK
-            if joined and begin <= joined[-1][1]:
-                joined[-1] = (joined[-1][0], max(joined[-1][1], end))
-            else:
-                joined.append((begin, end))
-        found[fid] = joined
-    return found

@@ -12,6 +12,7 @@ Nothing here touches a disk.
 from __future__ import annotations
 
 import contextlib
+import secrets
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ class Kind(IntEnum):
     WRITE = 3
     """data at offset a of fid."""
     TRUNCATE = 4
-    """fid has a bytes."""
+    """fid has a bytes; it had b."""
     ALLOCATE = 5
     """fallocate of fid; a: offset, b: length, aux: mode."""
     LINK = 6
@@ -219,9 +220,9 @@ def first_size(header: bytes, lsn: int) -> int:
     return HEADER.size + 4 + int(fields[4]) + int(fields[11])
 
 
-def new_fid(generation: int, lsn: int) -> int:
-    """Unique in a generation because the lsn is, and across generations because those are random."""
-    return (generation + lsn) & 0xFFFF_FFFF_FFFF_FFFF or 1
+def new_fid() -> int:
+    """Random: after a power cut an lsn may be given twice, and a file outlives the record of its birth."""
+    return secrets.randbits(64) or 1
 
 
 def pack_owner(uid: int, gid: int) -> int:

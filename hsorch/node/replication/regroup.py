@@ -19,13 +19,14 @@ from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.bound import Bound
 from hsorch.node.replication.capture.group import clear_mounts
 from hsorch.node.replication.folders import Folders
+from hsorch.node.replication.generations import NOWHERE, doubted
 from hsorch.node.replication.ground import Ground, kept
 from hsorch.node.replication.journal import Journal, Start
 from hsorch.node.replication.meta import Meta, MetaFile
 from hsorch.node.replication.record import Damaged
 from hsorch.node.replication.setup import Places, Setup
 from hsorch.node.replication.source import made_whole
-from hsorch.node.replication.tree import Tree
+from hsorch.node.replication.tree import Tree, sync_filesystem
 
 
 def take_up(places: Places, setup: Setup, boot: str) -> None:
@@ -58,7 +59,7 @@ def _wind_up(places: Places, old: Setup, boot: str) -> None:
         value = MetaFile(places.meta).value
         lineage = value.generations
         if value.role == "source":
-            lineage = msgspec.structs.replace(lineage, tail_unsure=True)
+            lineage = doubted(lineage, NOWHERE)
         MetaFile(places.meta).change(
             generations=lineage, consistent=value.role == "source", torn=True, guarded=False, clean=True
         )
@@ -109,3 +110,4 @@ def _forget_identities(tree: Tree, known: Binding | None) -> None:
         for name, what in tree.walk():
             if stat.S_ISREG(what.st_mode) and tree.covers(name) and not (known and known.covers(name)):
                 tree.forget_fid(name)
+        sync_filesystem(tree.descriptor)  # whoever wrote them may not have waited for the disk

@@ -52,7 +52,7 @@ def take_on(places: Places) -> None:
     Raises OSError."""
     if places.given_up.exists():
         shutil.rmtree(places.journal, ignore_errors=True)
-        for file in (places.meta, places.mark, places.bound, places.folders):
+        for file in (places.meta, places.mark, places.hot, places.dirty, places.bound, places.folders):
             file.unlink(missing_ok=True)
         places.given_up.unlink()
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from hsorch.node.replication.apply import Applier
+from hsorch.node.replication.doubt import Doubt, Extents
 from hsorch.node.replication.generations import Lineage, adopted, meet, reached, resync_began
 from hsorch.node.replication.ground import Ground
 from hsorch.node.replication.journal import Start
@@ -46,7 +47,7 @@ class Receiving:
         """Records below it need not be held back any more."""
         self._keeper: Keeper | None = None
         self._only: frozenset[int] | None = None
-        self._extents: dict[int, list[tuple[int, int]]] | None = None
+        self._extents: Extents | None = None
         self._tells_from = ground.journal.end
         """The source waits for the image only at a MIRROR_BEGIN from here on."""
 
@@ -71,11 +72,13 @@ class Receiving:
         same = source.current == meta.generations.current and self._journal.end >= counted
         self._meta.change(sender=source, guarded=meta.guarded and same, promised=False)
 
-    def begin(self, begin: Begin, source: Lineage, *, usable: bool) -> None:
+    def begin(self, begin: Begin, source: Lineage, *, usable: bool, applied: int) -> None:
         """The spool begins anew at a MIRROR_BEGIN of the source. Raises QuarantineFull: nothing changed.
 
-        usable: the files are a picture of one moment, at the end of the spool or of the one before it."""
+        usable: the files are a picture of one moment, at the end of the spool or of the one before it.
+        applied: of the spool, up to there."""
         ground, meta = self._ground, self._meta.value
+        self._doubt(begin, source, applied)
         keep = meta.keep or self._keep_own(source) or self._keep_unshared(source)
         stays_usable = usable and meta.generations.current != 0
         over = meta.staged_over or (ground.here() if stays_usable else None)
@@ -94,7 +97,26 @@ class Receiving:
                 consistent=stays_usable,
             )
             self._journal.restart(Start(self._journal.job, begin.at.generation, begin.at.lsn, begin.at.crc))
+            ground.owed.drop()  # as a source it owed that to nobody else
             self._tells_from = begin.at.lsn
+
+    def _doubt(self, begin: Begin, source: Lineage, applied: int) -> None:
+        """Durably, before the records that say so are gone: where the files can differ from the source's by
+        what was done here, until a resync is at its end. Raises as journal.read does."""
+        ground, meta = self._ground, self._meta.value
+        mine = ground.lineage()
+        doubt = Doubt()
+        doubt.add_spans(ground.hot.spans)
+        if begin.extents is None or meta.torn or meta.verify_needed or mine.receiving:
+            doubt.add_spans(None)
+        elif meta.staged_over is None:  # else this was done when that began
+            same = mine.current == source.current
+            own = applied if same else min(applied, meet(mine, source).fork)
+            if own < ground.journal.first:
+                doubt.add_spans(None)
+            else:
+                doubt.add_records(ground.journal.records(own))
+        ground.hot.replace(doubt.spans(), 0)
 
     def _keep_own(self, source: Lineage) -> str:
         """The incident for what only this node has, its own records first; "": there is nothing."""
@@ -170,10 +192,11 @@ class Receiving:
         """What is true once everything up to here is on stable storage, and not before."""
         self._keeper = None
         self._ground.folders.share(self._ground.setup.ordered)
-        lineage = self._lineage(record.end)
-        return {
-            "consistent": True, "marks": (0, 0), "keep": "", "generations": lineage, "verify_needed": "",
-        }  # fmt: skip
+        fields: dict[str, object] = {"consistent": True, "marks": (0, 0), "keep": ""}
+        if self._ground.hot.spans is None:  # everything was compared
+            fields["verify_needed"] = ""
+        self._ground.hot.replace(frozenset(), 0)
+        return {**fields, "generations": self._lineage(record.end)}
 
     def _files_change(self, record: Record) -> None:
         """From here on the files are no picture of one moment. Durable before the first of them changes."""
@@ -211,8 +234,7 @@ class Receiving:
 
     def _portray(self, record: Record) -> None:
         """The files stand still meanwhile. A source that is gone asks again."""
-        extents = self._extents if record.a == EVERYTHING else None
-        batches = portray(self._ground.trees, extents)
+        batches = portray(self._ground.trees, self._differing() if record.a == EVERYTHING else None)
         try:
             last = next(batches)
             for batch in batches:
@@ -221,6 +243,12 @@ class Receiving:
             self._tell(Pictured(lsn=record.lsn, objects=last, last=True))
         except Broken:
             return
+
+    def _differing(self) -> Extents | None:
+        doubt = Doubt()
+        doubt.add_extents(self._extents)
+        doubt.add_spans(self._ground.hot.spans)
+        return doubt.extents()
 
 
 def _raw(ground: Ground, lsn: int) -> Iterator[bytes]:

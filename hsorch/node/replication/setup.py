@@ -100,6 +100,14 @@ class Places:
         return self.home / "mark"
 
     @property
+    def hot(self) -> Path:
+        return self.home / "hot"
+
+    @property
+    def dirty(self) -> Path:
+        return self.home / "dirty"
+
+    @property
     def bound(self) -> Path:
         """What this node remembers of its bound folders."""
         return self.home / "bound.json"

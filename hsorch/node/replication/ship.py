@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from hsorch.errors import RefusedError
+from hsorch.node.replication.doubt import Extents
 from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.generations import Meeting, Verdict, meet, newer, refusal
 from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.messages import Ack, Begin, Data, Hello, Message, Pictured, Refused, foreign
 from hsorch.node.replication.meta import Place
-from hsorch.node.replication.portray import Extents
 from hsorch.node.replication.record import Damaged
 from hsorch.node.replication.wire import Broken, Channel
 
@@ -212,8 +212,10 @@ class Shipper:
         # Files of a source that lost power may lack what its journal has, whoever is the newer one by now.
         sure = not (mine.lineage.tail_unsure or theirs.lineage.tail_unsure)
         follows = verdict.meeting is Meeting.SEND_DIRTY and sure and theirs.end.lsn <= verdict.fork
-        if (verdict.meeting is Meeting.STREAM or follows) and self._holds(theirs.end):
-            return Agreed(theirs.end), None
+        if verdict.meeting is Meeting.STREAM or follows:
+            if self._holds(theirs.end):
+                return Agreed(theirs.end), None
+            verdict = replace(verdict, since=None)  # one of the two is not what it says
         if verdict.meeting is not Meeting.STREAM and verdict.meeting not in _SENDING:
             raise self._refuse(newer(verdict))
         at, extents = self._resyncs.begin(verdict)

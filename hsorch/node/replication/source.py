@@ -11,16 +11,18 @@ import time
 from collections.abc import Callable
 
 from hsorch.errors import NodeError, RefusedError
+from hsorch.node.replication.capture.activity import Activity
 from hsorch.node.replication.capture.callers import was_killed
 from hsorch.node.replication.capture.compare import Stopped
 from hsorch.node.replication.capture.copyin import copy_dirty
 from hsorch.node.replication.capture.group import Capture
 from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.generations import Lineage, begin, go_on_alone, resynced
-from hsorch.node.replication.ground import LOST, Ground, new_generation
+from hsorch.node.replication.ground import Ground, new_generation
 from hsorch.node.replication.levelling import JOIN_S, Levelling
 from hsorch.node.replication.messages import Guarded
 from hsorch.node.replication.orders import HEARD_WITHIN_S
+from hsorch.node.replication.pace import paced
 from hsorch.node.replication.queue import Queue
 from hsorch.node.replication.record import Damaged, Kind
 from hsorch.node.replication.reserve import Reserve
@@ -61,20 +63,19 @@ class Source:
         self._name_generation(alone=alone or before.role == "target")
         ground.folders.share(ground.setup.ordered)
         self.queue = _queue(ground, self.gate)
-        self.capture = Capture(
-            ground.trees,
-            ground.journal,
-            ground.places.mark,
-            self.gate,
-            on_fault=self._fault,
-            watcher=self.queue,
+        self._activity = Activity(
+            ground.hot, ground.journal, ground.trees, unsure=ground.lineage().tail_unsure
         )
+        self.capture = Capture(
+            ground.trees, ground.journal, ground.places.mark, self.gate,
+            on_fault=self._fault, watcher=self.queue, activity=self._activity,
+        )  # fmt: skip
         ground.meta.change(
             role="source", clean=False, consistent=True, guarded=guarded, promised=False, torn=False,
             boot=ground.boot,
         )  # fmt: skip
         self.levelling = Levelling(
-            ground.trees, self.capture, self.queue,
+            ground.trees, self.capture, self.queue, self.gate, lambda: self._activity.kept,
             on_begin=self._unguarded, on_end=self._equal, on_fault=self._begin_again,
         )  # fmt: skip
         self.shipper = Shipper(
@@ -95,6 +96,7 @@ class Source:
         self._dirty_copied = 0
         self._caught_up_at = 0
         self.capture.mount()
+        self._activity.start(self.capture.log.oldest)
         self.shipper.start()
         self._guarding = threading.Thread(target=self._guard, name="guard", daemon=True)
         self._guarding.start()
@@ -199,6 +201,7 @@ class Source:
         self.shipper.stop()
         self.levelling.close()
         self._guarding.join(JOIN_S)
+        self._activity.stop()
         self._ground.rest(self._ground.meta.value.generations)
         self._ground.meta.change(protected_until=self.gate.applied)
 
@@ -240,6 +243,7 @@ class Source:
         lineage = meta.value.generations
         if lineage.base is not None or lineage.tail_unsure:
             meta.change(generations=resynced(lineage))
+            self._activity.forget()
         shipper = self.shipper
         if self._ground.setup.level == "none":
             return
@@ -284,10 +288,11 @@ class Source:
 
     def _catch_up(self) -> None:
         capture, queue = self.capture, self.queue
-        dirty, begun_at = queue.level(), queue.begun_at
+        dirty, begun_at = queue.level(), queue.owed_at
         self._dirty_copied += copy_dirty(
-            self._ground.trees, dirty, capture.log, capture.nodes, capture.files, self._stopped.is_set
-        )
+            self._ground.trees, dirty, capture.log, capture.nodes, capture.files,
+            paced(self._ground.journal, self.gate, self._stopped.is_set),
+        )  # fmt: skip
         self._caught_up_at = capture.log.journal.append(Kind.MIRROR_END, a=LEFT_OUT, b=begun_at).end
         queue.closed()
 
@@ -299,10 +304,10 @@ def _queue(ground: Ground, gate: Gate) -> Queue:
     """Raises OSError."""
     reserve = Reserve(ground.places.reserve)
     try:
-        return Queue(ground.journal, gate, reserve, ground.setup.queue_bytes)
+        return Queue(ground.journal, gate, reserve, ground.owed, ground.setup.queue_bytes)
     except Damaged:  # what was left out, too, can only be found by a comparison
         ground.forget_records()
-        return Queue(ground.journal, gate, reserve, ground.setup.queue_bytes)
+        return Queue(ground.journal, gate, reserve, ground.owed, ground.setup.queue_bytes)
 
 
 def made_whole(ground: Ground) -> int:
@@ -311,9 +316,11 @@ def made_whole(ground: Ground) -> int:
     once when what had counted as complete turns out not to be: who asked must know before asking again."""
     redone = ground.settle()
     meta = ground.meta.value
+    if meta.role == "none":
+        ground.rest(meta.generations)  # whoever wrote what lies here may not have waited for the disk
     if meta.role == "target":
         if ground.lost_promised:
-            raise Damaged(ground.journal.end, LOST)
+            raise Damaged(ground.journal.end, ground.lost_promised)
         ground.drop_stage()
         if not meta.clean:
             Spool(ground).finish()

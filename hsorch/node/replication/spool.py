@@ -1,8 +1,9 @@
 """The standby's side of the stream: records into the spool, acknowledged, then into the bound folders.
 
-Three ends that follow each other: received (in the spool), durable (on stable storage), applied (in the
-files). The spool outlives this process; what it holds is applied from the checkpoint on when it starts again.
-What a resync in the stream means for the files is resync.py's business.
+Three ends, none of which is ever before the one that follows: received (in the spool), durable (on stable
+storage), applied (in the files). So files that a power cut meets are never ahead of what the spool still has:
+they are made whole from it, up to one moment. The spool outlives this process; what it holds is applied from
+the checkpoint on when it starts again. What a resync means for the files is resync.py's business.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ HELLO_S = 10.0
 IDLE_S = 0.5
 HELD_S = 0.05
 AGAIN_S = 2.0
+REST = 4
+"""Where no flush waits for it, the spool is synced so that the disk has a rest of so many times as long..."""
+LONGEST_REST_S = 0.2
+"""...but not longer than that."""
 FAULT = "HS618"
 """What could not be applied is tried again: there may be room by then."""
 
@@ -45,15 +50,15 @@ class Spool:
         self,
         ground: Ground,
         *,
-        sync_every_s: float = 0.0,
+        awaited: bool = True,
     ) -> None:
-        """sync_every_s: pause between two syncs of the spool, where no flush waits for them.
+        """awaited: a flush of the application may wait for what is durable here.
 
         The ground is settled (Ground.settle). Raises OSError, Damaged."""
         self._ground = ground
         self._journal = ground.journal
         self._meta = ground.meta
-        self._sync_every_s = sync_every_s
+        self._awaited = awaited
         self._stopped = threading.Event()
         self._channel: Channel | None = None
         self._busy = threading.Lock()
@@ -61,6 +66,7 @@ class Spool:
         self._receiving = Receiving(ground, self._tell)
         self.applier = self._receiving.applier
         self.durable = self._journal.sync()
+        self._more_durable = threading.Event()
         self.applied = self._meta.value.checkpoint.lsn
         self.fault = ""
         """Why nothing is applied, as long as that is so."""
@@ -102,6 +108,7 @@ class Spool:
         if self.fault:
             raise OSError(self.fault)
         with self._busy:
+            self.durable = self._journal.sync()
             while self._apply_whole():
                 pass
             self._save_checkpoint(self.applied)
@@ -164,7 +171,7 @@ class Spool:
                     raise Broken(f"the source would go on at {begin.at.lsn}, the spool ends at {here.lsn}")
                 self._receiving.goes_on(hello.lineage, begin.counted)
                 return
-            self._receiving.begin(begin, hello.lineage, usable=self._is_usable())
+            self._receiving.begin(begin, hello.lineage, usable=self._is_usable(), applied=self.applied)
             at = begin.at.lsn
             self.durable = self.applied = self._saved = at
             self.fault = ""
@@ -172,6 +179,7 @@ class Spool:
     def _is_usable(self) -> bool:
         """Whether the files are, to the end of the spool, a picture to fall back on."""
         try:
+            self.durable = self._journal.sync()
             with contextlib.suppress(Damaged):
                 while self._meta.value.consistent and not self.held_back and self._apply_whole():
                     pass
@@ -221,11 +229,14 @@ class Spool:
         while not self._stopped.is_set():
             if not self._journal.wait_beyond(self.durable, IDLE_S):
                 continue
+            began = time.monotonic()
             try:
                 with self._receiving.lock:
                     self.durable = self._journal.sync()
+                self._more_durable.set()
+                rest = 0.0 if self._awaited else min(LONGEST_REST_S, REST * (time.monotonic() - began))
                 self._acknowledge()
-                self._stopped.wait(self._sync_every_s)
+                self._stopped.wait(rest)
             except Broken:
                 continue
             except OSError as error:
@@ -244,13 +255,15 @@ class Spool:
     def _apply(self) -> None:
         while not self._stopped.is_set():
             try:
-                if self._journal.wait_beyond(self.applied, IDLE_S):
+                if self.applied < self.durable:
                     with self._busy:
                         moved = self._apply_some()
                     if moved:
                         self.fault = ""
                     else:
                         self._stopped.wait(HELD_S)
+                elif self._more_durable.wait(IDLE_S):
+                    self._more_durable.clear()
                 self._checkpoint_when_due()
             except (OSError, Damaged, HsorchError) as error:
                 self._ground.let_go()
@@ -280,7 +293,7 @@ class Spool:
     def _apply_some(self, *, whole: bool = False) -> bool:
         """False: nothing is there, or what is there is held back. whole: not only until we are to stop."""
         before = self.applied
-        for record in self._journal.records(self.applied):
+        for record in self._journal.records(self.applied, self.durable):
             if not self._receiving.lets_in(record, self.durable):
                 break
             self._apply_one(record)

@@ -14,8 +14,6 @@ from hsorch.node.replication.meta import Place
 from hsorch.node.replication.spool import Spool, incomplete
 from hsorch.node.replication.wire import Channel
 
-SYNC_EVERY_S = 0.2
-
 
 class Target:
     """Applying when made; whoever listens gives connections to serve()."""
@@ -32,7 +30,7 @@ class Target:
             guarded=meta.guarded and not was_source,
             promised=meta.promised or (meta.guarded and was_source),
         )  # fmt: skip
-        self.spool = Spool(ground, sync_every_s=SYNC_EVERY_S if ground.setup.level == "none" else 0.0)
+        self.spool = Spool(ground, awaited=ground.setup.level != "none")
         self._channel: Channel | None = None
         self._turn = threading.Lock()
         self.connected = False

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 from hsorch.node.paths import Paths
 from hsorch.node.replication import ground as grounds
 from hsorch.node.replication.bindings import Binding
+from hsorch.node.replication.gate import Level
 from hsorch.node.replication.generations import Lineage
 from hsorch.node.replication.ground import Ground
 from hsorch.node.replication.messages import Begin
@@ -27,13 +30,16 @@ from hsorch.node.replication.source import Source, made_whole
 from hsorch.node.replication.spool import Spool
 from hsorch.node.replication.stage import EVERYTHING, LEFT_OUT
 from hsorch.node.replication.target import Target
+from tests.lab.members import until
 
 SENDER = Lineage(current=0x5EED)
 OLD, NEW = 71, 72
 
 
 @contextmanager
-def standing(home: Path, generation: int = SENDER.current) -> Iterator[Ground]:
+def standing(
+    home: Path, generation: int = SENDER.current, *, boot: str = "boot", level: Level = "none"
+) -> Iterator[Ground]:
     """The ground of a standby that was at work when this process began."""
     data = home / "data"
     data.mkdir(exist_ok=True)
@@ -41,9 +47,9 @@ def standing(home: Path, generation: int = SENDER.current) -> Iterator[Ground]:
     places.home.mkdir(parents=True, exist_ok=True)
     setup = Setup(
         job="ab" * 16, node="b", bindings=(Binding(path=str(data), kind="ordered"),),
-        address="127.0.0.1", peer="127.0.0.2", port=1,
+        address="127.0.0.1", peer="127.0.0.2", port=1, level=level,
     )  # fmt: skip
-    ground = Ground(places, setup, "boot")
+    ground = Ground(places, setup, boot)
     if ground.meta.value.role == "none":
         ground.meta.change(
             role="target",
@@ -139,6 +145,47 @@ def test_a_takeover_that_finds_the_spool_damaged_is_refused_before_anybody_count
         made_whole(ground)
     with standing(tmp_path) as ground:
         made_whole(ground)  # whoever asks again knows
+
+
+def test_a_standby_whose_memory_held_what_it_acknowledged_is_complete_no_more_after_a_power_cut(
+    tmp_path: Path,
+) -> None:
+    """Whoever takes over hears of it first, and decides by what the data are now."""
+    with standing(tmp_path, level="received") as ground:
+        ground.meta.change(guarded=True)
+    with standing(tmp_path, level="received") as ground:
+        assert ground.meta.value.guarded, "a process that was killed has lost nothing"
+    with standing(tmp_path, level="received", boot="another") as ground:
+        assert not ground.meta.value.guarded
+        with pytest.raises(Damaged, match="only the memory had"):
+            made_whole(ground)
+    with standing(tmp_path, level="received", boot="another") as ground:
+        made_whole(ground)
+
+
+def test_a_power_cut_takes_no_promise_that_was_on_the_disk(tmp_path: Path) -> None:
+    with standing(tmp_path, level="durable") as ground:
+        ground.meta.change(guarded=True)
+    with standing(tmp_path, level="durable", boot="another") as ground:
+        assert ground.meta.value.guarded
+
+
+def test_nothing_is_carried_out_before_its_record_is_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut could leave files that hold a write, and neither the one before it nor the record."""
+    on_disk = threading.Event()
+    with standing(tmp_path) as ground:
+        spool = Spool(ground)
+        sync = ground.journal.sync
+        monkeypatch.setattr(ground.journal, "sync", lambda: (on_disk.wait(20), sync())[1])
+        spool.start()
+        ground.journal.append(Kind.CREATE, fid=OLD, a=0o600, path=b"book")
+        time.sleep(0.3)
+        assert not (tmp_path / "data/book").exists()
+        on_disk.set()
+        until(lambda: (tmp_path / "data/book").exists())
+        spool.finish()
 
 
 def test_a_spool_that_ends_before_its_checkpoint_lost_what_came_after(tmp_path: Path) -> None:

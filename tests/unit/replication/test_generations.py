@@ -85,9 +85,25 @@ def test_an_unfinished_image_is_never_sent() -> None:
 
 
 def test_a_crashed_source_compares_what_it_wrote_last() -> None:
-    crashed = msgspec.structs.replace(FIRST, tail_unsure=True)
+    crashed = msgspec.structs.replace(FIRST, unsure_from=90)
     ahead = reached(FIRST, 160)
     assert meet(crashed, ahead).meeting is Meeting.SEND_HOT
+    assert meet(crashed, ahead).since == 90, "lsns from there on may stand for other writes by now"
+
+
+def test_who_went_on_alone_compares_what_either_wrote_since() -> None:
+    alone = reached(go_on_alone(FIRST, 2, 100), 500)
+    assert meet(alone, FIRST).since == 100
+    assert meet(alone, reached(FIRST, 60)).since == 60, "it was behind before"
+    power_cut = msgspec.structs.replace(FIRST, end=60, unsure_from=60)
+    assert meet(alone, power_cut).since == 100, "what it lost of its own, it knows itself"
+    unsure_too = msgspec.structs.replace(alone, unsure_from=80)
+    assert meet(unsure_too, FIRST).since == 80
+
+
+def test_a_standby_behind_an_older_fork_is_compared_everywhere() -> None:
+    twice = go_on_alone(resynced(go_on_alone(FIRST, 2, 100)), 4, 300)
+    assert meet(twice, FIRST).since is None
 
 
 def test_after_the_resync_both_hold_one_generation() -> None:
@@ -111,7 +127,7 @@ lineages = st.builds(
     history=st.lists(forks, max_size=3).map(tuple),
     end=st.integers(0, 9),
     receiving=st.sampled_from([0, "", 2]),
-    tail_unsure=st.booleans(),
+    unsure_from=st.integers(0, 9),
 )
 
 
@@ -126,6 +142,7 @@ def test_both_nodes_come_to_the_same_conclusion(one: Lineage, other: Lineage) ->
     mine, theirs = meet(one, other), meet(other, one)
     assert mine.meeting is counterpart(theirs).meeting
     assert mine.rolled_back == theirs.rolled_back
+    assert mine.since == theirs.since
 
 
 class Pair(RuleBasedStateMachine):

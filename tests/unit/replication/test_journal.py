@@ -79,7 +79,7 @@ def test_opening_tells_of_whole_records_behind_a_damaged_one(tmp_path: Path, bro
     (segment,) = tmp_path.glob("*.segment")
     flip(segment, 64 + lsn - FIRST_LSN + 70)
     sizes: list[int] = []
-    again = Journal(tmp_path, START, on_damage=lambda: sizes.append(segment.stat().st_size))
+    again = Journal(tmp_path, START, on_damage=lambda _: sizes.append(segment.stat().st_size))
     assert again.end == lsn
     assert sizes == [64 + end - FIRST_LSN] * told
 

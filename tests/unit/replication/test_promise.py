@@ -12,11 +12,11 @@ import pytest
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.capture.compare import Stopped
 from hsorch.node.replication.capture.copyin import copy_dirty
+from hsorch.node.replication.dirty import DirtyMap
 from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.generations import Lineage
 from hsorch.node.replication.levelling import Levelling
 from hsorch.node.replication.messages import Guarded
-from hsorch.node.replication.queue import DirtyMap
 from hsorch.node.replication.source import Source
 from hsorch.node.replication.tree import Tree
 
@@ -111,9 +111,11 @@ def test_nothing_of_a_source_runs_on_after_its_end() -> None:
 
     source.capture = MagicMock()
     source.shipper = MagicMock()
+    source._activity = MagicMock()
     levelling = source.levelling = Levelling(
-        [], MagicMock(), MagicMock(), on_begin=MagicMock(), on_end=MagicMock(), on_fault=MagicMock()
-    )
+        [], MagicMock(), MagicMock(), MagicMock(), MagicMock(),
+        on_begin=MagicMock(), on_end=MagicMock(), on_fault=MagicMock(),
+    )  # fmt: skip
     source._guarding = threading.Thread(target=late, args=("guard",))
     levelling._thread = threading.Thread(target=late, args=("compare",))
     source._guarding.start()

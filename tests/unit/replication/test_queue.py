@@ -7,9 +7,10 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hsorch.node.replication.dirty import BLOCK_BYTES, DirtyFile, DirtyMap
 from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.journal import Journal, Start
-from hsorch.node.replication.queue import BLOCK_BYTES, DirtyMap, Queue
+from hsorch.node.replication.queue import Queue
 from hsorch.node.replication.record import Kind
 from hsorch.node.replication.reserve import Reserve
 
@@ -26,9 +27,16 @@ def test_every_write_lies_in_a_dirty_range(done: list[tuple[int, int, int]]) -> 
     assert dirty.bytes == sum(size for fid in dirty.files() for _, size in dirty.ranges(fid))
 
 
+def queue_of(home: Path, journal: Journal) -> Queue:
+    reserve, kept = Reserve(home / "reserve"), DirtyFile(home / "dirty")
+    return Queue(journal, Gate("none"), reserve, kept, cap=100_000)
+
+
 def test_over_the_cap_the_journal_says_so_once_and_data_are_left_out(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal", Start(job=bytes(16), generation=1))
-    queue = Queue(journal, Gate("none"), Reserve(tmp_path / "reserve"), cap=100_000)
+    queue = Queue(
+        journal, Gate("none"), Reserve(tmp_path / "reserve"), DirtyFile(tmp_path / "dirty"), cap=100_000
+    )
     for number in range(20):
         whole = queue.before(7, number * BLOCK_BYTES, 10_000)
         journal.append(

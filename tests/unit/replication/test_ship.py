@@ -8,12 +8,12 @@ from typing import cast
 
 import pytest
 
+from hsorch.node.replication.doubt import Extents
 from hsorch.node.replication.gate import Gate, Level
 from hsorch.node.replication.generations import Fork, Lineage, Verdict
 from hsorch.node.replication.journal import Journal, Start
 from hsorch.node.replication.messages import VERSION, Ack, Begin, Hello, Message, Pictured, Refused
 from hsorch.node.replication.meta import Place
-from hsorch.node.replication.portray import Extents
 from hsorch.node.replication.record import Kind
 from hsorch.node.replication.ship import Shipper
 from hsorch.node.replication.wire import Broken, Channel, Frame
@@ -78,7 +78,7 @@ def test_a_resync_answers_no_flush_before_the_standby_has_heard_of_it(tmp_path: 
     journal = Journal(tmp_path / "journal", Start(job=JOB, generation=GENERATION))
     gate = Gate(level)
     flushed = journal.append(Kind.WRITE, fid=1, b=3, data=b"new").end
-    mine = Hello(job=JOB, node="a", purpose="stream", lineage=Lineage(current=GENERATION, tail_unsure=True))
+    mine = Hello(job=JOB, node="a", purpose="stream", lineage=Lineage(current=GENERATION, unsure_from=1))
     theirs = Hello(job=JOB, node="b", purpose="stream", lineage=Lineage(current=GENERATION))
     standby = Standby(theirs, gate)
     channel = cast(Channel, standby)
@@ -116,8 +116,11 @@ def test_who_lost_power_as_source_is_compared_although_it_is_only_behind(tmp_pat
     at = Place(generation=GENERATION, lsn=fork.end, crc=journal.crc)
     journal.begin_generation(GENERATION + 1)
     base = Fork(generation=GENERATION, lsn=fork.end)
-    mine = Lineage(current=GENERATION + 1, base=base, end=journal.end, tail_unsure=unsure == "source")
-    theirs = Lineage(current=GENERATION, end=fork.end, tail_unsure=unsure == "standby")
+    cut = {unsure: fork.end}
+    mine = Lineage(
+        current=GENERATION + 1, base=base, end=journal.end, unsure_from=cut.get("source", 0)
+    )  # fmt: skip
+    theirs = Lineage(current=GENERATION, end=fork.end, unsure_from=cut.get("standby", 0))
     gate = Gate("none")
     standby = Standby(Hello(job=JOB, node="b", purpose="stream", lineage=theirs, end=at), gate)
     channel, hello = cast(Channel, standby), Hello(job=JOB, node="a", purpose="stream", lineage=mine)

@@ -18,14 +18,17 @@ from collections.abc import Callable, Sequence
 from hsorch.node.replication.capture.files import Files
 from hsorch.node.replication.capture.log import Log
 from hsorch.node.replication.capture.nodes import Node, Nodes
+from hsorch.node.replication.doubt import Extents
 from hsorch.node.replication.entries import FILE, FOLDER, LINK, xattrs_of
 from hsorch.node.replication.image import Content, Image, Told, is_zero
-from hsorch.node.replication.portray import Extents, block_extents
+from hsorch.node.replication.portray import block_extents
 from hsorch.node.replication.record import NAME_KINDS, Kind, Record, pack_owner
 from hsorch.node.replication.tree import Attributes, Tree, encode_attributes, encode_xattr
 from hsorch.node.replication.verify import BLOCK
 
 PIECE_BYTES = 8 * BLOCK
+COMPARED = "compared"
+"""What the journal is kept for from MIRROR_BEGIN on, until run() has read it."""
 _PUNCH_KEEP_SIZE = 3
 
 
@@ -76,6 +79,7 @@ class Comparison:
                     self._image.apply(record)
                     self._look_again(record)
             self._log.observer = self._follow
+        self._log.journal.keep(COMPARED, None)
         try:
             for tree in self._trees:
                 self._check(tree, "")

@@ -13,7 +13,7 @@ from hsorch.node.replication.capture.compare import Stopped
 from hsorch.node.replication.capture.files import Files
 from hsorch.node.replication.capture.log import Log
 from hsorch.node.replication.capture.nodes import Node, Nodes
-from hsorch.node.replication.queue import DirtyMap
+from hsorch.node.replication.dirty import DirtyMap
 from hsorch.node.replication.tree import Tree
 from hsorch.node.replication.whereabouts import Whereabouts
 

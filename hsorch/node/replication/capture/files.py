@@ -119,7 +119,8 @@ class Files:
         with node.lock:
             node.written = True
             self._log.content(Kind.TRUNCATE, node.fid, size, 0)
-            with self._log.entry(Kind.TRUNCATE, fid=node.fid, a=size):
+            before = os.fstat(descriptor).st_size
+            with self._log.entry(Kind.TRUNCATE, fid=node.fid, a=size, b=before):
                 try:
                     os.ftruncate(descriptor, size)
                 except OSError:

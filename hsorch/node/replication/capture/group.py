@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hsorch.node.replication.apply import Applier
 from hsorch.node.replication.apply_names import SetAside
+from hsorch.node.replication.capture.activity import Activity
 from hsorch.node.replication.capture.attributes import AttributeChanges
 from hsorch.node.replication.capture.files import Files
 from hsorch.node.replication.capture.log import Log, Mark, Watcher
@@ -33,13 +34,14 @@ class Capture:
         *,
         on_fault: Callable[[str], None],
         watcher: Watcher | None = None,
+        activity: Activity | None = None,
     ) -> None:
         """on_fault(why): only a verify can tell whether both sides still agree."""
         self._trees = trees
         self._mark = Mark(mark)
         self.redone_from = self._mark.get()
         """Records from here on may not have been carried out by the process before this one."""
-        self.log = Log(journal, self._mark, watcher)
+        self.log = Log(journal, self._mark, watcher, activity)
         self.nodes = Nodes(self.log)
         self.files = Files(self.log, self.nodes, gate)
         self.names = Names(self.log, self.nodes, self.files, on_fault)

@@ -12,15 +12,18 @@ import mmap
 import os
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from hsorch.node.replication.capture.activity import Activity
+from hsorch.node.replication.doubt import touched
 from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.record import NAME_KINDS, Buffer, Kind, Record
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_CHANGING = frozenset({Kind.WRITE, Kind.TRUNCATE, Kind.ALLOCATE})
 _MARK = struct.Struct("<Q")
 
 
@@ -61,13 +64,16 @@ class Mark:
 class Log:
     """names: the one lock under which names change (and the only one held together with a file's)."""
 
-    def __init__(self, journal: Journal, mark: Mark, watcher: Watcher | None = None) -> None:
+    def __init__(
+        self, journal: Journal, mark: Mark, watcher: Watcher | None = None, activity: Activity | None = None
+    ) -> None:
         self.journal = journal
         self.names = threading.RLock()
         self.watcher = watcher
         self.observer: Callable[[Record], None] | None = None
         """Told of each record that changes names, under their lock (compare.py)."""
         self._mark = mark
+        self._activity = activity
         self._under_way: dict[int, int] = {}
         mark.set(journal.end)
 
@@ -89,6 +95,9 @@ class Log:
         # Registered with a bound that is not above the record's own lsn, before the record exists.
         self._under_way.setdefault(token, self.journal.end)
         try:
+            if self._activity is not None and kind in _CHANGING:
+                # A standby may carry out the record, and the kernel the deed, before either is durable here.
+                self._activity.touch(fid or 0, *touched(kind, a, b))
             record = self._append(kind, fid=fid, a=a, b=b, aux=aux, path=path, data=data)
             if self.observer is not None and kind in NAME_KINDS:
                 self.observer(record)
@@ -98,6 +107,15 @@ class Log:
                 end = self.journal.end
                 del self._under_way[token]
                 self._mark.set(min(list(self._under_way.values()), default=end))
+
+    def oldest(self, but: Collection[int]) -> int | None:
+        """The lowest lsn that a deed under way can have; None: none is. but: threads that don't count."""
+        return min((lsn for thread, lsn in list(self._under_way.items()) if thread not in but), default=None)
+
+    def brought_in(self, fid: int, size: int) -> None:
+        """A file that nobody recorded until now has an identity: its content may not be on the disk yet."""
+        if self._activity is not None:
+            self._activity.touch(fid, 0, size)
 
     def _append(
         self, kind: Kind, *, fid: int | None, a: int, b: int, aux: int, path: bytes, data: Buffer

@@ -181,6 +181,7 @@ class Names:
         descriptor = os.open(tree.path(new), os.O_RDONLY | os.O_CLOEXEC)
         node = self._nodes.born(descriptor, record.fid)
         try:
+            self._log.brought_in(record.fid, what.st_size)
             offset = 0
             while count := self._files.copy(descriptor, node, offset, COPY_BYTES):
                 offset += count
