@@ -112,7 +112,7 @@ def test_segments_that_do_not_fit_together_are_told_and_dropped(tmp_path: Path, 
         os.truncate(second, second.stat().st_size - 10)
     told: list[bool] = []
     start = Start(job=JOB, generation=7, lsn=9_000_000, previous=3)
-    opened = Journal(tmp_path, start, on_damage=lambda: told.append(True))
+    opened = Journal(tmp_path, start, on_damage=lambda _: told.append(True))
     assert told == [True]
     assert (opened.void, opened.first, opened.end, opened.crc) == (True, 9_000_000, 9_000_000, 3)
     opened.append(Kind.TRUNCATE, fid=9)
