@@ -75,6 +75,7 @@ class Dialogue:
         that is off stays the one that wrote last: it may go on."""
         if state.spec.revision != self.revision:
             self.revision = state.spec.revision
+            self._told = DataChanged(state=DataState.UNKNOWN)
             self._ask_for("reload")
             return
         off, holder = not facts.acting(state), facts.is_holder(state)

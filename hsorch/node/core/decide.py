@@ -160,7 +160,8 @@ def _reconfigured(turn: Turn, event: Reconfigured) -> None:
         digest=contract.digest(event.spec),
         links=links_of(event.spec, old.links),
     )
-    if facts.replicates(event.spec) != facts.replicates(old.spec):
+    if event.spec.replication != old.spec.replication and not facts.acting(old):
+        # What lies here is worth another thing under other folders: the replicator says it anew.
         begins = DataState.UNKNOWN if facts.replicates(event.spec) else DataState.NONE
         turn.set(data=begins, guarded=False, followed=False, image=Image(), dry_since=NEVER)
     lease.retime(turn)

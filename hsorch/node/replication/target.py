@@ -24,7 +24,7 @@ class Target:
         meta = ground.meta.value
         was_source = meta.role == "source"
         if was_source and meta.generations.current and ground.folders.lacks(ground.setup.ordered):
-            ground.meta.change(consistent=False, torn=True)
+            ground.meta.change(torn=True)  # whole, but no place in it is one that the other node knows
         ground.meta.change(
             role="target", clean=False, boot=ground.boot,
             guarded=meta.guarded and not was_source,
