@@ -5,6 +5,8 @@ Two replicator processes with real mounts; the agents' part is to ask for the ro
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,10 +24,10 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
         yield made
 
 
-def taken_over(pair: Pair, returns: dict[str, bool]) -> None:
+def taken_over(pair: Pair, returns: dict[str, bool], **fields: int) -> None:
     """a was active and died with something that b never got; b went on; a is back."""
     a, b = pair.a, pair.b
-    pair.bind(pair.ordered("mm"), pair.watched("pictures"), returns=returns)
+    pair.bind(pair.ordered("mm"), pair.watched("pictures"), returns=returns, **fields)
     pair.start()
     pair.bring_in(a, b)
     pair.write(a, "mm/book", "both have this")
@@ -115,3 +117,37 @@ def test_a_source_that_was_put_off_in_the_middle_of_its_work_waits(pair: Pair) -
     assert (refused["ok"], refused["code"]) == (False, "HS637")
     assert a.ask("status")["role"] == "none"
     assert a.run("findmnt", str(pair.home / "common" / "mm"), "-t", "fuse.hsorch").returncode != 0
+
+
+@pytest.fixture
+def small_quarantine(pair: Pair) -> Iterator[Path]:
+    """On node a, a disk of its own."""
+    folder = pair.a.places.quarantine
+    folder.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        pair.a.end()
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_quarantine_stops_the_way_back_in_words_and_space_lets_it_go_on(
+    pair: Pair, small_quarantine: Path
+) -> None:
+    """Nothing is dropped to make room, nothing is overwritten without it, and nobody has to begin anew."""
+    large = os.urandom(1 << 20)
+    taken_over(pair, {"takeover": True}, warn_bytes=1, stop_bytes=0)
+    a = pair.a
+    (a.folders["mm"] / "book").write_bytes(large)
+    (a.folders["pictures"] / "cat").write_bytes(large)
+    a.ask("role", role="target")
+    until(lambda: a.ask("status").get("fault_code") == "HS679" or "HS679" in pair.b.ask("status")["state"])
+    until(lambda: "HS679" in a.troubles())  # of the watched folder
+    assert (a.folders["mm"] / "book").read_bytes() == large
+    assert (a.folders["pictures"] / "cat").read_bytes() == large
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_quarantine)], check=True)
+    until(lambda: (a.folders["mm"] / "book").read_bytes() == b"b went on")
+    until(lambda: not (a.folders["pictures"] / "cat").exists())
+    assert large in kept(a)
+    until(lambda: "HS679" not in a.troubles())

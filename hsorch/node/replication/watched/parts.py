@@ -18,7 +18,7 @@ from hsorch.node.replication.foreign import Change
 from hsorch.node.replication.ground import LOST, Ground, unsure
 from hsorch.node.replication.landing import Keep
 from hsorch.node.replication.messages import Hello, Task
-from hsorch.node.replication.quarantine import About, Open, Quarantine, limit_of
+from hsorch.node.replication.quarantine import About, Open, Quarantine, QuarantineFull, limit_of
 from hsorch.node.replication.watched.follow import Followed, Follower
 from hsorch.node.replication.watched.take import Taker
 from hsorch.node.replication.wire import Channel
@@ -105,6 +105,7 @@ class Taking:
         self._bound = bound = ground.bound
         self._lock = threading.Lock()
         self._open: Open | None = None
+        self._full: QuarantineFull | None = None
         self._taker = Taker(
             ground.setup.watched, self._hello, self._keeps, is_there=bound.is_there, ended=self._ended
         )
@@ -138,6 +139,8 @@ class Taking:
         elif text:
             hint = "stop that program, then `hsorch verify` compares both sides and repairs this one"
             yield LimitReport(code="HS633", message=text, hint=hint)
+        if (full := self._full) is not None:
+            yield LimitReport(code=full.code, message=full.message, hint=full.hint)
 
     def reports(self) -> tuple[BindingReport, ...]:
         connected = self._taker.connected
@@ -183,16 +186,27 @@ class Taking:
                 )
                 limit = limit_of(folder, self._ground.setup.limits.warn)
                 self._open = Quarantine(folder, limit).open(about)
-            self._open.keep(root, relative)
+            try:
+                self._open.keep(root, relative)
+                self._full = None
+            except QuarantineFull as full:
+                self._full = full
+                self._let_go()  # room that is made is seen when the source asks again
+                raise
+
+    def _let_go(self) -> None:
+        if self._open is not None:
+            self._open.close()
+            self._open = None
 
     def _ended(self, task: Task) -> None:
         self._bound.change(task.binding.path, follows=True)
         if task.mode == "content":
             self._bound.change(task.binding.path, changed="", verified=_now())
         with self._lock:
-            if self.whole and self._open is not None:
-                self._open.close()
-                self._open = None
+            if self.whole:
+                self._let_go()
+                self._full = None
 
 
 def _hello(ground: Ground) -> Hello:
