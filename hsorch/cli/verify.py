@@ -38,9 +38,11 @@ def verify(terminal: Terminal, manifest: str | None, here: bool, no_wait: bool, 
         before = look(pair)
         source = _source(before)
         last = _stamps(_report(before, source))
-        pair.ask(source, "verify", _order(pair), ReplicationStatus)
+        order = _order(pair)
+        pair.ask(source, "verify", order, ReplicationStatus)
         if no_wait:
-            terminal.print(f"{source} compares its data with the other node's; hsorch status shows it.")
+            begun = f"{source} compares its data with the other node's; hsorch status shows it."
+            terminal.print(_begun(pair, order, source=source) if format_ == "json" else begun)
             return ExitCode.OK
         end = _wait(terminal, pair, source, last)
         differs = end.differing_bytes > 0
@@ -63,9 +65,10 @@ def verify(terminal: Terminal, manifest: str | None, here: bool, no_wait: bool, 
 @click.option("--path", default="", metavar="FOLDER", help="Only of this bound folder.")
 @confirm_option
 @pair_argument
+@format_option("text", "json")
 @click.pass_obj
 def release_deletions(
-    terminal: Terminal, path: str, confirm: str | None, manifest: str | None, here: bool
+    terminal: Terminal, path: str, confirm: str | None, manifest: str | None, here: bool, format_: str
 ) -> ExitCode:
     """Let deletions through that were held back because they were so many (a formatted disk?).
 
@@ -75,20 +78,28 @@ def release_deletions(
         view = look(pair)
         source = _source(view)
         held = [b for b in _report(view, source).bindings if b.held and path in ("", b.path)]
+        order, files = _order(pair, path), sum(b.held for b in held)
         if not held:
-            terminal.print(f"{source} holds no deletions back" + (f" of {path}" if path else ""))
+            none = f"{source} holds no deletions back" + (f" of {path}" if path else "")
+            terminal.print(_begun(pair, order, source=source, files=0) if format_ == "json" else none)
             return ExitCode.OK
         lines = [f"{b.path}: {b.held} files that are gone on {source} are still on the standby" for b in held]
         approve(
             terminal,
-            f"Delete {sum(b.held for b in held)} files on the standby?",
+            f"Delete {files} files on the standby?",
             word=pair.cluster,
             stakes=lines,
             confirm=confirm,
         )
-        pair.ask(source, "release-deletions", _order(pair, path), ReplicationStatus)
-        terminal.print(f"{source} lets the deletions through; hsorch status shows it.")
+        pair.ask(source, "release-deletions", order, ReplicationStatus)
+        done = f"{source} lets the deletions through; hsorch status shows it."
+        terminal.print(_begun(pair, order, source=source, files=files) if format_ == "json" else done)
         return ExitCode.OK
+
+
+def _begun(pair: Pair, order: DataOrder, **more: str | int) -> str:
+    value = {"format_version": "1.0", "cluster": pair.cluster, "operation_id": order.id}
+    return json.dumps(value | more)
 
 
 def _stamps(data: DataReport) -> dict[str, str]:

@@ -105,7 +105,7 @@ class Holdings:
     def _verify(self, held: Held, order: DataOrder) -> ReplicationStatus:
         return ReplicationStatus(role="source", state="live", mode="none")
 
-    _release_deletions = _verify
+    _release_deletions = _follow = _verify
 
     def _quarantine_list(self, held: Held, order: DataOrder) -> Any:
         return held.quarantine.incidents()

@@ -14,7 +14,7 @@ from hsorch.cli import nodes, verify
 from hsorch.cli.console import Terminal
 from hsorch.errors import ExitCode, NodeError
 from hsorch.node.replication.generations import Lineage
-from hsorch.verbs import BindingReport, DataReport
+from hsorch.verbs import BindingReport, DataReport, LimitReport
 from tests.unit.cli.data_pair import REFUSAL, Holdings, file
 from tests.unit.cli.pair import MANIFEST, FakePair
 
@@ -338,3 +338,28 @@ def test_held_deletions_go_on_by_the_clusters_name_only(hsorch, held: Holdings) 
     assert "/srv/images: 1200 files that are gone on a are still on the standby" in ran.err
     assert hsorch("release-deletions", "--confirm", "plant-7").code == ExitCode.OK
     assert [(node, verb) for node, verb, _ in held.orders] == [("a", "release-deletions")]
+
+
+def test_what_runs_on_by_itself_is_told_to_programs_too(hsorch, held: Holdings) -> None:
+    begun = json.loads(hsorch("verify", "--no-wait", "--format", "json").out)
+    assert (begun["cluster"], begun["source"]) == ("plant-7", "a")
+    images = BindingReport(path="/srv/images", kind="watched", state="held", held=1200)
+    held.pair.data["a"] = told("live", bindings=(images,))
+    let_go = json.loads(hsorch("release-deletions", "--confirm", "plant-7", "--format", "json").out)
+    assert let_go["files"] == 1200
+
+
+WAITS = LimitReport(code="HS637", message="b was active before the takeover", hint="hsorch resync")
+
+
+def test_a_node_that_came_back_follows_by_the_clusters_name_only(hsorch, held: Holdings) -> None:
+    assert "HS944" in hsorch("resync").err, "nobody waits"
+    held.pair.data["b"] = DataReport(role="none", state="complete", phase="stopped", troubles=(WAITS,))
+    looked = hsorch("resync", "--survey")
+    assert looked.code == ExitCode.OK
+    assert "If a counts, b loses" in looked.out
+    assert hsorch("resync").code == ExitCode.REFUSED
+    assert held.orders == [], "a look changes nothing"
+    told_ = json.loads(hsorch("resync", "--confirm", "plant-7", "--format", "json").out)
+    assert told_["waits"] == "b"
+    assert [(node, verb) for node, verb, _ in held.orders] == [("b", "follow")]
