@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from hsorch.node.core.types import DataState
+from hsorch.node.data_report import state_of
+from hsorch.node.replication.orders import ReplicationStatus
 from tests.lab.replicators import Node, Pair, kept, pair_of, until
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
@@ -174,3 +178,12 @@ def test_a_source_in_use_takes_what_can_change_and_says_what_cannot(pair: Pair) 
     until(lambda: "HS636" in a.troubles())
     pair.write(a, "mm/book", "two")
     until(lambda: text(b, "mm/book") == "two")
+
+
+def test_a_standby_that_waits_for_its_first_mirror_has_nothing_to_lose(pair: Pair) -> None:
+    """Else the group could never start for the first time, as both sides must say that they are blank."""
+    pair.b.ask("role", role="target")
+    seen = msgspec.convert(pair.b.ask("status"), ReplicationStatus)
+    assert state_of(seen) is DataState.BLANK
+    pair.bring_in(pair.a, pair.b)
+    assert state_of(msgspec.convert(pair.b.ask("status"), ReplicationStatus)) is DataState.LOGICAL
