@@ -70,8 +70,9 @@ class Door:
         """Everything above is stopped by now, so nothing is written any more."""
         wanted = DrainInput(limit_s=limit_s / 2)
         body = msgspec.json.encode(wanted)
-        self._drained = control.ask_replicator(self._paths, "drain", body, Drained, limit_s).ok
-        return self._role("none", limit_s / 2)
+        drained = control.ask_replicator(self._paths, "drain", body, Drained, limit_s)
+        self._drained = drained.ok
+        return msgspec.structs.replace(self._role("none", limit_s / 2), queue_bytes=drained.lacks)
 
     def _role(self, role: Role, limit_s: float, *, alone: bool = False, force: bool = False) -> DataReport:
         wanted = RoleInput(role=role, alone=alone, force=force, epoch=self.authority.epoch)

@@ -151,3 +151,16 @@ def test_a_full_quarantine_stops_the_way_back_in_words_and_space_lets_it_go_on(
     until(lambda: not (a.folders["pictures"] / "cat").exists())
     assert large in kept(a)
     until(lambda: "HS679" not in a.troubles())
+
+
+def test_nobody_is_waited_for_who_is_not_there(pair: Pair) -> None:
+    """Longer than this test may take; and it is said how much the other node lacks."""
+    a, b = pair.a, pair.b
+    pair.bind(pair.ordered("mm"))
+    pair.start()
+    pair.bring_in(a, b)
+    b.kill()
+    pair.write(a, "mm/book", "only a has this")
+    drained = a.ask("drain", limit_s=600)
+    assert not drained["ok"]
+    assert drained["lacks"] > 0

@@ -60,7 +60,7 @@ class Ground:
         self._incident: Incident | None = None
         self.lost_promised = ""
         """Why what had counted as complete is not, as opening or settling found; empty: nothing was found."""
-        self.journal = Journal(places.journal, self._begins_at(), on_damage=self._records_lost)
+        self.journal = Journal(places.journal, begins_at(self.meta.value), on_damage=self._records_lost)
         if self.journal.void and self.meta.value.role != "none" and self.meta.value.generations.current:
             self._records_lost(NOWHERE)
 
@@ -110,17 +110,6 @@ class Ground:
             return recover(self.trees, self.journal, mark.get(), self.set_aside)
         finally:
             mark.close()
-
-    def _begins_at(self) -> Start:
-        """Where the journal begins when there is none that can be opened."""
-        meta = self.meta.value
-        generation, at = meta.generations.current, meta.checkpoint
-        if meta.role == "source" and generation:
-            # What it gave names to must not be named again, and what it wrote last counts as not sent.
-            return Start(meta.job, generation, max(at.lsn, meta.generations.end) + BEYOND)
-        if at.lsn:
-            return Start(meta.job, at.generation, at.lsn, at.crc)
-        return Start(meta.job, generation)
 
     def records_lost(self, lsn: int) -> None:
         """The record at lsn cannot be read: it and all behind it are dropped. Raises OSError, Damaged."""
@@ -253,6 +242,17 @@ class Ground:
         self.journal.close()
         for tree in self.trees:
             tree.close()
+
+
+def begins_at(meta: Meta) -> Start:
+    """Where the journal begins when there is none that can be opened."""
+    generation, at = meta.generations.current, meta.checkpoint
+    if meta.role == "source" and generation:
+        # What it gave names to must not be named again, and what it wrote last counts as not sent.
+        return Start(meta.job, generation, max(at.lsn, meta.generations.end) + BEYOND)
+    if at.lsn:
+        return Start(meta.job, at.generation, at.lsn, at.crc)
+    return Start(meta.job, generation)
 
 
 def unsure(why: str) -> LimitReport:

@@ -40,7 +40,10 @@ class DrainInput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Drained(msgspec.Struct, frozen=True, kw_only=True):
+    """lacks: bytes that the standby has not got."""
+
     ok: bool
+    lacks: int = 0
 
 
 class ConfirmInput(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,9 +20,9 @@ from hsorch.node.replication.bound import Bound
 from hsorch.node.replication.capture.group import clear_mounts
 from hsorch.node.replication.folders import Folders
 from hsorch.node.replication.generations import NOWHERE, doubted
-from hsorch.node.replication.ground import Ground, kept
+from hsorch.node.replication.ground import Ground, begins_at, kept
 from hsorch.node.replication.journal import Journal, Start
-from hsorch.node.replication.meta import Meta, MetaFile
+from hsorch.node.replication.meta import MetaFile
 from hsorch.node.replication.record import Damaged
 from hsorch.node.replication.setup import Places, Setup
 from hsorch.node.replication.source import made_whole
@@ -70,7 +70,7 @@ def _number_anew(places: Places, *, must_compare: bool) -> None:
     file = MetaFile(places.meta)
     meta = file.value
     at = meta.staged_over or meta.checkpoint
-    with contextlib.closing(Journal(places.journal, _start(meta))) as journal:
+    with contextlib.closing(Journal(places.journal, begins_at(meta))) as journal:
         if meta.role == "source" or at.lsn == 0:
             at = msgspec.structs.replace(at, generation=journal.generation, lsn=journal.end, crc=journal.crc)
         journal.restart(Start(meta.job, at.generation, at.lsn, at.crc))
@@ -84,10 +84,6 @@ def _number_anew(places: Places, *, must_compare: bool) -> None:
         torn=meta.torn or not whole,
         guarded=meta.guarded and whole,
     )
-
-
-def _start(meta: Meta) -> Start:
-    return Start(job=meta.job, generation=meta.generations.current)
 
 
 def _begin_notes(places: Places, before: tuple[Binding, ...], setup: Setup) -> None:

@@ -76,7 +76,10 @@ class Replicator:
 
     def drain(self, wanted: DrainInput) -> Drained:
         post = self._post
-        return Drained(ok=not isinstance(post, SourcePost) or post.drain(wanted.limit_s))
+        if not isinstance(post, SourcePost) or post.drain(wanted.limit_s):
+            return Drained(ok=True)
+        seen = post.status()
+        return Drained(ok=False, lacks=seen.queue + seen.dirty + seen.left)
 
     def thaw(self) -> ReplicationStatus:
         """Raises RefusedError HS688."""

@@ -34,6 +34,8 @@ from hsorch.node.replication.wire import Broken, Channel
 POLL_S = 0.02
 LINGER_S = 0.003
 AGAIN_S = 2.0
+NOBODY_S = 5.0
+"""A standby that is not connected for so long is not waited for: who stops the group wants it stopped."""
 NEAR_BYTES = 8 * 1024 * 1024
 """A standby that lacks less than this is level enough to wait for."""
 
@@ -176,10 +178,13 @@ class Source:
         return lineage
 
     def drain(self, limit_s: float) -> bool:
-        """Wait until the standby applied everything. False: not in time."""
+        """Wait until the standby applied everything. False: not in time, or nobody is there to wait for."""
         until = time.monotonic() + limit_s
+        alone_until = time.monotonic() + NOBODY_S
         while self.gate.applied < self._ground.journal.end or self.mirroring or self.queue.behind:
-            if time.monotonic() > until:
+            now = time.monotonic()
+            alone_until = now + NOBODY_S if self.shipper.connected else alone_until
+            if now > min(until, alone_until):
                 return False
             time.sleep(POLL_S)
         return True
