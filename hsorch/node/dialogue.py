@@ -40,9 +40,13 @@ class Dialogue:
         self.revision = -1
         """Of the spec that the replicator was last told of: what it reads was written anew then."""
         self._told = DataChanged(state=DataState.UNKNOWN)
+        self._starts = 0
 
     def turn(self, state: State, heard: Heard, now: Instant) -> DataChanged | None:
         """What the core must hear, if anything."""
+        if state.data_starts != self._starts:
+            self._starts, self._told = state.data_starts, DataChanged(state=DataState.UNKNOWN)
+            self.round += 1
         if heard.round < self.round:
             return None
         seen = heard.report if now - heard.at < data_rules.FRESH else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hsorch.node.core import data_rules
+from hsorch.node.core.types import DataState
 from hsorch.sim.clock import MS, SECOND
 from hsorch.sim.replica import Replica
 
@@ -52,11 +53,14 @@ class Judge:
         """The node takes over, and says what is lost at most."""
         self._said[name] = lost_ms
 
+    def ordered(self, name: str, known: DataState) -> None:
+        """The core orders a start of the group's data, and knows this of them."""
+        if known is DataState.INCONSISTENT:
+            self._broke("D3", f"{name} is to start on an image that is no picture of one moment")
+
     def starts(self, replica: Replica) -> None:
         """The group's data are about to start on this node: what they are is looked at now."""
         name, disk = replica.machine.name, replica.disk
-        if not disk.consistent and disk.lineage.receiving:
-            self._broke("D3", f"{name} starts on an image that is no picture of one moment")
         held = set(disk.writes)
         lost = [number for number in self.confirmed if number not in held]
         if lost and self._complete and not self._world.monitor.forgiven:

@@ -97,10 +97,10 @@ class Machine:
         if replica is None or data is None or not replica.works:
             return "the replicator gives no answer"
         if order is Operation.START:
-            data.start_source(self, alone=alone(self.agent))
-        elif order is Operation.STOP:
+            return data.start_source(self, alone=alone(self.agent))
+        if order is Operation.STOP:
             return "" if replica.release() else LATE
-        elif order is Operation.CHECK and replica.role != "source":
+        if order is Operation.CHECK and replica.role != "source":
             return f"the replicator is {replica.role}"
         return ""
 

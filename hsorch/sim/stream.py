@@ -70,13 +70,16 @@ class DataWorld:
 
     # -------------------------------------------------------------------------------- orders of a node
 
-    def start_source(self, machine: Machine, *, alone: bool) -> None:
-        """The group's data start on this node: what they are is looked at now."""
+    def start_source(self, machine: Machine, *, alone: bool) -> str:
+        """The group's data start on this node. What is wrong, or nothing: a torn image is refused."""
         replica = self.replicas[machine.name]
+        if replica.disk.lineage.receiving and not replica.disk.consistent:
+            return "no picture of one moment"
         self.judge.starts(replica)
         replica.become_source(alone=alone, epoch=(machine.epoch.major, machine.epoch.minor))
         self.judge.started(replica, self.replicas[self.world.peer[machine.name].name])
         self._break()
+        return ""
 
     def damage(self, name: str, takes: int) -> None:
         """What the standby holds is no picture of one moment: a resync was begun there, and was cut off."""

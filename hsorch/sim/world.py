@@ -197,6 +197,9 @@ class World:
 
     def starts(self, machine: Machine, action: Run) -> None:
         self.monitor.starts(self.now, self._actor(machine))
+        state = machine.agent.state
+        if self.data is not None and state is not None and machine.services.items[action.resource].data:
+            self.data.judge.ordered(machine.name, state.data)
         self.note(machine.name, "starts", action.resource)
 
     def emitted(self, machine: Machine, emit: Emit) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from hsorch.sim.fault import Fault, Schedule
@@ -86,6 +88,10 @@ WITH_DATA: dict[str, tuple[Fault, ...]] = {
         Fault(2000, "rolled-back", "standby", 10),
         Fault(2450, "crash", "active"),
     ),
+    "an active set back to a snapshot began again where its standby had more": (
+        Fault(0, "snapshot", "active"),
+        Fault(3000, "rolled-back", "active", 300),
+    ),
     "who was handed everything forgot that when its peer gave up its vote, and started no more": (
         Fault(2000, "resync", "standby", 200, value=777),
         Fault(4000, "order", "active", 100, what="shutdown"),
@@ -94,10 +100,10 @@ WITH_DATA: dict[str, tuple[Fault, ...]] = {
 
 
 @pytest.mark.parametrize("story", WITH_DATA)
-def test_what_was_found_with_data_stays_mended(story: str) -> None:
-    """Under `complete`."""
+@pytest.mark.parametrize("takeover", ["complete", "logical"])
+def test_what_was_found_with_data_stays_mended(story: str, takeover: Literal["complete", "logical"]) -> None:
     schedule = Schedule(seed=0, faults=WITH_DATA[story], watch=16_000, service_ms=5)
-    outcome = run(replicated("complete"), schedule)
+    outcome = run(replicated(takeover), schedule)
     assert not outcome.invariant, outcome.message
 
 

@@ -46,6 +46,19 @@ def test_a_rebooted_holder_gives_nothing_away_before_its_replicator_has_spoken(
     assert run(spec, draw(spec, 391)).invariant == ""
 
 
+@pytest.mark.parametrize(
+    ("takeover", "seed"),
+    [("complete", 11937), ("complete", 13491), ("logical", 13491)],
+    ids=["what was written in a register that the holder left behind was not known yet",
+         "an image was torn in the moment of the takeover", "and with any policy"],
+)  # fmt: skip
+def test_what_a_replicator_said_before_is_not_believed_for_long(
+    takeover: Literal["complete", "logical"], seed: int
+) -> None:
+    spec = replicated(takeover, FAST)
+    assert run(spec, draw(spec, seed)).invariant == ""
+
+
 def test_the_same_seed_is_the_same_run(spec: Spec) -> None:
     schedule = draw(spec, 7)
     assert draw(spec, 7) == schedule

@@ -14,7 +14,7 @@ from hsorch.node.core.report import role
 from hsorch.node.core.shown import LinkStat
 from hsorch.node.core.state import NEVER, LinkMemory, Phase, State
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import Beat, Instant, Received, Rejected
+from hsorch.node.core.types import Beat, DataState, Instant, Received, Rejected
 from hsorch.spec import WIRE
 
 
@@ -89,10 +89,11 @@ def _believe(turn: Turn, beat: Beat) -> None:
     state, now = turn.state, turn.now
     peer = state.peer
     old = peer.beat
+    broken_off = not facts.heard_lately(state, now)
     restarted = old is None or old.incarnation != beat.incarnation
+    unknown = now if broken_off or peer.data_unknown == NEVER else peer.data_unknown
     speaks = beat.image.source and beat.image.behind_ms >= 0
     hears = restarted or beat.echo_seq > peer.echo_seq
-    broken_off = not facts.heard_lately(state, now)
     if rules.releases(state, beat) and not facts.is_holder(state):
         lease.release(turn)
         rebooted = old is not None and old.boot != beat.boot and old.acting
@@ -109,6 +110,7 @@ def _believe(turn: Turn, beat: Beat) -> None:
             echo_seq=max(beat.echo_seq, 0 if restarted else peer.echo_seq),
             echoed=now if hears else peer.echoed,
             asked=now if beat.renew or restarted else peer.asked,
+            data_unknown=unknown if beat.data is DataState.UNKNOWN else NEVER,
             source=beat.image if speaks else peer.source,
             source_at=now if speaks else peer.source_at,
         )

@@ -71,9 +71,10 @@ def newer(theirs: Image, mine: Image) -> bool:
 
 
 def set_back(state: State, theirs: Image) -> bool:
-    """This node runs from an old image or has forgotten: of one line, the longer image is the newer one."""
+    """These disks were set back, or lost their last writes with the power: of one line, the longer image is
+    the newer one."""
     mine = state.image
-    return state.durable.stale and theirs.generation == mine.generation and theirs.lsn > mine.lsn
+    return bool(mine.generation) and theirs.generation == mine.generation and theirs.lsn > mine.lsn
 
 
 def caught_up(state: State, now: Instant) -> bool:
@@ -95,10 +96,11 @@ def fell_behind(state: State) -> bool:
 
 
 def peer_is_newer(state: State, beat: Beat | None) -> bool:
-    """[REQ-H02] The peer's data go on from this node's: it must be the active one."""
+    """[REQ-H02] The peer's data go on from this node's, or these are no picture at all: it must be active."""
     if beat is None or not facts.replicates(state.spec) or state.data is DataState.UNKNOWN:
         return False  # what lies here is not known yet: an empty answer is no empty disk
-    return newer(beat.image, state.image) or set_back(state, beat.image)
+    torn = state.data is DataState.INCONSISTENT and beat.data in _WHOLE
+    return torn or newer(beat.image, state.image) or set_back(state, beat.image)
 
 
 def may_serve(state: State, now: Instant) -> bool:
@@ -108,7 +110,7 @@ def may_serve(state: State, now: Instant) -> bool:
     if state.durable.cleared:
         return may_be_forced(state.data)
     beat = facts.peer_beat(state, now)
-    if peer_is_newer(state, beat):
+    if peer_is_newer(state, beat) or to_be_heard(state, beat, now):
         return False
     if state.data is DataState.BLANK:  # the first start of all
         return beat is not None and beat.data is DataState.BLANK
@@ -116,9 +118,16 @@ def may_serve(state: State, now: Instant) -> bool:
     return known and (state.image.source or gate(state.spec.policy, state.data))
 
 
+def to_be_heard(state: State, beat: Beat | None, now: Instant) -> bool:
+    """This node wrote last, for all it knows. The peer may have since, and does not know yet what lies on it:
+    its replicator is given time."""
+    unknown = beat is not None and beat.data is DataState.UNKNOWN
+    return unknown and state.image.source and now - state.peer.data_unknown < SETTLE
+
+
 def why_leave(state: State, beat: Beat | None, now: Instant) -> str:
     """Why the holder, with nothing running, gives the group to a peer that can take it."""
-    if not facts.wanted(state) or may_serve(state, now):
+    if not facts.wanted(state) or may_serve(state, now) or to_be_heard(state, beat, now):
         return ""
     if state.data is DataState.UNKNOWN and now - state.started < SETTLE:
         return ""

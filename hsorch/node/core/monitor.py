@@ -11,7 +11,16 @@ from hsorch.node.core import data_rules, facts, group, rules
 from hsorch.node.core.actions import ProbeIsolation, Severity
 from hsorch.node.core.state import MS, NEVER, IsolationMemory, Member, Phase
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import GuardState, Instant, IsolationResult, NicChanged, Operation, Span
+from hsorch.node.core.types import (
+    DataState,
+    GuardState,
+    Image,
+    Instant,
+    IsolationResult,
+    NicChanged,
+    Operation,
+    Span,
+)
 
 STABLE = Span(60_000 * MS)
 """A group that ran this long has earned its local restarts anew."""
@@ -39,6 +48,12 @@ def forget_checks(turn: Turn) -> None:
     """What was asked for together with a write that failed was never asked: ask again."""
     members = tuple(replace(m, call=0) if m.call else m for m in turn.state.group.members)
     turn.group(members=members)
+
+
+def forget_data(turn: Turn) -> None:
+    """They are written to from now on: what the replicator said before is not what lies here."""
+    starts = turn.state.data_starts + 1
+    turn.set(data_starts=starts, data=DataState.UNKNOWN, guarded=False, followed=False, image=Image())
 
 
 def probe_isolation(turn: Turn) -> None:

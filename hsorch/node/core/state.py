@@ -70,6 +70,8 @@ class Peer(Value, frozen=True):
     """When the peer last showed that it hears us."""
     asked: Instant = NEVER
     """When the peer last asked for the lease, or began a new run."""
+    data_unknown: Instant = NEVER
+    """Since when, in the present contact, the peer says that it does not know its data."""
     source: Image = Image()
     """What the peer said last as the source of the data."""
     source_at: Instant = NEVER
@@ -232,6 +234,8 @@ class State(Value, frozen=True):
     """As source: the peer holds everything, but for what is on its way."""
     image: Image = Image()
     """What lies here."""
+    data_starts: int = 0
+    """How often the group's data were started by this run: what was said of them before counts no more."""
     dry_since: Instant = NEVER
     """Since when no data flow, as this node sees it; NEVER: they flow."""
     broken: bool = False

@@ -53,6 +53,14 @@ class Start:
     previous: int = 0
 
 
+def end_by_size(directory: Path) -> int:
+    """Where the records end, a torn tail included, without opening anything; 0: there are none."""
+    paths = sorted(directory.glob(f"*{_SUFFIX}"))
+    if not paths:
+        return 0
+    return int(paths[-1].name.removesuffix(_SUFFIX)) + max(0, paths[-1].stat().st_size - _HEAD_BYTES)
+
+
 class Foreign(Damaged):
     """Records of another group."""
 

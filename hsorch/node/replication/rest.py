@@ -10,6 +10,7 @@ from hsorch.node.replication.bound import Bound, volume_of
 from hsorch.node.replication.folders import Folders
 from hsorch.node.replication.generations import Lineage
 from hsorch.node.replication.ground import TORN
+from hsorch.node.replication.journal import end_by_size
 from hsorch.node.replication.meta import Meta, MetaFile, Place
 from hsorch.node.replication.orders import ReplicationStatus
 from hsorch.node.replication.setup import Places, Setup
@@ -62,6 +63,7 @@ def at_rest(places: Places, setup: Setup) -> ReplicationStatus:
     plain = ReplicationStatus(role="none", state="stopped", mode=setup.level, blank=True)
     try:
         meta = MetaFile(places.meta).value
+        end = meta.generations.end if meta.clean else end_by_size(places.journal)
     except FileNotFoundError:
         return plain
     except (OSError, ValueError) as error:
@@ -76,7 +78,7 @@ def at_rest(places: Places, setup: Setup) -> ReplicationStatus:
         blank=lineage.blank,
         generation=lineage.current,
         ancestors=tuple(fork.generation for fork in lineage.ancestors()),
-        lsn=lineage.end,
+        lsn=end,
         guarded=meta.role == "target" and meta.guarded,
         verify_needed=meta.verify_needed,
     )

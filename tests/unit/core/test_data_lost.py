@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from hsorch.node.core import data_rules
 from hsorch.node.core.types import DataChanged, DataState, Image, Operation, Verb
+from hsorch.spec import Data
 from tests.unit.core.duo import Duo
 from tests.unit.core.test_data import SOURCE, TARGET, blank, level, replicated
 
@@ -145,3 +146,54 @@ def test_who_was_handed_everything_starts_although_its_peer_leaves_at_once() -> 
     assert duo.nodes["a"].left
     assert duo.config("b") == "0.3 SOLO(b)"
     assert duo.active == "b"
+
+
+def both_boot_again() -> Duo:
+    """a wrote last, for all it knows; the replicator of b has not spoken yet."""
+    duo = following("logical", DataState.LOGICAL)
+    duo.crash("a")
+    duo.crash("b")
+    duo.boot()
+    duo.feed("a", DataChanged(state=DataState.COMPLETE, image=replace(SOURCE, flows=False, level=False)))
+    return duo.run(5_000)
+
+
+def test_who_wrote_last_waits_for_a_peer_that_does_not_know_yet_what_it_wrote() -> None:
+    duo = both_boot_again()
+    assert duo.active == ""
+    went_on = Image(generation="g2", ancestors=("g1",), lsn=6_000, source=True)
+    duo.feed("b", DataChanged(state=DataState.COMPLETE, image=went_on))
+    duo.run(6_000)
+    assert duo.active == "b"
+
+
+def test_it_does_not_wait_for_ever_for_a_replicator_that_gives_no_answer() -> None:
+    assert both_boot_again().run(8_000).active == "a"
+
+
+def test_what_was_said_of_the_data_before_they_were_started_counts_no_more() -> None:
+    base = replicated()
+    stands = tuple(replace(r, depends_on=r.depends_on or ("data",)) for r in base.group.resources)
+    spec = replace(base, group=replace(base.group, resources=(Data(name="data"), *stands)))
+    duo = blank(spec)
+    assert duo.active == "a"
+    assert duo.state("a").data is DataState.UNKNOWN
+    assert duo.state("b").data is DataState.BLANK
+
+
+def test_a_torn_image_is_not_started_again_and_again() -> None:
+    """Between two words of its replicator the image of b was torn; a, whom it was to follow, is whole."""
+    duo = following("logical", DataState.LOGICAL)
+    duo.crash("a")
+    while "app" not in duo.nodes["b"].effects:
+        duo.run(1)
+    duo.feed("b", DataChanged(state=DataState.INCONSISTENT, image=TARGET))
+    duo.nodes["b"].fails = {("app", Operation.CHECK), ("app", Operation.START)}
+    duo.nodes["b"].effects.discard("app")
+    duo.run(5_000)
+    assert duo.active == ""
+    assert len(duo.nodes["b"].told("group_begin")) == 1
+    duo.boot("a")
+    duo.feed("a", DataChanged(state=DataState.COMPLETE, image=replace(SOURCE, flows=False, level=False)))
+    duo.run(8_000)
+    assert duo.active == "a"

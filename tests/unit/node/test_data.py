@@ -59,6 +59,14 @@ class Link:
             self.turn()
             time.sleep(0.01)
 
+    def until_heard(self, limit_s: float = 10.0) -> None:
+        """Turns go by until the core hears something of a replicator that answers."""
+        ends = time.monotonic() + limit_s
+        while not any(news.state is not DataState.UNKNOWN for news in self.heard):
+            assert time.monotonic() < ends, "nothing was heard"
+            self.turn()
+            time.sleep(0.01)
+
     def turns(self, seconds: float) -> None:
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:
@@ -107,6 +115,18 @@ def test_flushes_thaw_only_after_the_core_has_heard_that_they_are_not_guarded(li
     link.be(acting=True, solo=True)
     link.until("thaw")
     assert not link.heard[-1].guarded
+
+
+def test_what_the_replicator_was_asked_before_the_data_were_started_counts_no_more(link: Link) -> None:
+    """It is the source by then; its last word may be of the standby that it was."""
+    link.be(acting=True)
+    link.until_heard()
+    link.state = replace(link.state, data_starts=1)
+    link.heard.clear()
+    link.turn()
+    assert link.heard == [], "what is known is from before"
+    link.until_heard()
+    assert link.heard[-1].guarded
 
 
 def test_a_thaw_that_came_too_late_is_taken_back(link: Link) -> None:

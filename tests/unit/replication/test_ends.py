@@ -24,6 +24,7 @@ from hsorch.node.replication.messages import Begin
 from hsorch.node.replication.meta import Place
 from hsorch.node.replication.quarantine import Quarantine
 from hsorch.node.replication.record import Damaged, Kind
+from hsorch.node.replication.rest import at_rest
 from hsorch.node.replication.resync import Receiving
 from hsorch.node.replication.setup import Places, Setup
 from hsorch.node.replication.source import Source, made_whole
@@ -204,6 +205,16 @@ def test_a_torn_tail_was_never_acknowledged(tmp_path: Path) -> None:
     with standing(tmp_path) as ground:
         assert ground.meta.value.guarded
         assert ground.hello().end == ground.here()
+
+
+def test_who_lost_power_says_where_its_records_end_not_where_they_ended_in_order_last(tmp_path: Path) -> None:
+    """Of two nodes that come back, the one with more of the same line is the newer one."""
+    spooled(tmp_path)
+    with standing(tmp_path) as ground:
+        assert ground.journal.end > ground.meta.value.generations.end
+        assert at_rest(ground.places, ground.setup).lsn == ground.journal.end
+        Target(ground).finish()
+        assert at_rest(ground.places, ground.setup).lsn == ground.lineage().end
 
 
 @pytest.mark.parametrize("short", [0, 1], ids=["it has it all", "its disk was set back"])
