@@ -133,6 +133,8 @@ class DataReport(Wire, frozen=True, kw_only=True):
     """Of the comparison that runs, or ran last."""
     differing_bytes: int = -1
     """Found different by it, and sent anew; -1: there was none yet."""
+    differing_names: int = 0
+    """Names of files and folders that it had to put right, or their attributes."""
     bindings: tuple[BindingReport, ...] = ()
     space: str = "ok"
     """`ok`, `warn`, `stop` or `lost`: the worst volume of this node."""

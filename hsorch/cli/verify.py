@@ -45,18 +45,20 @@ def verify(terminal: Terminal, manifest: str | None, here: bool, no_wait: bool, 
             terminal.print(_begun(pair, order, source=source) if format_ == "json" else begun)
             return ExitCode.OK
         end = _wait(terminal, pair, source, last)
-        differs = end.differing_bytes > 0
+        differs = end.differing_bytes > 0 or end.differing_names > 0
         if format_ == "json":
             value = {
                 "format_version": "1.0",
                 "cluster": pair.cluster,
                 "checked_bytes": end.checked_bytes,
                 "differing_bytes": end.differing_bytes,
+                "differing_names": end.differing_names,
                 "verified": end.verified,
             }
             terminal.print(json.dumps(value))
         else:
-            said = f"{size(end.differing_bytes)} differed and was sent anew" if differs else "equal"
+            names = f", {end.differing_names} names were put right" if end.differing_names else ""
+            said = f"{size(end.differing_bytes)} differed and was sent anew{names}" if differs else "equal"
             terminal.print(f"{pair.cluster}: {size(end.checked_bytes)} compared at {end.verified}: {said}")
         return ExitCode.CHANGES if differs else ExitCode.OK
 

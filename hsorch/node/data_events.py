@@ -76,11 +76,17 @@ def _levelling(before: DataReport, now: DataReport) -> Iterator[News]:
     if now.phase == "behind" and before.phase != "behind":
         message = "the queue is over its cap: only places are noted, a resync follows"
         yield News(Severity.WARNING, "data_behind", message)
-    if now.verified != before.verified and now.verified:
+    if now.verified != before.verified and now.verified and now.role == before.role:
         differed = max(0, now.differing_bytes)
-        said = f"{differed} bytes differed and were sent anew" if differed else "both sides are equal"
-        severity = Severity.WARNING if differed else Severity.INFO
-        fields: dict[str, object] = {"checked_bytes": now.checked_bytes, "differing_bytes": differed}
+        names = f", and {now.differing_names} names were put right" if now.differing_names else ""
+        apart = differed or now.differing_names
+        said = f"{differed} bytes differed and were sent anew{names}" if apart else "both sides are equal"
+        severity = Severity.WARNING if apart else Severity.INFO
+        fields: dict[str, object] = {
+            "checked_bytes": now.checked_bytes,
+            "differing_bytes": differed,
+            "differing_names": now.differing_names,
+        }
         yield News(severity, "verified", f"{now.checked_bytes} bytes compared: {said}", fields=fields)
 
 

@@ -43,6 +43,7 @@ def report_of(seen: ReplicationStatus, *, drained: bool) -> DataReport:
         verified=clock.utc_text(seen.verified_ns) if seen.verified_ns else "",
         checked_bytes=seen.checked,
         differing_bytes=seen.differing,
+        differing_names=seen.repaired,
         bindings=seen.bindings,
         space=seen.space,
         troubles=_troubles(seen),

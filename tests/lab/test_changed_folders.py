@@ -187,3 +187,17 @@ def test_a_standby_that_waits_for_its_first_mirror_has_nothing_to_lose(pair: Pai
     assert state_of(seen) is DataState.BLANK
     pair.bring_in(pair.a, pair.b)
     assert state_of(msgspec.convert(pair.b.ask("status"), ReplicationStatus)) is DataState.LOGICAL
+
+
+def test_what_somebody_else_made_on_the_standby_is_kept_when_a_comparison_removes_it(pair: Pair) -> None:
+    a, b = pair.a, pair.b
+    pair.bring_in(a, b)
+    pair.write(a, "mm/book", "one")
+    (b.folders["mm"] / "note").write_text("of an operator who took b for a")
+    a.ask("verify")
+    until(lambda: not (b.folders["mm"] / "note").exists())
+    assert kept(b) == {b"of an operator who took b for a"}
+    until(lambda: not a.ask("status").get("verifying"))
+    assert a.ask("status")["repaired"] == 1, "a verify that removed a file does not say that all was equal"
+    a.ask("verify")
+    until(lambda: a.ask("status").get("repaired", 0) == 0)

@@ -39,7 +39,7 @@ def watch(turn: Turn) -> None:
             turn.emit(Severity.ALARM, kind, f"{message}{': ' + why if why else ''}{way_out}", code)
     for kind in state.alarms:
         if kind not in up:
-            turn.emit(Severity.INFO, f"{kind}_over", f"over: {_ALARMS[kind][1]}")
+            turn.emit(Severity.INFO, f"{kind}_over", f"not so any more: {_ALARMS[kind][1]}")
 
 
 def watch_role(turn: Turn) -> None:

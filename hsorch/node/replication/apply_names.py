@@ -111,6 +111,9 @@ class NameApplier:
             self._put_aside(tree, name)
         elif there is not None:
             fid = tree.fid(name)
+            if fid == 0 and stat.S_ISREG(there.st_mode):
+                self._set_aside(tree, name)  # no record ever made it: somebody else did
+                return
             os.unlink(tree.path(name))
             self._index.remove(fid, tree.number, name)
             self._forget(fid)

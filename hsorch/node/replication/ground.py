@@ -223,7 +223,9 @@ class Ground:
 
         Raises QuarantineFull, OSError: it is still there."""
         meta = self.meta.value
-        incident = self.incident(meta.keep or f"aside-{meta.generations.current:016x}", "in the way")
+        # One of its own each minute: in one incident a name is kept only once.
+        aside = f"aside-{meta.generations.current:016x}-{datetime.now(UTC):%Y%m%dT%H%M}"
+        incident = self.incident(meta.keep or aside, "in the way")
         what = tree.look(name)
         if what is None:
             return

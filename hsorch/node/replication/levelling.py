@@ -122,6 +122,12 @@ class Levelling:
         now = self._round
         return 0 if now is None else now.comparison.copied
 
+    @property
+    def repaired(self) -> int:
+        """Names that the comparison of now, or the last one, had to put right."""
+        now = self._round
+        return 0 if now is None else now.comparison.repaired
+
     # -------------------------------------------------------------------- driven
 
     def verify(self) -> None:

@@ -107,6 +107,8 @@ class ReplicationStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes compared by the comparison that runs, or ran last."""
     differing: int = -1
     """Of those, found different; -1: there was none yet."""
+    repaired: int = 0
+    """Names that it had to put right."""
     verified_ns: int = 0
     """When both sides were last compared, since the epoch; 0: never."""
     fault: str = ""

@@ -39,7 +39,7 @@ def of_source(ground: Ground, part: Source, meter: Meter, pace: Meter) -> Replic
         and gate.applied >= part.levelling.ends_at, applied=gate.applied,
         verify_needed=meta.verify_needed, refused=shipper.refused,
         verifying=part.levelling.verifying, checked=part.levelling.checked,
-        differing=part.levelling.differing, verified_ns=meta.verified_ns,
+        differing=part.levelling.differing, repaired=part.levelling.repaired, verified_ns=meta.verified_ns,
         bindings=_ordered(ground, "behind" if part.queue.behind else phase, meta.verified_ns),
         troubles=(unsure(meta.verify_needed),) if meta.verify_needed else (),
     )  # fmt: skip

@@ -312,6 +312,14 @@ def test_verify_that_found_a_difference_is_2(hsorch, held: Holdings) -> None:
     assert ran.code == ExitCode.CHANGES
 
 
+def test_a_file_too_many_is_a_difference_too(hsorch, held: Holdings) -> None:
+    at = "2026-01-31T09:00:00Z"
+    stories(held, told("live"), told("live", differing_bytes=0, differing_names=2, verified=at))
+    ran = hsorch("verify")
+    assert "2 names were put right" in ran.out
+    assert ran.code == ExitCode.CHANGES
+
+
 def test_verify_that_breaks_off_does_not_wait_for_ever(
     hsorch, held: Holdings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,6 +61,8 @@ class Comparison:
         self._thread = 0
         self.copied = 0
         self.checked = 0
+        self.repaired = 0
+        """Names that were missing there, too many, another file's, or of other attributes."""
 
     def told(self, objects: list[Told]) -> None:
         """A batch of what the standby says."""
@@ -201,7 +203,7 @@ class Comparison:
     ) -> None:
         path = os.fsencode(name)
         with self._log.entry(kind, fid=fid, a=a, b=b, aux=tree.number, path=path, data=data):
-            pass
+            self.repaired += 1
 
     # ---------------------------------------------------------------- content
 
