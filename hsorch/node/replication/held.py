@@ -7,6 +7,7 @@ word makes the node a target once, and from then on it is no longer the one that
 from __future__ import annotations
 
 from hsorch.errors import RefusedError
+from hsorch.node.replication.ground import kept
 from hsorch.node.replication.meta import Meta, MetaFile
 from hsorch.node.replication.setup import Places, Setup
 
@@ -18,10 +19,10 @@ class Held(RefusedError):
 
 
 def refuse_unasked(places: Places, setup: Setup) -> None:
-    """Raises Held: it waits. OSError, ValueError: the durable state cannot be read."""
+    """Raises Held: it waits. NodeError HS639, OSError: the durable state cannot be read."""
     if not places.meta.exists():
         return
-    meta = MetaFile(places.meta).value
+    meta = kept(MetaFile, places.meta).value
     if meta.role != "source" or not meta.generations.current:
         return
     if has_handed_over(meta):

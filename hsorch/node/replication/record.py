@@ -199,12 +199,13 @@ def whole_records(data: bytes, lsn: int) -> int:
 
 
 def holds_record(data: bytes, lsn: int) -> bool:
-    """Whether a whole record stands anywhere in data, whose first byte is number lsn."""
+    """Whether a whole record from lsn on stands anywhere in data, also in the wrong place."""
     begins = MAGIC.to_bytes(2, "little")
     view, at = memoryview(data), data.find(begins)
-    while at >= 0:
+    while 0 <= at <= len(data) - HEADER.size:
+        stands = HEADER.unpack_from(view, at)[6]
         with contextlib.suppress(Damaged):
-            if parse(view, at, lsn + at, None) is not None:
+            if stands >= lsn and parse(view, at, stands, None) is not None:
                 return True
         at = data.find(begins, at + 1)
     return False
