@@ -72,6 +72,8 @@ def picture(root: Path, *, times: bool = True) -> dict[str, tuple[object, ...]]:
             if stat.S_ISLNK(what.st_mode):
                 found[relative] = (*base, os.readlink(path))
                 continue
+            if not stat.S_ISREG(what.st_mode) and not stat.S_ISDIR(what.st_mode):
+                continue  # a pipe, socket or device: of its own machine only
             xattrs = {key: os.getxattr(path, key) for key in os.listxattr(path) if not key.startswith(HIDDEN)}
             if stat.S_ISDIR(what.st_mode):
                 found[relative] = (*base, xattrs)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import msgspec
 
 from hsorch.node.replication.bound import Bound, volume_of
+from hsorch.node.replication.capture.group import clear_mounts
 from hsorch.node.replication.folders import Folders
 from hsorch.node.replication.generations import Lineage
 from hsorch.node.replication.ground import TORN
@@ -22,6 +24,7 @@ def begin_empty(places: Places, setup: Setup, boot: str) -> None:
 
     Raises OSError, ValueError.
     """
+    clear_mounts([Path(binding.path) for binding in setup.ordered])
     for read, file in ((Bound, places.bound), (MetaFile, places.meta), (Folders, places.folders)):
         try:
             read(file)

@@ -115,6 +115,11 @@ class Tree:
         if self.fid(relative):
             os.removexattr(self.path(relative), _FID, follow_symlinks=False)
 
+    def drop_fid(self, relative: str) -> None:
+        """The file is not replicated any more."""
+        if self.fid(relative):
+            os.removexattr(self.path(relative), _FID, follow_symlinks=False)
+
     def applied(self) -> int:
         """The last record that changed names here, or was about to (apply.py)."""
         return _number(self.path(""), _APPLIED)

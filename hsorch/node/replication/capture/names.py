@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from hsorch.node.replication.capture.files import Files
 from hsorch.node.replication.capture.log import Log
 from hsorch.node.replication.capture.nodes import Nodes
+from hsorch.node.replication.entries import xattrs_of
 from hsorch.node.replication.record import Kind, Record, pack_owner
-from hsorch.node.replication.tree import Attributes, Tree, encode_attributes
+from hsorch.node.replication.tree import Attributes, Tree, encode_attributes, encode_xattr
 
 COPY_BYTES = 1024 * 1024
 
@@ -76,6 +77,9 @@ class Names:
         with self._log.names:
             _must_be_new(tree, relative)
             if not tree.covers(relative):
+                if tree.covers(existing) and stat.S_ISREG(os.lstat(tree.path(existing)).st_mode):
+                    with self._nodes.using(tree, existing):
+                        pass  # what is written through the other name is known by its identity
                 os.link(tree.path(existing), tree.path(relative), follow_symlinks=False)
                 return
             if not tree.covers(existing):
@@ -137,6 +141,8 @@ class Names:
             elif before:
                 with self._record(tree, Kind.UNLINK, old, fid=tree.fid(old)):
                     os.rename(tree.path(old), tree.path(new))
+                if stat.S_ISREG(what.st_mode) and what.st_nlink == 1:
+                    tree.drop_fid(new)
             else:
                 self._rename_into(tree, old, new, what)
 
@@ -168,8 +174,14 @@ class Names:
             os.rename(tree.path(old), tree.path(new))
 
     def _rename_into(self, tree: Tree, old: str, new: str, what: os.stat_result) -> None:
-        """A file comes in over the edge: the standby gets it whole, under its new name."""
+        """A file comes in over the edge: the standby gets it whole, under its new name. One that has a name
+        inside already is refused: whoever moves it makes a copy then."""
+        if stat.S_ISREG(what.st_mode) and what.st_nlink > 1 and tree.fid(old):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
         owner = pack_owner(what.st_uid, what.st_gid)
+        if _exists(tree, new):  # replaced by the rename below
+            with self._record(tree, Kind.UNLINK, new, fid=tree.fid(new)):
+                pass
         if stat.S_ISLNK(what.st_mode):
             target = os.fsencode(os.readlink(tree.path(old)))
             with self._record(tree, Kind.SYMLINK, new, data=target, b=owner):
@@ -188,6 +200,10 @@ class Names:
             data = encode_attributes(Attributes(mtime=what.st_mtime_ns))
             with node.lock, self._log.entry(Kind.ATTRIBUTES, fid=node.fid, data=data):
                 pass
+            for item in xattrs_of(descriptor).items():
+                data = encode_xattr((os.fsencode(item[0]), item[1]))
+                with node.lock, self._log.entry(Kind.XATTR, fid=node.fid, data=data):
+                    pass
         finally:
             self._nodes.drop(node)
             os.close(descriptor)

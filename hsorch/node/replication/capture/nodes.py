@@ -45,9 +45,9 @@ class Nodes:
         what = os.lstat(tree.path(relative))
         node = self._enter((what.st_dev, what.st_ino))
         try:
-            if node.fid == 0 and tree.covers(relative):
-                node.fid = tree.fid(relative)
-                if node.fid == 0 and identify:
+            if node.fid == 0:
+                node.fid = tree.fid(relative)  # also by a name that is not covered: it may have one that is
+                if node.fid == 0 and identify and tree.covers(relative):
                     node.fid = self._identify(tree, relative)
         except BaseException:
             self.drop(node)
