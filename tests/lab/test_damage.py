@@ -236,7 +236,8 @@ def test_any_damage_to_what_both_remember_ends_in_two_equal_folders(pair: Pair, 
     pair.b.start()
     pair.a.start()
     roles = ((pair.b, "target"), (pair.a, "source"))
-    if "HS639" in [member.request("role", role=role).get("code") for member, role in roles]:
+    replies = [member.request("role", role=role) for member, role in roles]
+    if "HS639" in [reply.get("code") for reply in replies]:
         winner = pair.a.ask("choose")["lineage"]
         pair.b.ask("choose", winner=winner)
         for member, role in roles:

@@ -49,7 +49,7 @@ def take_up(places: Places, setup: Setup, boot: str) -> None:
 def _wind_up(places: Places, old: Setup, boot: str) -> None:
     """Files, journal and checkpoint agree. A disk of the old set may be gone, which is why it was left out:
     then what was written last here counts as unsure, as after a loss of power."""
-    meta = MetaFile(places.meta)
+    meta = kept(MetaFile, places.meta)
     if meta.value.clean:
         return
     try:
@@ -67,7 +67,7 @@ def _wind_up(places: Places, old: Setup, boot: str) -> None:
 
 def _number_anew(places: Places, *, must_compare: bool) -> None:
     """No record is read again that counts the folders as they were; nothing streams on from the old ones."""
-    file = MetaFile(places.meta)
+    file = kept(MetaFile, places.meta)
     meta = file.value
     at = meta.staged_over or meta.checkpoint
     with contextlib.closing(Journal(places.journal, begins_at(meta))) as journal:
@@ -87,7 +87,7 @@ def _number_anew(places: Places, *, must_compare: bool) -> None:
 
 
 def _begin_notes(places: Places, before: tuple[Binding, ...], setup: Setup) -> None:
-    bound = Bound(places.bound)
+    bound = kept(Bound, places.bound)
     bound.forget(binding.path for binding in before if binding.path not in {b.path for b in setup.bindings})
     for binding in setup.bindings:
         if binding not in before:
