@@ -350,3 +350,42 @@ def test_a_program_that_writes_there_keeps_the_node_from_following(pair: tuple[N
         holder.wait()
     assert os.path.lexists(b.folders[TABLES] / "held")
     b.ask("role", role="target")
+
+
+def test_a_resync_of_more_than_the_actives_disk_has_room_for_comes_to_its_end(tmp_path: Path) -> None:
+    """Of the first mirror as of what was written while the standby was away, also when it breaks off."""
+    if why := may_mount():
+        pytest.skip(f"no mount namespaces on this machine: {why}")
+    a = Node(tmp_path, "a", "127.0.0.1", (TABLES,))
+    b = Node(tmp_path, "b", "127.0.0.2", (TABLES,))
+    bindings = (Binding(path=str(tmp_path / "common" / TABLES), kind="ordered"),)
+    port = free_port()
+    for node, peer in ((a, b), (b, a)):
+        node.enroll(peer, port, bindings, warn_bytes=2, stop_bytes=1, queue_bytes=1_000_000)
+    (a.folders[TABLES] / "large").write_bytes(os.urandom(450_000_000))
+    table = str(tmp_path / "common" / TABLES / "large")
+    try:
+        with small_disk(a, 320):
+            a.start()
+            b.start()
+            b.ask("role", role="target")
+            a.ask("role", role="source")
+            until(lambda: level(a, b), 60)
+            b.kill()
+            over = ("dd", "if=/dev/urandom", f"of={table}", "bs=1M", "count=400", "conv=notrunc,fsync")
+            assert a.run(*over).returncode == 0
+            assert a.ask("status")["behind"]
+            b.start()
+            b.ask("role", role="target")
+            until(lambda: a.ask("status")["copied"] - 450_000_000 > 0, 60)
+            for node, role in ((a, "source"), (b, "target")):
+                node.kill()
+                node.start()
+                node.ask("role", role=role)
+            until(lambda: level(a, b), 60)
+            assert a.ask("drain", limit_s=30)["ok"]
+            tables = [ordered_picture(node.folders[TABLES], times=False) for node in (a, b)]
+            assert tables[0] == tables[1]
+    finally:
+        a.end()
+        b.end()
