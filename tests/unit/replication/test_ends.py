@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -175,17 +174,17 @@ def test_nothing_is_carried_out_before_its_record_is_durable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else a power cut could leave files that hold a write, and neither the one before it nor the record."""
-    on_disk = threading.Event()
     with standing(tmp_path) as ground:
         spool = Spool(ground)
-        sync = ground.journal.sync
-        monkeypatch.setattr(ground.journal, "sync", lambda: (on_disk.wait(20), sync())[1])
+        on_disk = ground.journal.append(Kind.CREATE, fid=OLD, a=0o600, path=b"first").end
+        ground.journal.append(Kind.CREATE, fid=NEW, a=0o600, path=b"second")
+        monkeypatch.setattr(ground.journal, "sync", lambda: on_disk)
         spool.start()
-        ground.journal.append(Kind.CREATE, fid=OLD, a=0o600, path=b"book")
-        time.sleep(0.3)
-        assert not (tmp_path / "data/book").exists()
-        on_disk.set()
-        until(lambda: (tmp_path / "data/book").exists())
+        until(lambda: (tmp_path / "data/first").exists())
+        time.sleep(0.2)
+        assert not (tmp_path / "data/second").exists()
+        monkeypatch.undo()
+        until(lambda: (tmp_path / "data/second").exists())
         spool.finish()
 
 
