@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 from hsorch.errors import NodeError
+from hsorch.node.clock import utc_text
 from hsorch.node.replication.bound import Bound
 from hsorch.node.replication.capture.group import clear_mounts, recover
 from hsorch.node.replication.capture.log import Mark
@@ -209,7 +211,7 @@ class Ground:
         if self._incident is not None and self._incident.name == name:
             return self._incident
         folder = self.places.quarantine
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        now = utc_text(time.time_ns())
         about = About(incident=name, time=now, reason=reason, generation=generation, fork=fork)
         self._incident = Quarantine(folder, limit_of(folder, self.setup.limits.warn)).open(about)
         return self._incident
