@@ -26,6 +26,7 @@ from hsorch.node.replication.wire import Broken, Channel
 RETRY_S = 1.0
 LOOK_AGAIN_S = 600.0
 """A mirror by size and time so often, for what no watcher tells (links that came and went, memory maps)."""
+DISK_S = 1.0
 ANSWER_S = 10.0
 State = Literal["stopped", "connecting", "mirroring", "following", "held", "refused"]
 
@@ -73,6 +74,7 @@ class Follower:
         self._anchor: Anchor | None = None
         self._mode: Literal["quick", "content"] = "quick"
         self._confirmed = False
+        self._looks_at = 0.0
         self._stopped = threading.Event()
         self._again = threading.Event()
         self._resting = threading.Event()
@@ -171,6 +173,10 @@ class Follower:
             watcher.close()
 
     def _due(self, until: float) -> bool:
+        """Raises NodeError HS674: another disk lies over the folder by now, which no event tells."""
+        if time.monotonic() >= self._looks_at:
+            self._looks_at = time.monotonic() + DISK_S
+            self._is_there(self._binding.path)
         return self._stopped.is_set() or self._again.is_set() or time.monotonic() >= until
 
     def _told(self, batch: Batch) -> None:
