@@ -122,8 +122,8 @@ RECEIVING_ALL = moments(
 )
 COPYING_WHAT_WAS_LEFT_OUT = moments(
     "source:copy_dirty before 1",
-    "capture.files:Files.copy before 2",
-    "capture.files:Files.copy after 3",
+    "capture.files:Files.copy before 1",
+    "capture.files:Files.copy after 1",
     "source:copy_dirty after 1",
     "queue:Queue.closed before 1",
     "queue:Queue.closed after 1",
