@@ -11,10 +11,12 @@ import os
 from collections.abc import Iterator
 
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2
+_START_WRITING = 2
 _STEP = 64 << 20
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 _libc.syncfs.argtypes = (ctypes.c_int,)
+_libc.sync_file_range.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
 
 
 def data_extents(fd: int, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -80,6 +82,12 @@ def write_at(fd: int, data: bytes | memoryview, offset: int) -> None:
     while view:
         done = os.pwrite(fd, view, offset)
         view, offset = view[done:], offset + done
+
+
+def start_writing(fd: int, offset: int, length: int) -> None:
+    """Let the system begin to bring the range to stable storage, so that a sync later on is short. Only a
+    hint: nothing is known to be there yet, and what can't be written is found by the sync."""
+    _libc.sync_file_range(fd, offset, length, _START_WRITING)
 
 
 def sync_filesystem(path: str) -> None:

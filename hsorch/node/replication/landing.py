@@ -44,7 +44,7 @@ from hsorch.node.replication.messages import (
 )
 from hsorch.node.replication.partial import Partials
 from hsorch.node.replication.surplus import Surplus
-from hsorch.node.replication.verify import SMALL, digest_small
+from hsorch.node.replication.verify import SMALL, Hasher
 
 SAME, SEND, COMPARE = 0, 1, 2
 NAMED = 20
@@ -90,6 +90,7 @@ class Landing:
                 f"{root} is not there as a folder on the standby: {error.strerror}",
                 hint=f"Mount its disk or create {root} on this node, with the same path as on the other one.",
             ) from error
+        self._hasher = Hasher()
         self._partials = Partials(self._fd, root, survey=task.survey)
         self._surplus = Surplus(root, self._binding, guard)
         self._seen: set[str] = set()
@@ -105,12 +106,12 @@ class Landing:
         self._partials.close()
         os.close(self._fd)
 
-    def take(self, message: Said, body: bytearray) -> None:
+    def take(self, message: Said, body: memoryview) -> None:
         """One message of the source, in order."""
         self.equal = False
         match message:
             case Pack():
-                self._unpack(message.entries, memoryview(body))
+                self._unpack(message.entries, body)
             case Offer():
                 wants = [self._judge(e) for listing in message.listings for e in listing.entries]
                 if message.whole:
@@ -174,7 +175,7 @@ class Landing:
         if self.task.mode == "content" and not self.task.survey:
             if large:
                 return COMPARE
-            alike = found.st_size == entry.size and entry.digest == digest_small(f"{self._root}/{name}")
+            alike = found.st_size == entry.size and entry.digest == self._hasher.small(f"{self._root}/{name}")
             alike = alike and entry.digest != b""
         # A file that has further names here, but not at the source, must not be touched through them.
         if alike and (entry.twin or found.st_nlink == 1):

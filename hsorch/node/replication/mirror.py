@@ -37,7 +37,7 @@ from hsorch.node.replication.messages import (
 from hsorch.node.replication.progress import Progress
 from hsorch.node.replication.sender import Sender
 from hsorch.node.replication.twins import TwinNames
-from hsorch.node.replication.verify import SMALL, digest_small
+from hsorch.node.replication.verify import SMALL, Hasher
 from hsorch.node.replication.wire import Broken, Channel
 
 BATCH = 500
@@ -95,6 +95,7 @@ class Mirror:
         self.progress = progress or Progress()
         self._course = _Course()
         self._sender = Sender(channel, root, self.progress)
+        self._hasher = Hasher()
         self._folders: list[str] = []
         self.twins = TwinNames()
 
@@ -178,7 +179,7 @@ class Mirror:
             if first != entry.path:
                 return msgspec.structs.replace(entry, kind=TWIN, to=first)
         if self._task.mode == "content" and entry.size <= SMALL:
-            return msgspec.structs.replace(entry, digest=digest_small(f"{self._root}/{entry.name}"))
+            return msgspec.structs.replace(entry, digest=self._hasher.small(f"{self._root}/{entry.name}"))
         return entry
 
     # ------------------------------------------------------------------------- thread 2: what the target says

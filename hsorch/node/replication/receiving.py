@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from hsorch.errors import NodeError
+from hsorch.node.replication.ahead import Ahead
 from hsorch.node.replication.landing import Keep, Landing
 from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import Message, Refused, Task
 from hsorch.node.replication.wire import Broken, Channel
 
+HEARD_S = 10.0
+"""By then a source has heard why it was refused, and closed the channel."""
 Began = Callable[[Task], str]
 """began(task): the root at this node, once its new state is durable. Raises NodeError to refuse."""
 Keeps = Callable[[Task], Keep | None]
@@ -31,7 +34,8 @@ def serve(
 ) -> None:
     """guard: by bound path, as it must outlive a channel; a fresh one where there is none.
 
-    Returns when the source closed the channel between two frames or for good; staging keeps the rest.
+    Returns when the source closed the channel between two frames or for good; staging keeps the rest. The
+    channel is closed then.
 
     Raises OSError and NodeError after telling the source why.
     """
@@ -40,9 +44,10 @@ def serve(
     def reply(message: Message) -> None:
         channel.send(message)
 
+    ahead = Ahead(channel)
     try:
         while True:
-            frame = channel.receive()
+            frame = ahead.next()
             if frame is None:
                 continue
             if isinstance(frame.message, Task):
@@ -63,8 +68,10 @@ def serve(
         return
     except (OSError, NodeError) as error:
         _tell(channel, error)
+        ahead.drain(HEARD_S)
         raise
     finally:
+        ahead.end()
         if landing is not None:
             landing.close()
 

@@ -47,7 +47,7 @@ class Sender:
         self._hasher = Hasher()
         self._buffer = memoryview(bytearray(CHUNK))
         self._pack: list[Entry] = []
-        self._contents: list[bytes] = []
+        self._contents = memoryview(bytearray(PACK_BYTES + SMALL + 1))
         self._packed = 0
         self._large: dict[int, _Large] = {}
         self._waiting: list[str] = []
@@ -65,25 +65,24 @@ class Sender:
         fd, found = opened
         try:
             entry = entry_of_open(fd, name, found, xattrs)
-            data = os.read(fd, SMALL + 1)
+            size = os.readv(fd, [self._contents[self._packed : self._packed + SMALL + 1]])
         finally:
             os.close(fd)
-        if len(data) > SMALL:
+        if size > SMALL:
             self.large(name, compare=False)
             return
-        self._pack.append(msgspec.structs.replace(entry, size=len(data)))
-        self._contents.append(data)
-        self._packed += len(data)
+        self._pack.append(entry if entry.size == size else msgspec.structs.replace(entry, size=size))
+        self._packed += size
         if self._packed >= PACK_BYTES or len(self._pack) >= PACK_FILES:
             self.flush()
 
     def flush(self) -> None:
         if self._pack:
-            self._channel.send(Pack(entries=self._pack), b"".join(self._contents))
-            for data in self._contents:
-                self._progress.advanced(len(data), sent=len(data))
+            self._channel.send(Pack(entries=self._pack), self._contents[: self._packed])
+            for entry in self._pack:
+                self._progress.advanced(entry.size, sent=entry.size)
                 self._progress.closed_file()
-            self._pack, self._contents, self._packed = [], [], 0
+            self._pack, self._packed = [], 0
 
     def large(self, name: str, *, compare: bool) -> None:
         """compare: the target has something like it; one such file is under way at a time."""

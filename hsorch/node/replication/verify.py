@@ -23,26 +23,26 @@ def digest(data: bytes | bytearray | memoryview) -> bytes:
     return xxh3_128_digest(data)
 
 
-def digest_small(path: str) -> bytes:
-    """Of a file's whole content; b"": it can't be read any more or is no small file now."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
-        return b""
-    try:
-        data = os.read(fd, SMALL + 1)
-        return digest(data) if len(data) <= SMALL else b""
-    except OSError:
-        return b""
-    finally:
-        os.close(fd)
-
-
 class Hasher:
     """Hashes ranges of files with one buffer of its own; not for several threads at once."""
 
     def __init__(self) -> None:
         self._buffer = bytearray(1 << 20)
+
+    def small(self, path: str) -> bytes:
+        """Of a file's whole content; b"": it can't be read any more or is no small file now."""
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            return b""
+        try:
+            with memoryview(self._buffer) as view:
+                size = os.readv(fd, [view[: SMALL + 1]])
+                return digest(view[:size]) if size <= SMALL else b""
+        except OSError:
+            return b""
+        finally:
+            os.close(fd)
 
     def blocks(self, fd: int, offset: int, end: int) -> bytes:
         """DIGEST bytes for each BLOCK from offset on; the last one may be short, and what lies behind the

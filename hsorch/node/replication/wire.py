@@ -9,9 +9,7 @@ another. What messages mean is the business of ship, spool, mirror, verify and w
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
-import ssl
 import struct
 import threading
 from dataclasses import dataclass
@@ -20,12 +18,13 @@ import msgspec
 
 from hsorch.node.replication.messages import Message
 from hsorch.node.replication.record import Buffer
+from hsorch.node.replication.session import Session
 from hsorch.node.replication.tls import Keys, context, pinned
 
 LARGEST_HEAD = 32 * 1024 * 1024
 LARGEST_BODY = 32 * 1024 * 1024
-SLICE = 256 * 1024
-"""Bytes encrypted in one go, so that a bulk send never keeps an acknowledgement waiting for long."""
+JOINED = 64 * 1024
+"""Up to this size a body is copied behind its head, so that both go as one."""
 HANDSHAKE_S = 10.0
 SILENCE_S = 15.0
 """A peer that takes or gives nothing for so long is gone."""
@@ -47,123 +46,99 @@ class Broken(ConnectionError):
     """The channel is of no more use; the reason is the text."""
 
 
+class Room:
+    """Where frames are received, one after the other. Grows to the largest."""
+
+    def __init__(self) -> None:
+        self._bytes = memoryview(bytearray(64 * 1024))
+
+    def of(self, size: int) -> memoryview:
+        if size > len(self._bytes):
+            self._bytes = memoryview(bytearray(size))
+        return self._bytes[:size]
+
+
 @dataclass(frozen=True)
 class Frame:
+    """body: stands only until the next frame is received in its room."""
+
     message: Message
-    body: bytearray
+    body: memoryview
 
 
 class Channel:
     """Made by connect() or Listener.accept(). All methods raise Broken."""
 
-    def __init__(self, connection: ssl.SSLSocket) -> None:
-        connection.setblocking(False)
-        self._connection = connection
-        self._lock = threading.Lock()
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._sending = threading.Lock()
         self._closed = False
+        self._room = Room()
         self.sent = 0
         self.received = 0
 
     def send(self, message: Message, body: Buffer = b"") -> None:
         """Blocks while the peer takes nothing: that is the flow control."""
         head = _encode(message)
+        opening = _HEAD.pack(len(head), len(body)) + head
         with self._sending:
-            if len(body) < SLICE:
-                self._push(b"".join((_HEAD.pack(len(head), len(body)), head, body)))
-                return
-            self._push(_HEAD.pack(len(head), len(body)) + head)
-            view = memoryview(body)
-            for at in range(0, len(view), SLICE):
-                self._push(view[at : at + SLICE])
+            try:
+                if len(body) < JOINED:
+                    self._session.write(b"".join((opening, body)), timeout_s=SILENCE_S)
+                else:
+                    self._session.write(opening, body, timeout_s=SILENCE_S)
+            except OSError as error:
+                raise self._fail(f"cannot send: {error}") from error
+            self.sent += len(opening) + len(body)
 
-    def receive(self, timeout_s: float | None = None) -> Frame | None:
-        """The next frame; None: nothing came within timeout_s (default: wait for ever)."""
-        if timeout_s is not None and not self._readable(timeout_s):
+    def receive(self, timeout_s: float | None = None, *, room: Room | None = None) -> Frame | None:
+        """The next frame; None: nothing came within timeout_s (default: wait for ever).
+
+        room: for its body, where the channel's own is not to be used again by the next one."""
+        room = room or self._room
+        opening = self._pull(room.of(_HEAD.size), timeout_s)
+        if opening is None:
             return None
-        opening = self._pull(_HEAD.size, None if timeout_s is None else SILENCE_S)
         head_bytes, body_bytes = _HEAD.unpack(opening)
         if head_bytes > LARGEST_HEAD or body_bytes > LARGEST_BODY:
             raise self._fail("it sent a frame of impossible size")
-        head = self._pull(head_bytes, SILENCE_S)
-        body = self._pull(body_bytes, SILENCE_S)
+        rest = self._pull(room.of(head_bytes + body_bytes), SILENCE_S)
+        if rest is None:
+            raise self._fail(f"it gave nothing for {SILENCE_S:g} s")
         try:
-            return Frame(_decode(head), body)
+            return Frame(_decode(rest[:head_bytes]), rest[head_bytes:])
         except msgspec.DecodeError as error:
             raise self._fail(f"it sent an unknown message ({error})") from error
 
     def close(self) -> None:
         """Wakes threads that wait in send or receive."""
         self._closed = True
-        with contextlib.suppress(OSError):
-            self._connection.shutdown(socket.SHUT_RDWR)
+        self._session.shut()
 
     def release(self) -> None:
         """close() and give the descriptor back; only when no thread is inside any more."""
         self.close()
-        self._connection.close()
+        self._session.close()
 
     @property
     def closed(self) -> bool:
         return self._closed
 
-    def _push(self, data: Buffer) -> None:
-        view = memoryview(data)
-        while view:
-            wants_read = False
+    def _pull(self, into: memoryview, timeout_s: float | None) -> memoryview | None:
+        """All of it; None: not even the first byte came in time. What comes after that must not pause."""
+        got = 0
+        while got < len(into):
             try:
-                with self._lock:
-                    done = self._connection.send(view)
-                view = view[done:]
-                self.sent += done
-                continue
-            except ssl.SSLWantWriteError:
-                pass
-            except ssl.SSLWantReadError:
-                wants_read = True
-            except OSError as error:
-                raise self._fail(f"cannot send: {error}") from error
-            if not self._wait(read=wants_read, timeout_s=SILENCE_S):
-                raise self._fail(f"it took nothing for {SILENCE_S:g} s")
-
-    def _pull(self, size: int, timeout_s: float | None) -> bytearray:
-        data = bytearray(size)
-        view, got = memoryview(data), 0
-        while got < size:
-            wants_write = False
-            try:
-                with self._lock:
-                    count = self._connection.recv_into(view[got : got + SLICE])
-                if count == 0:
-                    raise self._fail("it closed the connection")
-                got += count
-                self.received += count
-                continue
-            except ssl.SSLWantReadError:
-                pass
-            except ssl.SSLWantWriteError:
-                wants_write = True
-            except Broken:
-                raise
+                count = self._session.read(into[got:], SILENCE_S if got else timeout_s)
             except OSError as error:
                 raise self._fail(f"cannot receive: {error}") from error
-            if not self._wait(read=not wants_write, timeout_s=timeout_s):
-                raise self._fail(f"it gave nothing for {timeout_s:g} s")
-        return data
-
-    def _readable(self, timeout_s: float) -> bool:
-        with self._lock:
-            if self._connection.pending():
-                return True
-        return self._wait(read=True, timeout_s=timeout_s)
-
-    def _wait(self, *, read: bool, timeout_s: float | None) -> bool:
-        poll = select.poll()
-        try:
-            poll.register(self._connection, select.POLLIN if read else select.POLLOUT)
-        except ValueError:
-            raise Broken("the channel is closed") from None
-        return bool(poll.poll(None if timeout_s is None else int(timeout_s * 1000)))
+            if count == 0 and got == 0:
+                return None
+            if count == 0:
+                raise self._fail(f"it gave nothing for {SILENCE_S:g} s")
+            got += count
+        self.received += len(into)
+        return into
 
     def _fail(self, why: str) -> Broken:
         text = "the channel was closed here" if self._closed else f"peer: {why}"
@@ -213,15 +188,15 @@ class Listener:
 
 def _secure(plain: socket.socket, keys: Keys, *, server: bool, timeout_s: float) -> Channel:
     try:
-        plain.settimeout(timeout_s)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for level, option, value in _LIVENESS:
             plain.setsockopt(level, option, value)
-        connection = context(keys, server=server).wrap_socket(plain, server_side=server)
+        session = Session(plain, context(keys, server=server), server=server)
+        shown = session.shake_hands(timeout_s)
     except OSError as error:
         plain.close()
         raise Broken(f"no TLS with the peer: {error}") from error
-    if not pinned(connection, keys):
-        connection.close()
+    if not pinned(shown, keys):
+        session.close()
         raise Broken("the other end is not the enrolled peer")
-    return Channel(connection)
+    return Channel(session)

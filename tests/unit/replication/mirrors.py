@@ -20,8 +20,9 @@ from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import Reached, Task
 from hsorch.node.replication.mirror import Mirror
 from hsorch.node.replication.receiving import serve
+from hsorch.node.replication.record import Buffer
 from hsorch.node.replication.tls import Keys
-from hsorch.node.replication.wire import Broken, Channel, Listener, connect
+from hsorch.node.replication.wire import Channel, Listener, connect
 
 
 def channels(client: Keys, server: Keys) -> tuple[Channel, Channel]:
@@ -113,15 +114,18 @@ class Trees:
 
 
 def break_after(channel: Channel, count: int) -> None:
-    push = channel._push
+    """Wherever in a frame that is."""
+    write = channel._session.write
 
-    def cut(data: bytes) -> None:
-        push(data)
-        if channel.sent > count:
+    def cut(*parts: Buffer, timeout_s: float) -> None:
+        data = b"".join(parts)
+        left = max(0, count - channel.sent)
+        write(data[:left], timeout_s=timeout_s)
+        if len(data) > left:
             channel.close()
-            raise Broken("cut by the test")
+            raise ConnectionResetError("cut by the test")
 
-    channel._push = cut  # type: ignore[method-assign, assignment]
+    channel._session.write = cut  # type: ignore[method-assign]
 
 
 def picture(root: Path) -> dict[str, object]:
