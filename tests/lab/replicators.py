@@ -34,8 +34,11 @@ PROJECT = Path(__file__).parents[2]
 class Node:
     """folders: name → what lies at home/common/name for this node."""
 
-    def __init__(self, home: Path, name: str, address: str, folders: tuple[str, ...]) -> None:
-        self.name, self.home, self.address = name, home, address
+    def __init__(
+        self, home: Path, name: str, address: str, folders: tuple[str, ...], *, space: str = ""
+    ) -> None:
+        """space: the network namespace that it runs in."""
+        self.name, self.home, self.address, self._space = name, home, address, space
         self.root = home / name
         self.folders = {folder: self.root / folder for folder in folders}
         for folder, own in self.folders.items():
@@ -67,8 +70,9 @@ class Node:
             else command(dies_at, "pair", self.root)
         )
         script = " && ".join([*mounts, f"exec {run}"])
+        there = ["nsenter", f"--net=/run/netns/{self._space}"] if self._space else []
         self.process = subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "private", "sh", "-c", script],
+            [*there, "unshare", "--mount", "--propagation", "private", "sh", "-c", script],
             cwd=PROJECT, stderr=(self.root / "err").open("ab"),
         )  # fmt: skip
         until(self.answers)

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from hsorch.node.replication.apply_names import NameApplier, SetAside, set_xattr
+from hsorch.node.replication.extents import start_writing
 from hsorch.node.replication.record import Kind, Record
 from hsorch.node.replication.tree import (
     Tree,
@@ -114,6 +115,7 @@ class Applier:
         else:  # COPY, COMPENSATE: content and size as they were at this place
             if record.data:
                 write_all(descriptor, memoryview(record.data), record.a)
+                start_writing(descriptor, record.a, len(record.data))
             if os.fstat(descriptor).st_size != record.b:
                 os.ftruncate(descriptor, record.b)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2
 _START_WRITING = 2
+_LARGE = 512 << 10
 _STEP = 64 << 20
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
@@ -85,9 +86,10 @@ def write_at(fd: int, data: bytes | memoryview, offset: int) -> None:
 
 
 def start_writing(fd: int, offset: int, length: int) -> None:
-    """Let the system begin to bring the range to stable storage, so that a sync later on is short. Only a
-    hint: nothing is known to be there yet, and what can't be written is found by the sync."""
-    _libc.sync_file_range(fd, offset, length, _START_WRITING)
+    """Let the system begin to bring a large range to stable storage, so that a sync later on is short; a
+    small one is left to it. Only a hint: what can't be written is found by the sync."""
+    if length >= _LARGE:
+        _libc.sync_file_range(fd, offset, length, _START_WRITING)
 
 
 def sync_filesystem(path: str) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
+from hsorch.node.replication.extents import start_writing
 from hsorch.node.replication.record import (
     HEADER,
     Buffer,
@@ -40,7 +41,8 @@ _HEAD = struct.Struct("<4sI16sQQII")
 _HEAD_BYTES = 64
 _MAGIC = b"HSJ1"
 _SUFFIX = ".segment"
-READ_BYTES = 1024 * 1024
+READ_BYTES = 1024 * 1024 + 64 * 1024
+"""Read at a time: room for a record of 1 MiB and its path."""
 
 
 @dataclass(frozen=True)
@@ -390,3 +392,4 @@ def _write_all(descriptor: int, parts: list[Buffer], at: int) -> None:
     while done < total:
         rest = b"".join(parts)[done:]
         done += os.pwrite(descriptor, rest, at + done)
+    start_writing(descriptor, at, total)

@@ -17,8 +17,6 @@ from hsorch.node.replication.entries import Entry, dress
 from hsorch.node.replication.extents import clone, data_extents, punch, start_writing, write_at
 from hsorch.node.replication.verify import Hasher, differing
 
-EARLY = 1 << 20
-"""Pieces from this size on go to the disk while the next ones come."""
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _REOPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -81,8 +79,7 @@ class Partials:
     def write(self, file: int, offset: int, data: memoryview) -> None:
         fd = self._writable(file)
         write_at(fd, data, offset)
-        if len(data) >= EARLY:
-            start_writing(fd, offset, len(data))
+        start_writing(fd, offset, len(data))
 
     def hole(self, file: int, offset: int, end: int) -> None:
         partial = self._files[file]

@@ -16,7 +16,7 @@ from hsorch.errors import RefusedError
 from hsorch.node.replication.doubt import Extents
 from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.generations import Meeting, Verdict, meet, newer, refusal
-from hsorch.node.replication.journal import Journal
+from hsorch.node.replication.journal import READ_BYTES, Journal
 from hsorch.node.replication.messages import Ack, Begin, Data, Hello, Message, Pictured, Refused, foreign
 from hsorch.node.replication.meta import Place
 from hsorch.node.replication.record import Damaged
@@ -28,7 +28,7 @@ PATIENT_S = 3.0
 ANSWER_S = 10.0
 SILENT_S = 2.0
 """A standby says something twice a second: one that is silent for so long is gone, whatever TCP believes."""
-BATCH_BYTES = 1024 * 1024
+BATCH_BYTES = READ_BYTES
 
 
 _SENDING = frozenset(

@@ -13,6 +13,8 @@ import threading
 import time
 
 from hsorch.errors import HsorchError, RefusedError
+from hsorch.node.replication.ahead import Ahead
+from hsorch.node.replication.bypass import Bypass
 from hsorch.node.replication.generations import reached
 from hsorch.node.replication.ground import Ground
 from hsorch.node.replication.messages import Ack, Begin, Data, Guarded, Hello, Refused
@@ -64,6 +66,7 @@ class Spool:
         self._busy = threading.Lock()
         """Held while records are applied or the stream begins anew."""
         self._receiving = Receiving(ground, self._tell)
+        self._bypass = Bypass(ground.meta, ground.journal)
         self.applier = self._receiving.applier
         self.durable = self._journal.sync()
         self._more_durable = threading.Event()
@@ -137,16 +140,18 @@ class Spool:
             raise Broken("a source of an epoch that is over")
         self._ground.raise_epoch(hello.epoch)
         self.hang_up()
+        self._settle_bypass()
         channel.send(self._ground.hello())
         frame = channel.receive(HELLO_S)
         if frame is None or not isinstance(frame.message, Begin):
             raise Broken("the source begins no stream")
+        ahead = Ahead(channel)
         try:
             self._guard_owed, self._answers = None, 0
             self._begin(frame.message, hello)
             self._channel = channel
             while not self._stopped.is_set():
-                self._take(channel)
+                self._take(ahead)
         except Damaged as damage:
             channel.send(Refused(why=f"damaged on the way: {damage}"))
             raise Broken(str(damage)) from damage
@@ -161,7 +166,7 @@ class Spool:
         finally:
             if self._channel is channel:
                 self._channel = None
-            channel.close()
+            ahead.end()
 
     def _begin(self, begin: Begin, hello: Hello) -> None:
         with self._busy:
@@ -172,6 +177,7 @@ class Spool:
                 self._receiving.goes_on(hello.lineage, begin.counted)
                 return
             self._receiving.begin(begin, hello.lineage, usable=self._is_usable(), applied=self.applied)
+            self._bypass.drop()
             at = begin.at.lsn
             self.durable = self.applied = self._saved = at
             self.fault = ""
@@ -189,12 +195,12 @@ class Spool:
             self.fault = f"record at {self.applied} cannot be applied: {error}"
         return self._meta.value.consistent and (self.held_back or self.applied == self._journal.end)
 
-    def _take(self, channel: Channel) -> None:
-        frame = channel.receive(IDLE_S)
+    def _take(self, ahead: Ahead) -> None:
+        frame = ahead.next(IDLE_S)
         if frame is None:
             self._acknowledge()
         elif isinstance(frame.message, Data):
-            self._journal.append_raw(frame.message.lsn, frame.body)
+            self._arrive(frame.message.lsn, frame.body)
             self._acknowledge()
         elif isinstance(frame.message, Guarded):
             self._guard_owed = frame.message
@@ -202,6 +208,32 @@ class Spool:
             raise Broken("the source sent something else than records")
         if self._guard_owed is not None and self._journal.end >= self._guard_owed.lsn:
             self._guard(self._guard_owed)
+
+    def _arrive(self, lsn: int, data: memoryview) -> None:
+        """Raises Damaged, OSError; Broken: what failed comes again, and is tried from the spool."""
+        if self._bypass.is_open(lsn, self.applied) and not self.fault:
+            with self._busy:
+                try:
+                    past = self._bypass.take(lsn, data, self._apply_one)
+                    if past < len(data) and self._bypass.at is not None:
+                        self._save_checkpoint(self.applied)
+                except (OSError, HsorchError) as error:
+                    self._note(error)
+                    self.applied = self._bypass.drop()
+                    raise Broken(self.fault) from error
+            lsn, data = lsn + past, data[past:]
+        if data:
+            self._journal.append_raw(lsn, data)
+
+    def _settle_bypass(self) -> None:
+        """The spool ends where the files are, so that the stream goes on there; else that is sent again."""
+        with self._busy:
+            if self._bypass.at is not None:
+                try:
+                    self._save_checkpoint(self.applied)
+                except OSError as error:
+                    self._note(error)
+                    self.applied = self._bypass.drop()
 
     def _guard(self, said: Guarded) -> None:
         """Complete only when everything that was answered before is here, and an image to apply it to."""
@@ -217,7 +249,7 @@ class Spool:
         channel = self._channel
         if channel is not None and not channel.closed:
             ack = Ack(
-                received=self._journal.end,
+                received=max(self._journal.end, self.applied),
                 durable=self.durable,
                 applied=self.applied,
                 guarded=self._meta.value.guarded,
@@ -227,10 +259,11 @@ class Spool:
 
     def _make_durable(self) -> None:
         while not self._stopped.is_set():
-            if not self._journal.wait_beyond(self.durable, IDLE_S):
-                continue
             began = time.monotonic()
             try:
+                if not self._journal.wait_beyond(self.durable, IDLE_S):
+                    self._acknowledge()  # whatever else takes long: this side is there
+                    continue
                 with self._receiving.lock:
                     self.durable = self._journal.sync()
                 self._more_durable.set()
@@ -266,13 +299,17 @@ class Spool:
                     self._more_durable.clear()
                 self._checkpoint_when_due()
             except (OSError, Damaged, HsorchError) as error:
-                self._ground.let_go()
                 if isinstance(error, Damaged):
+                    self._ground.let_go()
                     self._lose(error)
                     continue
-                self.fault_code = error.code if isinstance(error, HsorchError) else FAULT
-                self.fault = f"record at {self.applied} cannot be applied: {error}"
+                self._note(error)
                 self._stopped.wait(AGAIN_S)
+
+    def _note(self, error: OSError | HsorchError) -> None:
+        self._ground.let_go()
+        self.fault_code = error.code if isinstance(error, HsorchError) else FAULT
+        self.fault = f"record at {self.applied} cannot be applied: {error}"
 
     def _lose(self, damage: Damaged) -> None:
         """The spool ends before what cannot be read, and the source has to begin a resync."""
@@ -328,9 +365,15 @@ class Spool:
             return
         self._journal.sync()
         self.applier.checkpoint()
-        place = Place(generation=self._journal.generation, lsn=lsn, crc=self._journal.crc_before(lsn))
+        place = self._bypass.at or Place(
+            generation=self._journal.generation, lsn=lsn, crc=self._journal.crc_before(lsn)
+        )
         generations = reached(self._meta.value.generations, lsn)
         self._meta.change(**{"checkpoint": place, "generations": generations, **fields})
+        if self._bypass.at is not None:
+            with self._receiving.lock:
+                self._bypass.settle()
+                self.durable = lsn
         self._journal.delete_below(lsn)
         self._ground.let_go()
         self._saved, self._saved_at = lsn, time.monotonic()

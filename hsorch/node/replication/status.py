@@ -46,7 +46,7 @@ def of_source(ground: Ground, part: Source, meter: Meter, pace: Meter) -> Replic
 
 
 def of_target(ground: Ground, part: Target) -> ReplicationStatus:
-    meta, end = ground.meta.value, ground.journal.end
+    meta, end = ground.meta.value, max(ground.journal.end, part.spool.applied)
     phase = "live" if meta.consistent else "mirror"
     return ReplicationStatus(
         role="target", state="receiving" if part.connected else "waiting", mode=ground.setup.level,
