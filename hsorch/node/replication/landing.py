@@ -340,6 +340,7 @@ class Landing:
     def _mark(self, mark: Mark) -> None:
         if mark.durable and not self.task.survey:
             self._partials.sweep()
+            self._surplus.settled()
             sync_filesystem(self._root)
             self.equal = not self._tally["held"]
         self._reply(msgspec.structs.replace(self._done, number=mark.number, newer=self._newer, **self._tally))

@@ -43,3 +43,8 @@ class MassGuard:
 
     def wrote(self, files: int, now_ns: int) -> None:
         self._recent.append((now_ns, -files))
+
+    def settled(self, now_ns: int) -> None:
+        """A mirror has ended: what it wrote makes up for what it deleted, and for nothing after it."""
+        left = max(0, sum(count for _, count in self._recent))
+        self._recent = [(now_ns, left)] if left else []

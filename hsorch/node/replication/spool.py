@@ -215,7 +215,8 @@ class Spool:
             with self._busy:
                 try:
                     past = self._bypass.take(lsn, data, self._apply_one)
-                    if past < len(data) and self._bypass.at is not None:
+                    due = past < len(data) or self.applied - self._saved >= CHECKPOINT_BYTES
+                    if due and self._bypass.at is not None:
                         self._save_checkpoint(self.applied)
                 except (OSError, HsorchError) as error:
                     self._note(error)

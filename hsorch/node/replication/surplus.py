@@ -52,6 +52,9 @@ class Surplus:
     def wrote(self, files: int) -> None:
         self._guard.wrote(files, time.monotonic_ns())
 
+    def settled(self) -> None:
+        self._guard.settled(time.monotonic_ns())
+
     def delete(self, fd: int, name: str, keep: Callable[[str, str], None] | None) -> None:
         """A file, or a folder with what is replicated of it. What is not bound stays, and its folders."""
         try:

@@ -34,3 +34,13 @@ def test_turnover_is_no_shrinking() -> None:
     for second in range(50):
         guard.wrote(100, second)
         assert guard.admits(100, 1000, second)
+
+
+def test_what_a_mirror_wrote_makes_up_for_nothing_after_it() -> None:
+    guard = MassGuard(share=0.25, floor=10)
+    guard.wrote(1000, 0)
+    guard.settled(1)
+    left = 1000
+    while guard.admits(10, left, 2):
+        left -= 10
+    assert left == 750

@@ -215,25 +215,28 @@ class Comparison:
         with node.lock:
             size = os.fstat(descriptor).st_size
             changed = size != known.size or content.stale
-            if changed:
+            # Over nothing there are zeros anyway, so a small new file needs no record for its size alone.
+            fresh = not (known.size or content.stale) and size <= PIECE_BYTES
+            if changed and not fresh:
                 if content.stale and size:
                     with self._log.entry(Kind.COPY, fid=node.fid):
                         pass
                 with self._log.entry(Kind.COPY, fid=node.fid, b=size):
                     pass
             ranges = self._ranges(descriptor, size, node.fid, content)
-        for begin, end in ranges:
-            for at in range(begin, end, PIECE_BYTES):
-                if self._stopped():
-                    raise Stopped
-                changed |= self._piece(descriptor, node, content, at, min(PIECE_BYTES, end - at))
+        copied = self._pieces(descriptor, node, content, ranges)
         with node.lock:
             now = os.fstat(descriptor)
+            if changed and fresh and not copied:
+                with self._log.entry(Kind.COPY, fid=node.fid, b=now.st_size):
+                    pass
             value = Attributes(
                 mode=stat.S_IMODE(now.st_mode), uid=now.st_uid, gid=now.st_gid, mtime=now.st_mtime_ns
             )
-            if changed or value != Attributes(
-                mode=known.mode, uid=known.uid, gid=known.gid, mtime=known.mtime_ns
+            if (
+                changed
+                or copied
+                or value != Attributes(mode=known.mode, uid=known.uid, gid=known.gid, mtime=known.mtime_ns)
             ):
                 with self._log.entry(Kind.ATTRIBUTES, fid=node.fid, data=encode_attributes(value)):
                     pass
@@ -251,6 +254,16 @@ class Comparison:
             beyond = content.told.size // BLOCK * BLOCK
             mine = [*self._extents.get(fid, ()), (beyond, size)]
         return _joined([*mine, *content.extents()], size)
+
+    def _pieces(self, descriptor: int, node: Node, content: Content, ranges: list[tuple[int, int]]) -> bool:
+        """Whether any of them differed. Raises Stopped."""
+        copied = False
+        for begin, end in ranges:
+            for at in range(begin, end, PIECE_BYTES):
+                if self._stopped():
+                    raise Stopped
+                copied |= self._piece(descriptor, node, content, at, min(PIECE_BYTES, end - at))
+        return copied
 
     def _piece(self, descriptor: int, node: Node, content: Content, offset: int, length: int) -> bool:
         """Compare some blocks, record those that differ. Whether there were any."""
