@@ -2,8 +2,9 @@
 
 Three ends, none of which is ever before the one that follows: received (in the spool), durable (on stable
 storage), applied (in the files). So files that a power cut meets are never ahead of what the spool still has:
-they are made whole from it, up to one moment. The spool outlives this process; what it holds is applied from
-the checkpoint on when it starts again. What a resync means for the files is resync.py's business.
+they are made whole from it, up to one moment. Only what can't be whole yet goes past it (bypass.py). The
+spool outlives this process; what it holds is applied from the checkpoint on when it starts again. What a
+resync means for the files is resync.py's business.
 """
 
 from __future__ import annotations
@@ -260,11 +261,11 @@ class Spool:
 
     def _make_durable(self) -> None:
         while not self._stopped.is_set():
-            began = time.monotonic()
             try:
                 if not self._journal.wait_beyond(self.durable, IDLE_S):
                     self._acknowledge()  # whatever else takes long: this side is there
                     continue
+                began = time.monotonic()
                 with self._receiving.lock:
                     self.durable = self._journal.sync()
                 self._more_durable.set()
