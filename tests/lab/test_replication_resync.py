@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hsorch.node.replication.quarantine import Quarantine
-from hsorch.node.replication.spool import CHECKPOINT_BYTES
+from hsorch.node.replication.spool import PAST_BYTES
 from tests.lab.members import Link, Member, count, free_port, protected, rows, until
 from tests.lab.replication_world import picture
 
@@ -185,7 +185,7 @@ def test_a_mirror_survives_the_end_of_either_process(pair: Pair, victim: str) ->
     pair.link.mend()
     member.ask("role", role=role)
     pair.settle(pair.a, pair.b)
-    assert pair.link.carried < 150 * MB + CHECKPOINT_BYTES + 10 * MB
+    assert pair.link.carried < 150 * MB + PAST_BYTES + 10 * MB
 
 
 def test_an_epoch_that_is_over_has_no_say(pair: Pair) -> None:

@@ -26,6 +26,8 @@ from hsorch.node.replication.wire import Broken, Channel
 
 CHECKPOINT_BYTES = 64 * 1024 * 1024
 CHECKPOINT_S = 2.0
+PAST_BYTES = 32 * 1024 * 1024
+"""A checkpoint so often where records go past the spool; the source is held back (pace.py) at twice that."""
 HELLO_S = 10.0
 IDLE_S = 0.5
 HELD_S = 0.05
@@ -216,7 +218,7 @@ class Spool:
             with self._busy:
                 try:
                     past = self._bypass.take(lsn, data, self._apply_one)
-                    due = past < len(data) or self.applied - self._saved >= CHECKPOINT_BYTES
+                    due = past < len(data) or self.applied - self._saved >= PAST_BYTES
                     if due and self._bypass.at is not None:
                         self._save_checkpoint(self.applied)
                 except (OSError, HsorchError) as error:
