@@ -44,7 +44,8 @@ def mirrors() -> Iterator[Table]:
 def _row(name: str, samples: list[Took]) -> Row:
     source = statistics.median(took.source for took in samples)
     standby = statistics.median(took.standby for took in samples)
-    remark = f"CPU s: source {source:.1f}, standby {standby:.1f}" if source else ""
+    there = f"{standby:.1f}" if standby else "not known"  # rsync's daemon does not wait for its children
+    remark = f"CPU s: source {source:.1f}, standby {there}" if source else ""
     return Row(name, tuple(took.clock for took in samples), remark)
 
 
