@@ -146,8 +146,7 @@ class Mirror:
                     return
                 self._course.offered[number] = [e for listing in listings for e in listing.entries]
                 self._channel.send(Offer(number=number, listings=listings))
-            self._course.listed = True
-            self._course.replies.put(Mark(number=0))  # wakes the answering thread
+            self._course.replies.put(Mark(number=0))  # all is listed
         except Exception as error:  # carried to the thread that answers, which raises it
             self._course.replies.put(error)
 
@@ -209,6 +208,8 @@ class Mirror:
                 self._course.window.release()
             elif isinstance(reply, Need):
                 self._sender.needed(reply)
+            elif isinstance(reply, Mark):
+                self._course.listed = True
             if not self._course.offered or self._course.replies.empty():
                 self._sender.flush()
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import queue
 import random
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from hsorch.node.replication import mirror
 from hsorch.node.replication.bindings import STAGING
 from hsorch.node.replication.entries import Anchor
 from hsorch.node.replication.massguard import MassGuard
+from hsorch.node.replication.messages import Doomed, Mark
 from hsorch.node.replication.mirror import MirrorError
 from hsorch.node.replication.tls import Keys
 from hsorch.node.replication.verify import BLOCK
@@ -183,6 +187,22 @@ def test_a_formatted_source_does_not_empty_the_standby(trees: Trees) -> None:
     assert reached.held == 300
     assert len(list(trees.there.glob("image-*"))) == 300
     assert trees.mirror(confirmed=True).deleted == 300
+    assert trees.equal()
+
+
+def test_what_is_gone_is_deleted_however_late_the_end_of_the_list_is_told(
+    trees: Trees, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Late(queue.SimpleQueue[object]):
+        def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
+            time.sleep({Mark: 0.3, Doomed: 1.0}.get(type(item), 0.0))
+            super().put(item, block, timeout)
+
+    course = mirror._Course
+    monkeypatch.setattr(mirror, "_Course", lambda: course(replies=Late()))  # type: ignore[arg-type]
+    (trees.there / "old").touch()
+    (trees.here / "new").touch()
+    assert trees.mirror().deleted == 1
     assert trees.equal()
 
 
