@@ -63,7 +63,7 @@ def look(transport: Transport, node: str, cluster: str) -> Facts:
             code="HS404",
         )
     try:
-        return msgspec.json.decode(done.stdout, type=Facts)
+        return door.parse(done.stdout, Facts)
     except msgspec.DecodeError:
         return door.decode(node, "facts", done, Facts)
 

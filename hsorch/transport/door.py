@@ -5,6 +5,7 @@ Not here: what verbs there are (hsorch.node) and when to call them (hsorch.plan,
 
 from __future__ import annotations
 
+import threading
 from typing import TypeVar
 
 import msgspec
@@ -17,6 +18,8 @@ RUNTIMES = "/var/lib/hsorch/runtime"
 SHELL_NOT_FOUND = (126, 127)
 REFUSALS = ("HS43", "HS609", "HS7")
 """Beginnings of the codes by which a node says no without having changed anything."""
+
+_parsing = threading.Lock()
 
 T = TypeVar("T")
 
@@ -48,9 +51,9 @@ def ask(
 def decode(node: str, verb: str, done: Completed, kind: type[T]) -> T:
     """The data of a Reply. Raises what the Reply says went wrong on the node."""
     try:
-        reply = msgspec.json.decode(done.stdout, type=Reply)
+        reply = parse(done.stdout, Reply)
         if reply.ok:
-            return msgspec.json.decode(reply.data, type=kind)
+            return parse(reply.data, kind)
     except msgspec.DecodeError as error:
         if done.returncode in SHELL_NOT_FOUND:
             raise no_runtime(node) from error
@@ -61,6 +64,13 @@ def decode(node: str, verb: str, done: Completed, kind: type[T]) -> T:
             code="HS506",
         ) from error
     raise failure(node, reply)
+
+
+def parse(data: bytes | msgspec.Raw, kind: type[T]) -> T:
+    """Nodes are asked at once. msgspec works out a type at its first use, and two threads that do so at the
+    same time crash the interpreter (0.22). Raises msgspec.DecodeError."""
+    with _parsing:
+        return msgspec.json.decode(data, type=kind)
 
 
 def failure(node: str, reply: Reply) -> HsorchError:

@@ -18,7 +18,7 @@ from hsorch.node.system import system
 from hsorch.node.system.linux.neighbours import holder_of
 from hsorch.spec import Ip
 from tests.lab.resource_net import Host, Switch, why_not
-from tests.unit.resource.world import eventually, pair
+from tests.unit.resource.world import CLUSTER, eventually, pair
 
 pytestmark = pytest.mark.lab
 
@@ -43,7 +43,7 @@ class Pair:
 
     def run(self, host: Host, operation: Operation, vip: Ip = VIP4) -> Result:
         runner = self._runners.setdefault(
-            host.name, Runner(pair(vip), host.name, Paths("plant", self._root / host.name), system())
+            host.name, Runner(pair(vip), host.name, Paths(CLUSTER, self._root / host.name), system())
         )
         return host.do(runner.run, "vip", operation, 5.0)
 

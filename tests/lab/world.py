@@ -40,7 +40,12 @@ T = TypeVar("T")
 
 def hsorch(*arguments: str, timeout: float = 120.0, check: bool = True) -> subprocess.CompletedProcess[str]:
     """The command line, in a process of its own."""
-    done = subprocess.run([*HSORCH, *arguments], capture_output=True, text=True, timeout=timeout, check=False)
+    command = [*HSORCH, *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    except subprocess.TimeoutExpired as late:
+        said = b"".join(part for part in (late.stdout, late.stderr) if isinstance(part, bytes)).decode()
+        raise AssertionError(f"hsorch {' '.join(arguments)} → nothing within {timeout:g} s\n{said}") from None
     if check and done.returncode != 0:
         raise AssertionError(f"hsorch {' '.join(arguments)} → {done.returncode}\n{done.stdout}{done.stderr}")
     return done
@@ -153,7 +158,10 @@ class Pair(Lab):
         return "\n".join(lines)
 
     def apply(self) -> None:
-        hsorch("apply", str(self.manifest), "--yes")
+        try:
+            hsorch("apply", str(self.manifest), "--yes")
+        except AssertionError as failed:
+            raise AssertionError(f"{failed}\n{self.describe()}") from None
         self.wait_protected()
 
     def reset(self, active: str = "node-a") -> None:

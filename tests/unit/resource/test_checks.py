@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 from hsorch.node.core.types import ResourceOutcome
 from hsorch.node.resource.runner import Result
 from hsorch.spec import Check, CommandCheck, HttpCheck, Probe, TcpCheck
-from tests.unit.resource.world import NodeWorld, check, eventually, start, stop
+from tests.unit.resource.world import AMPLE_S, NodeWorld, check, eventually, start, stop
 
 Serve = Callable[[socket.socket], None]
 
@@ -73,7 +73,7 @@ def drip(connection: socket.socket) -> None:
             return
 
 
-def asked(node: NodeWorld, probe: Check, limit_s: float = 5.0) -> Result:
+def asked(node: NodeWorld, probe: Check, limit_s: float = AMPLE_S) -> Result:
     return check(node.runner(Probe(name="web", check=probe)), limit_s=limit_s)
 
 
@@ -98,7 +98,7 @@ def test_http_is_healthy_with_the_expected_status_only(node: NodeWorld) -> None:
 @pytest.mark.parametrize("serve", [silence, drip], ids=["accepts and says nothing", "drips a byte at a time"])
 def test_a_hung_server_fails_the_check_within_its_limit(node: NodeWorld, serve: Serve) -> None:
     with server(serve) as port:
-        result = asked(node, HttpCheck(url=f"http://127.0.0.1:{port}/"), limit_s=0.3)
+        result = asked(node, HttpCheck(url=f"http://127.0.0.1:{port}/"), limit_s=2.0)
     assert (result.outcome, result.code) == (ResourceOutcome.FAILED, "HS659")
     assert "no answer in time" in result.detail
 
@@ -157,7 +157,7 @@ def test_a_probe_resource_starts_as_soon_as_its_check_passes(node: NodeWorld, tm
     runner = node.runner(Probe(name="web", check=CommandCheck(argv=("test", "-e", str(ready)))))
     assert start(runner, limit_s=0.3).outcome is ResourceOutcome.TIMEOUT
     threading.Timer(0.2, ready.touch).start()
-    assert start(runner, limit_s=30).outcome is ResourceOutcome.OK
+    assert start(runner).outcome is ResourceOutcome.OK
     assert stop(runner).outcome is ResourceOutcome.OK
 
 

@@ -15,10 +15,16 @@ from hsorch.node.resource.runner import Result
 from hsorch.node.system import system
 from hsorch.node.system.base import Deadline, Finished, Launch, Running
 from hsorch.spec import CommandCheck, Process, Script
-from tests.unit.resource.world import CLUSTER, NodeWorld, eventually, program, python, start
+from tests.unit.resource.world import AMPLE_S, CLUSTER, NodeWorld, eventually, program, python, start
 
 WAIT = "import time; time.sleep(600)"
 DEAF = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)"
+
+
+def fenced_by_guard(node: NodeWorld) -> bool:
+    """By one that knows nothing but the files."""
+    directory = node.paths.resources
+    return fence(cluster=CLUSTER, me="alpha", directory=directory, system=system(), limit_s=AMPLE_S)[0]
 
 
 def test_a_fence_ends_every_process_of_the_group_and_says_so(node: NodeWorld) -> None:
@@ -39,8 +45,7 @@ def test_a_fence_with_nothing_to_end_is_a_success(node: NodeWorld) -> None:
 
 def test_a_guard_without_spec_and_agent_fences_from_the_files_alone(node: NodeWorld) -> None:
     start(node.runner(program(DEAF)))
-    ok, _ = fence(cluster=CLUSTER, me="alpha", directory=node.paths.resources, system=system())
-    assert ok
+    assert fenced_by_guard(node)
     assert node.processes() == {}
 
 
@@ -48,8 +53,7 @@ def test_a_guard_fences_even_when_the_files_are_torn(node: NodeWorld) -> None:
     start(node.runner(program(DEAF)))
     for path in node.paths.resources.glob("*.json"):
         path.write_bytes(path.read_bytes()[:7])
-    ok, _ = fence(cluster=CLUSTER, me="alpha", directory=node.paths.resources, system=system())
-    assert ok
+    assert fenced_by_guard(node)
     assert node.processes() == {}
 
 
@@ -71,7 +75,7 @@ def test_a_fence_ends_a_start_that_still_waits_for_its_probe(node: NodeWorld) ->
     starting.start()
     eventually(lambda: (node.paths.resources / "web.json").exists())
     assert runner.fence("lease over")[0]
-    starting.join(30)
+    starting.join(AMPLE_S)
     assert not starting.is_alive()
     assert results[0].outcome is ResourceOutcome.FAILED
     assert node.processes() == {}
@@ -86,10 +90,10 @@ def test_a_start_that_was_killed_does_not_end_the_next_start(node: NodeWorld, tm
     first = threading.Thread(target=lambda: results.append(start(runner, limit_s=600)))
     first.start()
     eventually(lambda: (node.paths.resources / "web.json").exists())
-    assert runner.run("web", Operation.KILL, 5).outcome is ResourceOutcome.OK
+    assert runner.run("web", Operation.KILL, AMPLE_S).outcome is ResourceOutcome.OK
     ready.touch()
     second = start(runner)
-    first.join(30)
+    first.join(AMPLE_S)
     assert second.outcome is ResourceOutcome.OK
     assert results[0].outcome is ResourceOutcome.FAILED
     assert len(node.processes()) == 1
@@ -101,8 +105,8 @@ def test_a_hung_stop_ends_when_the_resource_is_killed(node: NodeWorld) -> None:
     stopping = threading.Thread(target=lambda: results.append(runner.run("web", Operation.STOP, 600)))
     stopping.start()
     eventually(lambda: node.processes() != {})
-    assert runner.run("web", Operation.KILL, 5).outcome is ResourceOutcome.OK
-    stopping.join(10)
+    assert runner.run("web", Operation.KILL, AMPLE_S).outcome is ResourceOutcome.OK
+    stopping.join(AMPLE_S)
     assert not stopping.is_alive()
     assert results[0].outcome is ResourceOutcome.FAILED
 
@@ -126,14 +130,14 @@ def test_a_fence_waits_for_an_effect_in_progress_but_not_for_ever() -> None:
 
     def hold() -> None:
         with turn.effect(0, "web"):
-            stuck.wait(30)
+            stuck.wait(AMPLE_S)
 
     holder = threading.Thread(target=hold)
     holder.start()
     assert not turn.overtake()
     assert holder.is_alive()
     stuck.set()
-    holder.join(10)
+    holder.join(AMPLE_S)
 
 
 def test_the_runner_answers_whatever_happens(node: NodeWorld) -> None:
@@ -201,7 +205,7 @@ def test_a_fence_is_not_verified_while_a_slow_start_is_at_work(node: NodeWorld) 
     assert not verified
     assert "web" in detail
     go_on.set()
-    starting.join(30)
+    starting.join(AMPLE_S)
     assert runner.fence("again")[0]
     assert node.processes() == {}
 

@@ -12,7 +12,17 @@ import pytest
 
 from hsorch.node.core.types import ResourceOutcome
 from hsorch.spec import CommandCheck, Process
-from tests.unit.resource.world import NodeWorld, check, eventually, kill, program, python, start, stop
+from tests.unit.resource.world import (
+    CLUSTER,
+    NodeWorld,
+    check,
+    eventually,
+    kill,
+    program,
+    python,
+    start,
+    stop,
+)
 
 WAIT = "import time; time.sleep(600)"
 DEAF = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
@@ -170,9 +180,11 @@ def test_a_program_outlives_a_killed_agent_and_the_next_agent_takes_it_over(node
     agent = f"""
 import sys, time
 sys.path[:0] = {sys.path!r}
-from tests.unit.resource.world import *
 from pathlib import Path
-print(start(NodeWorld(Path({str(node.root)!r})).runner(program({WAIT!r}))).detail, flush=True)
+from tests.unit.resource import world
+world.CLUSTER = {CLUSTER!r}
+runner = world.NodeWorld(Path({str(node.root)!r})).runner(world.program({WAIT!r}))
+print(world.start(runner).detail, flush=True)
 time.sleep(600)
 """
     old = subprocess.Popen([sys.executable, "-c", agent], stdout=subprocess.PIPE, text=True)
@@ -203,7 +215,7 @@ def test_a_lost_record_does_not_make_a_second_instance(node: NodeWorld) -> None:
 
 def test_start_waits_for_the_probe_and_undoes_itself_when_it_never_answers(node: NodeWorld) -> None:
     never = Process(name="web", argv=python(WAIT), probe=CommandCheck(argv=("false",)))
-    result = start(node.runner(never), limit_s=3.0)
+    result = start(node.runner(never), limit_s=8.0)
     assert (result.outcome, result.code) == (ResourceOutcome.TIMEOUT, "HS656")
     assert "false ended with 1" in result.detail
     assert node.processes() == {}

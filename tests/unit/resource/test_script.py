@@ -53,7 +53,7 @@ def test_an_advisory_script_that_hangs_is_a_warning_too(node: NodeWorld, tmp_pat
 
 def test_a_hung_script_is_ended_with_everything_it_started(node: NodeWorld, tmp_path: Path) -> None:
     hook = script(tmp_path, "trap '' TERM\necho began\nsleep 600 &\nsleep 600\nsleep 600")
-    result = start(node.runner(Script(name="web", start=hook)), limit_s=0.5)
+    result = start(node.runner(Script(name="web", start=hook)), limit_s=4.0)
     assert (result.outcome, result.code) == (ResourceOutcome.TIMEOUT, "HS656")
     assert result.output == "began\n"
     eventually(lambda: node.processes() == {})

@@ -96,7 +96,7 @@ def test_a_service_that_fails_at_once_fails_its_start(node: NodeWorld) -> None:
 
 def test_a_service_that_comes_up_too_slowly_runs_out_of_time(node: NodeWorld) -> None:
     managed(node, Manager(starts="activating"))
-    assert start(node.runner(WEB)).outcome is ResourceOutcome.TIMEOUT
+    assert start(node.runner(WEB), limit_s=0.5).outcome is ResourceOutcome.TIMEOUT
 
 
 def test_a_hung_stop_runs_out_of_time_and_a_kill_ends_it(node: NodeWorld) -> None:

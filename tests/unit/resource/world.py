@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -14,7 +15,10 @@ from hsorch.node.resource.runner import Result, Runner
 from hsorch.node.system import system
 from hsorch.spec import AnyResource, Group, Link, Nic, Node, NoWitness, Policy, Process, Spec
 
-CLUSTER = "plant"
+CLUSTER = f"plant-{os.getpid()}"
+"""Of this process alone: a fence ends whatever bears the mark, also what tests beside these have started."""
+AMPLE_S = 60.0
+"""For what ends by itself, however busy the machine is."""
 
 
 def pair(*resources: AnyResource) -> Spec:
@@ -29,7 +33,7 @@ def pair(*resources: AnyResource) -> Spec:
         links=(Link(name="lan", nic="service", port=3000, interval_ms=200, max_missed=5),),
         witness=NoWitness(),
         group=Group(name="app", resources=resources),
-        policy=Policy(lease_ms=3000, fence_ms=1000, suspect_ms=1000, on_conflict="alpha"),
+        policy=Policy(lease_ms=120_000, fence_ms=60_000, suspect_ms=30_000, on_conflict="alpha"),
     )
 
 
@@ -61,23 +65,23 @@ def program(code: str, name: str = "web") -> Process:
     return Process(name=name, argv=python(code))
 
 
-def start(runner: Runner, name: str = "web", limit_s: float = 5.0) -> Result:
+def start(runner: Runner, name: str = "web", limit_s: float = AMPLE_S) -> Result:
     return runner.run(name, Operation.START, limit_s)
 
 
-def stop(runner: Runner, name: str = "web", limit_s: float = 5.0) -> Result:
+def stop(runner: Runner, name: str = "web", limit_s: float = AMPLE_S) -> Result:
     return runner.run(name, Operation.STOP, limit_s)
 
 
-def kill(runner: Runner, name: str = "web", limit_s: float = 5.0) -> Result:
+def kill(runner: Runner, name: str = "web", limit_s: float = AMPLE_S) -> Result:
     return runner.run(name, Operation.KILL, limit_s)
 
 
-def check(runner: Runner, name: str = "web", limit_s: float = 5.0) -> Result:
+def check(runner: Runner, name: str = "web", limit_s: float = AMPLE_S) -> Result:
     return runner.run(name, Operation.CHECK, limit_s)
 
 
-def eventually(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
+def eventually(condition: Callable[[], bool], limit_s: float = AMPLE_S) -> None:
     """Fails the test when the condition does not come true; the limit is generous, not a measure."""
     ends = time.monotonic() + limit_s
     while not condition():
