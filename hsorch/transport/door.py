@@ -67,8 +67,8 @@ def decode(node: str, verb: str, done: Completed, kind: type[T]) -> T:
 
 
 def parse(data: bytes | msgspec.Raw, kind: type[T]) -> T:
-    """Nodes are asked at once. msgspec works out a type at its first use, and two threads that do so at the
-    same time crash the interpreter (0.22). Raises msgspec.DecodeError."""
+    """One thread at a time: nodes are asked at once, and two threads inside msgspec 0.22, which works out a
+    type at its first use, crashed the interpreter. Raises msgspec.DecodeError."""
     with _parsing:
         return msgspec.json.decode(data, type=kind)
 

@@ -140,6 +140,17 @@ class SystemdMachine(Machine):
             self.run("ip", "link", "set", nic, "up")
         self._await("systemd", lambda: self._state() in ("running", "degraded"))
 
+    @contextmanager
+    def unplugged(self, switch: Machine) -> Iterator[None]:
+        """Without its cables."""
+        for nic in _NETWORKS:
+            switch.run("ip", "link", "set", f"{nic}-{self.name}", "down")
+        try:
+            yield
+        finally:
+            for nic in _NETWORKS:
+                switch.run("ip", "link", "set", f"{nic}-{self.name}", "up")
+
     def _state(self) -> str:
         return self.systemctl("is-system-running", check=False).strip()
 

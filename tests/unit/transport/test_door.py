@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -56,3 +61,26 @@ def test_an_answer_that_is_none_shows_what_the_node_wrote(output: bytes) -> None
         asked(Completed(1, output, b"ImportError: no msgspec"))
     assert (caught.value.code, caught.value.exit_code) == ("HS506", ExitCode.ERROR)
     assert "ImportError" in caught.value.detail
+
+
+def test_answers_of_two_nodes_are_parsed_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads inside msgspec crashed the command line."""
+    decode: Callable[..., Any] = msgspec.json.decode
+    parsing, beside = threading.Lock(), []
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        alone = parsing.acquire(blocking=False)
+        if not alone:
+            beside.append(arguments)
+            return decode(*arguments, **options)
+        try:
+            threading.Event().wait(0.05)
+            return decode(*arguments, **options)
+        finally:
+            parsing.release()
+
+    monkeypatch.setattr(msgspec.json, "decode", slow)
+    done = replied(ok=True, data=msgspec.Raw(b"7"))
+    with ThreadPoolExecutor(2) as nodes:
+        assert list(nodes.map(asked, [done, done])) == [7, 7]
+    assert beside == []
