@@ -18,7 +18,7 @@ help:  ## list the habits
 setup: .venv/.ready  ## make .venv/bin/hsorch
 	@echo 'ready: .venv/bin/hsorch'
 
-demo: setup  ## a pair on the embedded lab: apply, crash the active node, watch the takeover
+demo: setup  ## a pair on the embedded lab: apply, crash the active node, compare what clients were told (data: mariadbd, /dev/fuse)
 	@$(BIN)/python examples/lab/demo.py
 
 test: setup lint types  ## run all tests; those in the lab need root or user namespaces

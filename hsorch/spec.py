@@ -143,7 +143,12 @@ class Probe(Resource, frozen=True, kw_only=True, tag="probe"):
     check: Check
 
 
-AnyResource = Ip | Service | Process | Script | Probe
+class Data(Resource, frozen=True, kw_only=True, tag="data"):
+    """The group's replicated data: started, they are mounted here and this node is their source. Everything
+    else of the group stands on them."""
+
+
+AnyResource = Ip | Service | Process | Script | Probe | Data
 
 
 class Group(Wire, frozen=True, kw_only=True):
@@ -152,6 +157,29 @@ class Group(Wire, frozen=True, kw_only=True):
     """What a first apply makes of the group; afterwards operations rule."""
     resources: tuple[AnyResource, ...]
     """In start order: a topological order of depends_on, ties by manifest order."""
+
+
+class Binding(Wire, frozen=True, kw_only=True):
+    """One path that is replicated, as the manifest says it (globs: hsorch.node.replication.bindings)."""
+
+    path: str
+    kind: Literal["ordered", "watched"]
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    preset: Literal["", "mariadb", "sqlite"] = ""
+
+
+class Replication(Wire, frozen=True, kw_only=True):
+    """Which data follow the active node, and what an acknowledged write is worth."""
+
+    bindings: tuple[Binding, ...]
+    port: int = 3001
+    """TCP, on the links with data: true."""
+    ack: Literal["none", "received", "durable"] = "none"
+    """What a flush of the application waits for: nothing, or the standby's memory or disk."""
+    warn_bytes: int = 5 << 30
+    stop_bytes: int = 3 << 30
+    """Free space of each volume at which replication warns, and stops (REQ-J11)."""
 
 
 class Isolation(Wire, frozen=True, kw_only=True):
@@ -177,6 +205,10 @@ class Policy(Wire, frozen=True, kw_only=True):
     """Name of the node that stays when two actives meet."""
     max_failovers: int = 3
     failover_window_ms: int = 3_600_000
+    reverse_replication: bool = False
+    """After a takeover under `logical` the old active node follows by itself (REQ-G05)."""
+    auto_resync_after_switch: bool = True
+    """After a switch the old active node follows by itself (REQ-G10)."""
     isolation: Isolation = Isolation()
 
 
@@ -193,6 +225,8 @@ class Spec(Wire, frozen=True, kw_only=True):
     witness: Witness
     group: Group
     policy: Policy
+    replication: Replication | None = None
+    """None: nothing is replicated."""
 
     def peer_of(self, name: str) -> Node:
         first, second = self.nodes

@@ -72,6 +72,75 @@ class LimitReport(Wire, frozen=True, kw_only=True):
     hint: str
 
 
+class BindingReport(Wire, frozen=True, kw_only=True):
+    """One bound folder as this node's replicator sees it."""
+
+    path: str
+    kind: str
+    """`ordered` or `watched`."""
+    state: str
+    """`live`, `mirror`, `verify`, `resync`, `behind`, `held` (deletions wait), `lost`, `stopped`."""
+    detail: str = ""
+    """Why it is stopped, where that is known."""
+    left_files: int = 0
+    left_bytes: int = 0
+    held: int = 0
+    """Deletions at the source that are held back from the target."""
+    verified: str = ""
+    """UTC, RFC 3339; empty: never."""
+
+
+class DataReport(Wire, frozen=True, kw_only=True):
+    """The replicated data as this node's replicator sees them (REQ-H23). -1: not known."""
+
+    role: str
+    """`none`, `source` (the application writes here) or `target`."""
+    state: str
+    """hsorch.node.core.types.DataState of what lies on this node."""
+    phase: str
+    """`stopped`, `connecting`, `mirror`, `verify`, `resync`, `live` or `behind`."""
+    mode: str = ""
+    """What a flush of the application means: `complete` (the standby holds it, too) or `logical`."""
+    connected: bool = False
+    mounted: bool = False
+    guarded: bool = False
+    """As source: no flush is answered without the target, and none will be before `thaw`."""
+    frozen: int = 0
+    """Flushes of the application that wait now."""
+    followed: bool = False
+    """The target holds everything, but for what is on its way to it; after `release`: everything."""
+    link: str = ""
+    level: bool = False
+    """As source: the target has an image of this generation, and what it lacks is on its way."""
+    wrote_last: bool = False
+    """This node is the source, or was it and followed nobody since."""
+    generation: str = ""
+    ancestors: tuple[str, ...] = ()
+    """Generations that this one goes on from, newest first."""
+    lsn: int = 0
+    speed: int = 0
+    """Bytes a second."""
+    sent_bytes: int = 0
+    queue_bytes: int = 0
+    left_bytes: int = 0
+    left_ms: int = -1
+    lag_bytes: int = -1
+    lag_ms: int = -1
+    """What a takeover would lose at most, by this node's knowledge."""
+    verified: str = ""
+    """UTC, RFC 3339: when both sides were last compared; empty: never."""
+    checked_bytes: int = 0
+    """Of the comparison that runs, or ran last."""
+    differing_bytes: int = -1
+    """Found different by it, and sent anew; -1: there was none yet."""
+    differing_names: int = 0
+    """Names of files and folders that it had to put right, or their attributes."""
+    bindings: tuple[BindingReport, ...] = ()
+    space: str = "ok"
+    """`ok`, `warn`, `stop` or `lost`: the worst volume of this node."""
+    troubles: tuple[LimitReport, ...] = ()
+
+
 class StatusReport(Wire, frozen=True, kw_only=True):
     """One node's view. The two lights: up = the group answers here or at the peer; protected = a crash of
     the active node would be survived now."""
@@ -111,6 +180,8 @@ class StatusReport(Wire, frozen=True, kw_only=True):
     links: tuple[LinkReport, ...] = ()
     resources: tuple[ResourceReport, ...] = ()
     limits: tuple[LimitReport, ...] = ()
+    data: DataReport | None = None
+    """None: nothing is replicated, or the replicator gives no answer (a limit says so)."""
     events: tuple[EventRecord, ...] = ()
     """Newest last; at most 10."""
     last_outage_ms: int = -1

@@ -49,6 +49,7 @@ def apply(
 ) -> None:
     """Make both nodes match the manifest. A second apply changes nothing; one that stopped goes on."""
     from hsorch.cli.render import plan_progress, plan_text
+    from hsorch.manifest.impact import Impact
     from hsorch.plan import apply as applying
     from hsorch.plan import journal
 
@@ -65,7 +66,8 @@ def apply(
             notes.complete()
             return
         if saved is None:
-            grave = plan.is_outage and not allow_outage
+            overwrites = plan.impact is Impact.OVERWRITE
+            grave = overwrites or (plan.is_outage and not allow_outage)
             approve(
                 terminal,
                 plan_text.question(plan),

@@ -37,6 +37,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "set-active": ("hsorch.cli.operate:set_active", "Say which node starts the group, while it is out."),
     "maintenance": ("hsorch.cli.operate:maintenance", "Hold automatic moves (on) or allow them again (off)."),
     "takeover": ("hsorch.cli.operate:takeover", "Force the group onto a node by the operator's word."),
+    "select-source": (
+        "hsorch.cli.select_source:select_source",
+        "Say whose data count, after a look at what the other side loses.",
+    ),
+    "resync": ("hsorch.cli.resync:resync", "Let a node follow that came back and waits to be told."),
+    "quarantine": ("hsorch.cli.quarantine:quarantine", "What resyncs put away: list, show, restore, drop."),
+    "verify": ("hsorch.cli.verify:verify", "Compare the data of both nodes and repair what differs."),
+    "release-deletions": (
+        "hsorch.cli.verify:release_deletions",
+        "Let deletions through that were held back.",
+    ),
     "lab": ("hsorch.cli.lab:lab", "The embedded pair: two nodes on this machine, faults included."),
     "witness": ("hsorch.cli.witness:witness", "Serve the witness register."),
     "node": ("hsorch.cli.node:node", "The node's own door: JSON on stdin, JSON on stdout."),

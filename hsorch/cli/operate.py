@@ -16,9 +16,11 @@ from typing import Any
 import click
 
 from hsorch.cli.console import Terminal
+from hsorch.cli.direction import Direction, direction
 from hsorch.cli.nodes import Pair, look, open_pair
 from hsorch.cli.options import approve, confirm_option, format_option, pair_argument, yes_option
 from hsorch.cli.pairview import PairView
+from hsorch.cli.render.data_text import lacking, worth
 from hsorch.cli.render.status_text import one_line
 from hsorch.errors import ExitCode, RefusedError, UsageError
 from hsorch.node.core.types import Verb
@@ -75,11 +77,38 @@ def _verb(function: Callable[..., ExitCode]) -> Callable[..., ExitCode]:
 
 
 @click.command()
+@click.option("--source", metavar="NODE", help="Start it on this node, and let its data go to the other one.")
 @yes_option
+@confirm_option
 @_verb
-def bring_in(call: Call) -> ExitCode:
-    """Start the group: on the preferred node at first, afterwards where it ran last."""
-    call.approve(f"Start the group of {call.pair.cluster}?")
+def bring_in(call: Call, source: str | None) -> ExitCode:
+    """Start the group: on the preferred node at first, afterwards where it ran last.
+
+    Shows which way the data go. Where that would overwrite files of the other node for the first time, the
+    cluster's name is asked for; where the other node has the newer data, it is refused.
+    """
+    view, name = call.view, call.pair.cluster
+    newest = max(view.reports, key=lambda report: (report.epoch_major, report.epoch_minor))
+    starts_on = _known(view, source) if source else newest.holder
+    way = Direction() if view.active else direction(call.pair, view, starts_on)
+    moves = starts_on != newest.holder
+    if moves and view.active:
+        raise RefusedError(
+            f"the group is active on {' and '.join(view.active)}",
+            hint=f"hsorch switch moves it to {source}",
+            code="HS707",
+        )
+    word = name if way.overwrites or call.confirm is not None else "yes"
+    approve(
+        call.terminal,
+        f"Start the group of {name}?",
+        word=word,
+        stakes=way.lines,
+        yes=call.yes and not way.overwrites,
+        confirm=call.confirm,
+    )
+    if moves:
+        _send(call, _order(call, Verb.SET_ACTIVE, starts_on), _door(view.reports))
     return _carry_out(call, Verb.BRING_IN)
 
 
@@ -88,10 +117,14 @@ def bring_in(call: Call) -> ExitCode:
 @confirm_option
 @_verb
 def bring_out(call: Call) -> ExitCode:
-    """Stop the group on the pair. Clients lose it until bring-in."""
+    """Stop the group on the pair. Clients lose it until bring-in.
+
+    What is on its way to the other node is waited for first; what it lacks is said before and afterwards.
+    """
     cost = "Clients lose the service until it is brought in again."
     name = call.pair.cluster
-    call.approve(f"Stop the group of {name}?", f"{one_line(call.view)}.", cost, word=name)
+    stakes = [f"{one_line(call.view)}.", cost, *lacking(call.view)]
+    call.approve(f"Stop the group of {name}?", *stakes, word=name)
     return _carry_out(call, Verb.BRING_OUT)
 
 
@@ -152,17 +185,9 @@ def takeover(call: Call, force: bool, node: str | None) -> ExitCode:
 def _carry_out(call: Call, verb: Verb, target: str = "", *, via: str = "") -> ExitCode:
     """Send the verb to `via` if it can be asked, else to the active node, else to any; then look again."""
     pair = call.pair
-    order = Operate(
-        cluster=pair.cluster,
-        verb=verb.value,
-        actor=actor(),
-        id=secrets.token_hex(8),
-        target=target,
-        timeout_ms=int(call.timeout * 1000),
-    )
+    order = _order(call, verb, target)
     node = via if via in pair.nodes else _door(call.view.reports)
-    log.info("operation %s: %s %s of %s through %s", order.id, order.verb, target, pair.cluster, node)
-    answer = pair.ask(node, "operate", order, dict[str, str], timeout=call.timeout + ANSWER_MARGIN_S)
+    answer = _send(call, order, node)
     after = look(pair)
     outage = _outage(after) if verb in MOVES else None
     message = answer.get("message", f"{verb.value}: done")
@@ -178,8 +203,26 @@ def _carry_out(call: Call, verb: Verb, target: str = "", *, via: str = "") -> Ex
         call.terminal.print(json.dumps(result | lights | {"outage_ms": outage}, ensure_ascii=False))
     else:
         lost = f"; the group was away for {outage} ms" if outage is not None else ""
-        call.terminal.print(f"{message}\n{one_line(after)}{lost}")
+        behind = lacking(after) if verb is Verb.BRING_OUT else []
+        call.terminal.print("\n".join([message, f"{one_line(after)}{lost}", *behind]))
     return ExitCode.OK
+
+
+def _order(call: Call, verb: Verb, target: str) -> Operate:
+    return Operate(
+        cluster=call.pair.cluster,
+        verb=verb.value,
+        actor=actor(),
+        id=secrets.token_hex(8),
+        target=target,
+        timeout_ms=int(call.timeout * 1000),
+    )
+
+
+def _send(call: Call, order: Operate, node: str) -> dict[str, str]:
+    """Returns when the pair got there. Raises what the node refused with."""
+    log.info("operation %s: %s %s of %s through %s", order.id, order.verb, order.target, order.cluster, node)
+    return call.pair.ask(node, "operate", order, dict[str, str], timeout=call.timeout + ANSWER_MARGIN_S)
 
 
 def _door(reports: Sequence[StatusReport]) -> str:
@@ -225,4 +268,4 @@ def _takeover_stakes(view: PairView, target: str) -> list[str]:
             f"{node.name} {said}. If it still runs the group, both nodes will, and data will part ways."
         )
     lines += [f"{report.node} has data that are behind." for report in view.reports if report.stale]
-    return lines
+    return lines + worth(view, target)

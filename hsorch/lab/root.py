@@ -26,7 +26,7 @@ _SYS = Path("/sys")
 _DEV = Path("/dev")
 _BOOT_ID = _PROC / "sys/kernel/random/boot_id"
 # Not all of /dev: an agent in a lab must not find the watchdog of the machine it is developed on.
-_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+_DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "fuse")
 _SAFE = kernel.MS_NOSUID | kernel.MS_NODEV
 
 
@@ -121,7 +121,7 @@ def _mount_kernel(root: Path, boot_file: Path, boot_id: str) -> None:
 def _mount_devices(root: Path) -> None:
     dev = _at(root, _DEV)
     kernel.mount("tmpfs", dev, "tmpfs", kernel.MS_NOSUID, "mode=755,size=64k")
-    for name in _DEVICES:
+    for name in filter(lambda name: (_DEV / name).exists(), _DEVICES):
         (dev / name).touch()
         kernel.bind(_DEV / name, dev / name)
     for name, target in (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):

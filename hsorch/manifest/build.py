@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -24,11 +24,12 @@ from hsorch.manifest.model import (
     LocalConnect,
     Nic,
     Policy,
+    Replication,
     Server,
     SshConnect,
 )
-from hsorch.manifest.units import milliseconds, rate
-from hsorch.spec import HttpWitness, IsolationWitness, NoWitness, Secret, ShareWitness, Witness
+from hsorch.manifest.units import milliseconds, rate, size
+from hsorch.spec import Binding, HttpWitness, IsolationWitness, NoWitness, Secret, ShareWitness, Witness
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -62,6 +63,7 @@ def build(data: Mapping[str, Any], broken: frozenset[str], folder: Path) -> Clus
         witness=_witness(read.get("witness", "none")),
         group=build_group(read.get("group", {"name": ""})),
         policy=policy,
+        replication=_replication(read["replication"]) if "replication" in read else None,
         accept_risk=tuple(read.get("accept_risk", ())),
     )
 
@@ -123,6 +125,32 @@ def _witness(raw: str | Mapping[str, Any]) -> Witness:
     return IsolationWitness() if "isolation" in raw else NoWitness()
 
 
+def _replication(raw: Mapping[str, Any]) -> Replication:
+    space = raw.get("free_space", {})
+    everywhere = tuple(raw.get("exclude", ()))
+    kinds: tuple[Literal["ordered", "watched"], ...] = ("ordered", "watched")
+    return Replication(
+        bindings=tuple(_binding(kind, item, everywhere) for kind in kinds for item in raw.get(kind, ())),
+        ack=raw.get("ack", "durable"),
+        port=raw.get("port", 3001),
+        warn=size(space.get("warn", "5GiB")),
+        stop=size(space.get("stop", "3GiB")),
+    )
+
+
+def _binding(
+    kind: Literal["ordered", "watched"], raw: str | Mapping[str, Any], everywhere: tuple[str, ...]
+) -> Binding:
+    full: Mapping[str, Any] = {"path": raw} if isinstance(raw, str) else raw
+    return Binding(
+        path=full["path"],
+        kind=kind,
+        include=tuple(full.get("include", ())),
+        exclude=(*full.get("exclude", ()), *everywhere),
+        preset=full.get("preset", ""),
+    )
+
+
 def _policy(raw: Mapping[str, Any], preferred: str) -> tuple[Policy, Timing]:
     profile = raw.get("timing", "default")
     timing = PROFILES[profile]
@@ -148,6 +176,8 @@ def _policy(raw: Mapping[str, Any], preferred: str) -> tuple[Policy, Timing]:
         on_conflict=preferred if on_conflict == "preferred" else on_conflict,
         max_failovers=count,
         failover_window=window,
+        reverse_replication=raw.get("reverse_replication", False),
+        auto_resync_after_switch=raw.get("auto_resync_after_switch", True),
         isolation=Isolation(
             addresses=tuple(isolation.get("addresses", ())),
             max_missed=isolation.get("max_missed", 3),

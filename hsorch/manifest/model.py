@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from hsorch.spec import Check, Secret, Witness
+from hsorch.spec import Binding, Check, Secret, Witness
 
 Interface = IPv4Interface | IPv6Interface
 """An address with its network, e.g. 10.77.0.11/24."""
@@ -160,7 +160,20 @@ class Policy(Value, frozen=True, kw_only=True):
     """Name of the server that stays when two actives meet."""
     max_failovers: int = 3
     failover_window: Milliseconds = 3_600_000
+    reverse_replication: bool = False
+    auto_resync_after_switch: bool = True
     isolation: Isolation = Isolation()
+
+
+class Replication(Value, frozen=True, kw_only=True):
+    """Which data follow the active server. Sizes in bytes; bindings as written, ordered ones first."""
+
+    bindings: tuple[Binding, ...] = ()
+    ack: Literal["received", "durable"] = "durable"
+    """What `takeover: complete` waits for; the other policies wait for nothing."""
+    port: int = 3001
+    warn: int = 5 << 30
+    stop: int = 3 << 30
 
 
 class Cluster(Value, frozen=True, kw_only=True):
@@ -173,6 +186,7 @@ class Cluster(Value, frozen=True, kw_only=True):
     witness: Witness
     group: Group
     policy: Policy
+    replication: Replication | None = None
     accept_risk: tuple[str, ...] = ()
 
     def server(self, name: str) -> Server:

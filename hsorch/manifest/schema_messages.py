@@ -45,6 +45,7 @@ FORMS = {
     "argv": 'a list of program and arguments, such as ["/opt/app/check", "--fast"]; no shell reads it',
     "argument": "a text without NUL",
     "path": "a path",
+    "binding": "a folder such as /srv/app, or {path: /srv/app, preset: sqlite}",
     "secret": "a reference: {file: PATH} or {env: NAME}",
     "connect": "one of {lab: {}}, {local: {}}, {ssh: {host: NAME}}",
     "witness": "none, {share: PATH}, {http: {url: URL, token: {file: PATH}}} or {isolation: {}}",

@@ -1,4 +1,4 @@
-"""Durations and rates: text with a unit ↔ whole milliseconds. The schema has checked the form."""
+"""Durations, rates and sizes: text with a unit ↔ whole milliseconds or bytes. The schema checks the form."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ import re
 from decimal import Decimal
 
 _MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_BYTES = {
+    "B": 1,
+    **{f"{prefix}iB": 1 << 10 * power for power, prefix in enumerate("KMGT", start=1)},
+    **{f"{prefix}B": 1000**power for power, prefix in enumerate("kMGT", start=1)},
+}
+_SIZE = re.compile(r"([0-9.]+)(B|[KMGT]iB|[kMGT]B)")
 _DURATION = re.compile(r"([0-9.]+)(ms|s|m|h|d)")
 
 
@@ -15,6 +21,15 @@ def milliseconds(text: str) -> int:
     if match is None:
         raise ValueError(f"not a duration: {text}")
     exact = Decimal(match[1]) * _MILLISECONDS[match[2]]
+    return int(exact.to_integral_value(rounding="ROUND_CEILING"))
+
+
+def size(text: str) -> int:
+    """`5GiB` → 5368709120. Bytes, rounded up."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"not a size: {text}")
+    exact = Decimal(match[1]) * _BYTES[match[2]]
     return int(exact.to_integral_value(rounding="ROUND_CEILING"))
 
 

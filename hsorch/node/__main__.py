@@ -19,9 +19,9 @@ from hsorch.verbs import Reply
 
 def verbs() -> dict[str, Callable[[bytes], Any]]:
     """verb → function(stdin bytes) -> msgspec-encodable data; raises HsorchError."""
-    from hsorch.node import deploy, operate
+    from hsorch.node import deploy, operate, operate_data
 
-    return {**deploy.VERBS, **operate.VERBS}
+    return {**deploy.VERBS, **operate.VERBS, **operate_data.VERBS}
 
 
 def main(argv: list[str]) -> int:

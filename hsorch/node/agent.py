@@ -15,18 +15,10 @@ import sys
 
 from hsorch.errors import HsorchError
 from hsorch.node import clock
+from hsorch.node.core.actions import Action, Severity
 from hsorch.node.core.decide import begin, decide, wake_at
-from hsorch.node.core.types import (
-    Action,
-    Command,
-    Event,
-    GuardState,
-    NicChanged,
-    Severity,
-    Tick,
-    Verb,
-    WitnessAnswer,
-)
+from hsorch.node.core.types import Command, Event, GuardState, NicChanged, Tick, Verb, WitnessAnswer
+from hsorch.node.data_events import DataNews
 from hsorch.node.notify import ServiceManager
 from hsorch.node.operator import Operator
 from hsorch.node.paths import Paths
@@ -57,6 +49,7 @@ class Agent:
         self._operator = Operator(self)
         self._guard_alive = True
         self._new_guard: Watched | None = None
+        self._data_news = DataNews()
         self._guard_due = clock.now() + REPLACE_GUARD_NS
         self._repair_due = 0
         self._suspended = clock.boottime() - clock.now()
@@ -88,6 +81,8 @@ class Agent:
         loop = self.world.loop
         loop.watch(self._carrier.fileno(), self._on_carrier)
         self._operator.open()
+        if self.world.data is not None:
+            self.world.data.start()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: loop.post(_shutdown()))
         for role, nic in self.world.spec.node(self.world.me).nics.items():
@@ -96,6 +91,8 @@ class Agent:
         while not self.performer.exiting:
             self._turn()
         self._operator.close()
+        if self.world.data is not None:
+            self.world.data.stop()
         self.world.links.close()
         return 0
 
@@ -131,6 +128,7 @@ class Agent:
         for late in self.performer.overdue(now):
             self.feed(late)
         self._read_links()
+        self._look_after_data()
         self._look_after_guard(now)
         if now >= self._repair_due:
             self._repair_due = now + REPAIR_NS
@@ -174,6 +172,15 @@ class Agent:
         for name, up in self._carrier.read():
             for role in [role for role, nic in nics.items() if nic.name == name]:
                 self.feed(NicChanged(nic=role, up=up))
+
+    def _look_after_data(self) -> None:
+        data = self.world.data
+        if data is not None:
+            if (news := data.turn(self.state)) is not None:
+                self.feed(news)
+            data.confirm(self.state)
+            for told in self._data_news.look(data.report):
+                self.world.log.add(told.severity, told.kind, told.message, code=told.code, fields=told.fields)
 
     def _look_after_guard(self, now: int) -> None:
         alive = now - self.world.watch.guard_alive < GUARD_SILENT_NS

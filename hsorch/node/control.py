@@ -140,26 +140,43 @@ def ask(paths: Paths, verb: str, body: bytes, kind: type[T], timeout_s: float = 
     Raises NodeError HS601 (not running), HS602 (no answer in time), HS608 (no permission), or what the agent
     refused with.
     """
+    absent = NodeError(
+        f"the agent of cluster {paths.cluster} does not run on this machine",
+        hint="start it: hsorch apply; if it ends at once, see runtime.log or the journal of its unit",
+        code="HS601",
+    )
+    return _ask(paths.control, "agent", absent, verb, body, kind, timeout_s)
+
+
+def ask_replicator(paths: Paths, verb: str, body: bytes, kind: type[T], timeout_s: float) -> T:
+    """The same to the replicator. Raises NodeError HS615 (not running), HS602, HS608, or its refusal."""
+    absent = NodeError(
+        f"the replicator of cluster {paths.cluster} does not run on this machine",
+        hint="the guard starts it again by itself; if it ends at once, see runtime.log or the unit's journal",
+        code="HS615",
+    )
+    return _ask(paths.replicator_control, "replicator", absent, verb, body, kind, timeout_s)
+
+
+def _ask(
+    path: Path, who: str, absent: NodeError, verb: str, body: bytes, kind: type[T], timeout_s: float
+) -> T:
     line = msgspec.json.encode(Request(verb=verb, input=msgspec.Raw(body))) + b"\n"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout_s)
         try:
-            _connect(connection, paths.control, timeout_s)
+            _connect(connection, path, timeout_s)
             connection.sendall(line)
             answer = b"".join(iter(lambda: connection.recv(65_536), b""))
         except (FileNotFoundError, ConnectionError) as error:
-            raise NodeError(
-                f"the agent of cluster {paths.cluster} does not run on this machine",
-                hint="start it: hsorch apply; if it ends at once, see runtime.log or the journal of its unit",
-                code="HS601",
-            ) from error
+            raise absent from error
         except PermissionError as error:
             raise NodeError(
-                f"no permission to talk to the agent at {paths.control}", hint="use sudo", code="HS608"
+                f"no permission to talk to the {who} at {path}", hint="use sudo", code="HS608"
             ) from error
         except TimeoutError as error:
             raise NodeError(
-                f"the agent of cluster {paths.cluster} gave no answer to {verb} within {timeout_s:g} s",
+                f"the {who} at {path} gave no answer to {verb} within {timeout_s:g} s",
                 hint="look at `hsorch status` and `hsorch events`: the operation may still go on",
                 code="HS602",
             ) from error

@@ -9,9 +9,9 @@ import msgspec
 
 from hsorch.errors import NodeError
 from hsorch.node import control
+from hsorch.node.deployment import channel, membership, service
 from hsorch.node.deployment import facts as observing
 from hsorch.node.deployment import lock as locking
-from hsorch.node.deployment import membership, service
 from hsorch.node.deployment.wire import (
     Abort,
     Commit,
@@ -21,8 +21,10 @@ from hsorch.node.deployment.wire import (
     FactsQuery,
     Leave,
     Order,
+    Pin,
     ReleaseLock,
     Service,
+    ShowCertificate,
     Stage,
     TakeLock,
 )
@@ -82,6 +84,8 @@ VERBS: dict[str, Callable[[bytes], Any]] = {
     "lock": _verb(TakeLock, locking.take),
     "unlock": _verb(ReleaseLock, locking.release),
     "enroll": _verb(Enroll, membership.enroll),
+    "certificate": _verb(ShowCertificate, channel.show),
+    "pin": _verb(Pin, channel.pin),
     "stage": _verb(Stage, membership.stage),
     "commit": _verb(Commit, membership.commit),
     "abort": _verb(Abort, membership.abort),

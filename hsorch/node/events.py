@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from hsorch.node import clock
-from hsorch.node.core.types import Severity
+from hsorch.node.core.actions import Severity
 from hsorch.verbs import EventRecord, EventsQuery
 
 SEGMENT_BYTES = 1 << 20
@@ -175,6 +175,11 @@ _LEGACY = {
     "resource_started": "[HBT] started the resource ({resource}) in resource group ({group}) successfully.",
     "service_started": "Start the NT Service ({resource}) successfully.",
     "group_online_end": "Online the resource ($AllResource) of resource group ({group}) ends.",
+    "connection_started": "HA Start connection or connection group ({group}) success. "
+    "flag.cnn:1(normalStart):{verify}:3(srcOwner)",
+    "connection_stopped": "The source connection ({group}) is stopped successfully.",
+    "command_failed": "Failed to execute the command (0), the connection ({node}: {group}) need to be "
+    "verified, reason: 0x3:0. {message}",
     "takeover_done": "Take over the job ({group}) successfully.",
 }
 
@@ -183,7 +188,14 @@ def _legacy_message(record: EventRecord) -> str:
     template = _LEGACY.get(record.kind)
     if template is None:
         return record.message
-    values = {"address": "", "nic": "", **record.fields, "resource": record.resource, "group": record.group}
+    blank = {"address": "", "nic": "", "verify": "0(noVerify)"}
+    told = {
+        "resource": record.resource,
+        "group": record.group,
+        "node": record.node,
+        "message": record.message,
+    }
+    values = {**blank, **record.fields, **told}
     return template.format_map(values)
 
 

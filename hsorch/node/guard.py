@@ -10,6 +10,7 @@ service manager starts a new one, it does, and with --replace that ends the old,
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -19,6 +20,7 @@ from collections import deque
 
 from hsorch.errors import HsorchError, NodeError
 from hsorch.node import clock, enrolment
+from hsorch.node.companion import Companion
 from hsorch.node.notify import ServiceManager
 from hsorch.node.paths import Paths
 from hsorch.node.resource.fence import fence
@@ -38,6 +40,7 @@ LOOP_DEATHS = 5
 FIRST_PAUSE_NS = 10 * clock.SECOND
 """Well beyond a lease: a fenced group is taken over by the peer before this agent asks for it again."""
 LONGEST_PAUSE_NS = 60 * clock.SECOND
+SPEC_EVERY_NS = 2 * clock.SECOND
 FENCE_TRIES = 5
 REPLACE_TRIES = 50
 KILLED_WITHIN_S = 0.1
@@ -66,6 +69,9 @@ class Guard:
         signal_end.setblocking(False)
         self._signal_end = signal_end
         self._manager = ServiceManager()
+        self._companion = Companion(paths, self._host, self.say)
+        self._replicates = False
+        self._spec_due = 0
 
     def run(self) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -76,6 +82,7 @@ class Guard:
         while not (self._stopping and self._agent is None):
             self._step(clock.now())
             self._sleep()
+        self._companion.end()
         self._manager.stopping()
         return 0
 
@@ -94,6 +101,16 @@ class Guard:
         self._read_spec()
         if self._agent is None and not self._stopping and now >= self._start_at:
             self._start(now)
+        self._look_after_companion(now)
+
+    def _look_after_companion(self, now: int) -> None:
+        """While stopping, the group still lets go of its data through it: it ends last (run)."""
+        if now >= self._spec_due:
+            self._spec_due = now + SPEC_EVERY_NS
+            # A spec that can't be read is told of elsewhere; meanwhile what ran runs on.
+            with contextlib.suppress(NodeError):
+                self._replicates = enrolment.spec(self._paths).replication is not None
+        self._companion.look(now, wanted=self._replicates)
 
     def _sleep(self) -> None:
         now = clock.now()
@@ -121,7 +138,8 @@ class Guard:
     # ----------------------------------------------------------------- the agent
 
     def _adopt(self) -> None:
-        """An agent that outlived an earlier guard goes on under this one."""
+        """An agent that outlived an earlier guard goes on under this one, and so does its replicator."""
+        self._companion.adopt()
         pid = self._host.locked_by(self._paths.agent_pid)
         self._agent = self._host.watch(pid) if pid else None
         self._watch.agent_alive = clock.now()

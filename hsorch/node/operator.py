@@ -9,8 +9,10 @@ import msgspec
 from hsorch.errors import HsorchError, NodeError
 from hsorch.node import clock, control, enrolment
 from hsorch.node.audit import AuditLog
-from hsorch.node.core.types import Command, Reconfigured, Severity, Verb
-from hsorch.node.report import limit_reports, status_report
+from hsorch.node.core.actions import Severity
+from hsorch.node.core.types import Command, Reconfigured, Verb
+from hsorch.node.data import DataDriver
+from hsorch.node.report import data_limits, limit_reports, status_report
 from hsorch.node.setup import links_of, virtual_addresses
 from hsorch.node.system.host import host
 from hsorch.node.witness.register import open_register
@@ -52,7 +54,8 @@ class Operator:
             case "status":
                 return control.success(status_report(self._agent))
             case "explain":
-                return control.success(limit_reports(self._agent.state, clock.now()))
+                limits = limit_reports(self._agent.state, clock.now())
+                return control.success((*limits, *data_limits(self._agent.world.data)))
             case "reload":
                 return control.success({"revision": self._reload()})
             case "operate":
@@ -95,6 +98,17 @@ class Operator:
         world.register = register
         world.runner.reconfigure(spec)
         world.watchdogs.protect(virtual_addresses(spec))
+        self._replicate(wanted=spec.replication is not None)
         world.spec = spec
         self._agent.feed(Reconfigured(spec=spec))
         return spec.revision
+
+    def _replicate(self, *, wanted: bool) -> None:
+        """The spec may have begun to replicate, or ended it; the replicator itself is the guard's."""
+        world = self._agent.world
+        if wanted and world.data is None:
+            world.data = DataDriver(world.door)
+            world.data.start()
+        elif not wanted and world.data is not None:
+            world.data.stop()
+            world.data = None

@@ -87,6 +87,25 @@ class Paths:
         return self.var / "audit.log"
 
     @property
+    def replication(self) -> Path:
+        """Journal, spool, bookkeeping and keys of the replicator."""
+        return self.var / "replication"
+
+    @property
+    def channel_certificate(self) -> Path:
+        return self.replication / "own.crt"
+
+    @property
+    def channel_key(self) -> Path:
+        """Made here, and never leaves this node."""
+        return self.replication / "own.key"
+
+    @property
+    def channel_peer(self) -> Path:
+        """The peer's certificate: the only one that is trusted."""
+        return self.replication / "peer.crt"
+
+    @property
     def runtimes(self) -> Path:
         return self.home / "runtime"
 
@@ -111,6 +130,14 @@ class Paths:
     @property
     def agent_pid(self) -> Path:
         return self.run / "agent.pid"
+
+    @property
+    def replicator_pid(self) -> Path:
+        return self.run / "replicator.pid"
+
+    @property
+    def replicator_control(self) -> Path:
+        return self.run / "replicator.sock"
 
     @property
     def watch(self) -> Path:

@@ -12,31 +12,34 @@ from dataclasses import dataclass
 from hsorch.errors import RefusedError
 from hsorch.node import clock, control
 from hsorch.node.core import facts
-from hsorch.node.core.state import State
-from hsorch.node.core.types import (
+from hsorch.node.core.actions import (
     Action,
     Answer,
     Arm,
     AskWitness,
     Disarm,
     Emit,
-    Event,
     Exit,
     Fence,
-    Fenced,
-    IsolationResult,
-    Operation,
     Persist,
     ProbeIsolation,
     ProbeStore,
-    ResourceOutcome,
-    ResourceResult,
     Run,
     Send,
     Severity,
+)
+from hsorch.node.core.state import State
+from hsorch.node.core.types import (
+    Event,
+    Fenced,
+    IsolationResult,
+    Operation,
+    ResourceOutcome,
+    ResourceResult,
     WitnessAnswer,
     WitnessOutcome,
 )
+from hsorch.node.data import DataDriver, Door
 from hsorch.node.events import EventLog
 from hsorch.node.link.links import Links
 from hsorch.node.loop import Loop
@@ -60,7 +63,7 @@ Note = Callable[[Operate, str, str], None]
 
 @dataclass
 class World:
-    """What the actions act on. The agent replaces links and register when a new spec needs it."""
+    """What the actions act on. The agent replaces links, register and data when a new spec needs it."""
 
     spec: Spec
     me: str
@@ -73,6 +76,10 @@ class World:
     watch: Watch
     log: EventLog
     loop: Loop[Event]
+    door: Door
+    """To the replicator."""
+    data: DataDriver | None = None
+    """None: nothing is replicated."""
 
 
 @dataclass(frozen=True)

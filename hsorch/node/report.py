@@ -10,6 +10,7 @@ from hsorch.node.core import facts, report
 from hsorch.node.core.limits import limits
 from hsorch.node.core.state import State
 from hsorch.node.core.types import Instant
+from hsorch.node.data import DataDriver
 from hsorch.node.events import RECENT
 from hsorch.spec import WIRE, AnyResource
 from hsorch.verbs import LimitReport, ResourceReport, StatusReport
@@ -54,7 +55,8 @@ def status_report(agent: Agent) -> StatusReport:
         guard_alive=state.guard_alive,
         links=world.links.report(now),
         resources=_resources(state),
-        limits=limit_reports(state, now),
+        limits=(*limit_reports(state, now), *data_limits(world.data)),
+        data=world.data.report if world.data is not None else None,
         events=tuple(world.log.recent)[-RECENT:],
         last_outage_ms=state.outage // clock.MILLISECOND if state.outage else -1,
     )
@@ -62,6 +64,16 @@ def status_report(agent: Agent) -> StatusReport:
 
 def limit_reports(state: State, now: Instant) -> tuple[LimitReport, ...]:
     return tuple(LimitReport(code=x.code, message=x.message, hint=x.hint) for x in limits(state, now))
+
+
+def data_limits(data: DataDriver | None) -> tuple[LimitReport, ...]:
+    """What keeps the data from being equal on both nodes, as the replicator says it."""
+    if data is None:
+        return ()
+    if data.report is None:
+        message, hint = "The replicator gives no answer.", "The guard starts it again by itself; see the log."
+        return (LimitReport(code="HS615", message=message, hint=hint),)
+    return data.report.troubles
 
 
 def _resources(state: State) -> tuple[ResourceReport, ...]:

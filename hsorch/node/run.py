@@ -1,4 +1,4 @@
-"""The two long-running processes of a node, by name: `python3 -m hsorch.node guard CLUSTER`.
+"""The long-running processes of a node, by name: `python3 -m hsorch.node guard CLUSTER`.
 
 Imports each only when it is asked for: the guard must stay small.
 """
@@ -21,7 +21,17 @@ def _agent(argv: list[str]) -> int:
     return agent.main(argv)
 
 
-PROCESSES: dict[str, Callable[[list[str]], int]] = {"guard": _guard, "agent": _agent}
+def _replicator(argv: list[str]) -> int:
+    from hsorch.node.replication import door
+
+    return door.main(argv)
+
+
+PROCESSES: dict[str, Callable[[list[str]], int]] = {
+    "guard": _guard,
+    "agent": _agent,
+    "replicator": _replicator,
+}
 """name → function(arguments after the name) -> exit code."""
 
 

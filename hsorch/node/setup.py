@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hsorch.errors import NodeError
 from hsorch.node import clock, enrolment
+from hsorch.node.data import DataDriver, Door
 from hsorch.node.events import EventLog
 from hsorch.node.link.links import Links
 from hsorch.node.loop import Loop
@@ -48,6 +49,7 @@ def set_up(paths: Paths) -> Setup:
     machine, store = system(), Store(paths.state, paths.incarnation)
     loaded = store.load()
     watch = Watch(paths.watch, machine.boot_id())
+    door = Door(paths)
     log = EventLog(paths.events, node=identity.node, group=spec.group.name)
     world = World(
         spec=spec,
@@ -55,12 +57,14 @@ def set_up(paths: Paths) -> Setup:
         store=store,
         links=links_of(spec, identity, key),
         register=open_register(spec, identity, paths, machine),
-        runner=Runner(spec, identity.node, paths, machine, lambda: not watch.passed(clock.now())),
+        runner=Runner(spec, identity.node, paths, machine, lambda: not watch.passed(clock.now()), door),
         system=machine,
         watchdogs=Watchdogs(watch, machine.dead_man(spec.cluster), virtual_addresses(spec), log),
         watch=watch,
         log=log,
         loop=Loop(),
+        data=DataDriver(door) if spec.replication is not None else None,
+        door=door,
     )
     return Setup(
         paths=paths,

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from hsorch.node import clock
-from hsorch.node.core.types import Severity
+from hsorch.node.core.actions import Severity
 from hsorch.node.events import EventLog
 from hsorch.node.system.base import DeadMan
 from hsorch.node.watch import Watch

@@ -10,12 +10,15 @@ from typing import Literal
 from hsorch.errors import NodeError
 from hsorch.node.deployment.wire import (
     Abort,
+    Certificate,
     Commit,
     Done,
     Enroll,
     Lock,
+    Pin,
     ReleaseLock,
     Service,
+    ShowCertificate,
     Stage,
     TakeLock,
 )
@@ -44,6 +47,7 @@ def deeds(site: Site) -> dict[StepKind, Deed]:
         StepKind.LOCK: TakeLocks(site),
         StepKind.ACTIVATE: Activate(site),
         StepKind.ENROLL: EnrollNode(site),
+        StepKind.PIN: PinPeer(site),
         StepKind.STAGE: StageSpec(site),
         StepKind.BRING_OUT: MoveGroup(site, "bring-out"),
         StepKind.COMMIT: CommitSpec(site),
@@ -119,6 +123,15 @@ class EnrollNode(Plain):
         identity = Identity(cluster=cluster, cluster_id=secret.cluster_id, node=step.node)
         order = Enroll(cluster=cluster, identity=identity, key=secret.key, joins=secret.joins)
         self.site.ask(step.node, "enroll", order, Done)
+
+
+class PinPeer(Plain):
+    def do(self, step: Step) -> None:
+        """Only certificates pass through here; private keys stay on their nodes."""
+        cluster = self.site.plan.cluster
+        peer = self.site.plan.spec.peer_of(step.node).name
+        shown = self.site.ask(peer, "certificate", ShowCertificate(cluster=cluster), Certificate)
+        self.site.ask(step.node, "pin", Pin(cluster=cluster, pem=shown.pem), Done)
 
 
 class StageSpec(Plain):

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from hsorch.manifest.impact import Impact, impact_of
 from hsorch.plan.model import Action, Item
 from hsorch.plan.words import Part, parts
 from hsorch.spec import Spec
 
-OUTAGE = Impact.OUTAGE.name.lower()
+OUTAGE, OVERWRITE = Impact.OUTAGE.name.lower(), Impact.OVERWRITE.name.lower()
 
 
-def diff_specs(before: Spec | None, after: Spec, *, group_in: bool) -> tuple[Item, ...]:
+def diff_specs(before: Spec | None, after: Spec, *, group_in: bool, empty: bool = False) -> tuple[Item, ...]:
     """Items in the manifest's order, removals where the part stood, at the end.
 
     While the group is out nothing of it can be interrupted: `outage` is `live` then (REQ-H15).
-    A first spec interrupts nothing at all.
+    A first spec interrupts nothing at all. Data that begin to be replicated replace what the standby has
+    there, in any case but that of nodes which are yet to be made (empty).
     """
     old, new = parts(before) if before else {}, parts(after)
     items: list[Item] = []
@@ -31,15 +34,18 @@ def diff_specs(before: Spec | None, after: Spec, *, group_in: bool) -> tuple[Ite
             items.append(_item(part, Action.REPLACE, before=known.title, after=part.title))
         else:
             items += _changed(known, part)
-    items += [_item(old[a], Action.REMOVE, before=old[a].title) for a in old if a not in new]
+    items += [_removed(old[a]) for a in old if a not in new]
     if before is not None and not items and before != after:
         items += _order(before, after)
-    if before is None:
+    if empty:
         return tuple(_live(item) for item in items)
+    if before is None:
+        return tuple(item if item.impact == OVERWRITE else _live(item) for item in items)
     return tuple(_live(item) if item.impact == OUTAGE and not group_in else item for item in items)
 
 
 def _changed(old: Part, new: Part) -> Iterator[Item]:
+    """A right that is taken back costs nothing."""
     for name in [*new.settings, *(n for n in old.settings if n not in new.settings)]:
         before, after = old.settings.get(name, ""), new.settings.get(name, "")
         if before == after:
@@ -49,7 +55,7 @@ def _changed(old: Part, new: Part) -> Iterator[Item]:
             action=Action.CHANGE if before and after else Action.ADD if after else Action.REMOVE,
             before=before,
             after=after,
-            impact=_impact(new.pointer_of(name)),
+            impact=_impact(new.pointer_of(name)) if after != "false" else Impact.LIVE.name.lower(),
         )
 
 
@@ -63,6 +69,12 @@ def _order(before: Spec, after: Spec) -> Iterator[Item]:
 
 def _item(part: Part, action: Action, before: str = "", after: str = "") -> Item:
     return Item(address=part.address, action=action, before=before, after=after, impact=_impact(part.pointer))
+
+
+def _removed(part: Part) -> Item:
+    """What is not replicated any more stays where it is, on both nodes."""
+    item = _item(part, Action.REMOVE, before=part.title)
+    return msgspec.structs.replace(item, impact=OUTAGE) if item.impact == OVERWRITE else item
 
 
 def _impact(pointer: str) -> str:

@@ -60,6 +60,7 @@ def build(work: Work) -> tuple[Step, ...]:
     if work.lab:
         steps.add(StepKind.LAB, "create the lab: two nodes, a client and a witness")
     _prepare(steps, work)
+    _pin_peers(steps, work)
     _put_spec_in_force(steps, work)
     _bring_to_life(steps, work)
     last = steps.of(StepKind.VERIFY, StepKind.BRING_IN)[-1:]
@@ -111,10 +112,19 @@ def _prepare(steps: _Steps, work: Work) -> None:
             steps.add(StepKind.ENROLL, f"make {node} a member: identity and key", node, after)
 
 
+def _pin_peers(steps: _Steps, work: Work) -> None:
+    """Each node shows its certificate to the other, so both must be members before."""
+    ready = steps.of(StepKind.LOCK, StepKind.ACTIVATE, StepKind.ENROLL)
+    for node in work.nodes:
+        if work.needs[node].pin:
+            text = f"let {node} trust its peer's key on the data channel"
+            steps.add(StepKind.PIN, text, node, ready)
+
+
 def _put_spec_in_force(steps: _Steps, work: Work) -> None:
     """Two phases: staged on both, then committed on both."""
     committing = [node for node in work.nodes if work.needs[node].commit]
-    ready = steps.of(StepKind.LOCK, StepKind.ACTIVATE, StepKind.ENROLL)
+    ready = steps.of(StepKind.LOCK, StepKind.ACTIVATE, StepKind.ENROLL, StepKind.PIN)
     for node in committing:
         steps.add(StepKind.STAGE, f"stage the spec on {node}", node, ready)
     staged = steps.of(StepKind.STAGE)
@@ -125,7 +135,7 @@ def _put_spec_in_force(steps: _Steps, work: Work) -> None:
 
 
 def _bring_to_life(steps: _Steps, work: Work) -> None:
-    prepared = (StepKind.LOCK, StepKind.ACTIVATE, StepKind.ENROLL, StepKind.BRING_OUT)
+    prepared = (StepKind.LOCK, StepKind.ACTIVATE, StepKind.ENROLL, StepKind.PIN, StepKind.BRING_OUT)
     ready = steps.of(StepKind.COMMIT) or steps.of(*prepared)
     for node in work.nodes:
         need = work.needs[node]

@@ -54,6 +54,7 @@ class StepKind(StrEnum):
     LOCK = "lock"
     ACTIVATE = "activate"
     ENROLL = "enroll"
+    PIN = "pin"
     STAGE = "stage"
     BRING_OUT = "bring-out"
     COMMIT = "commit"
@@ -82,6 +83,8 @@ class NodeState(Value, frozen=True, kw_only=True):
     runtime: str = ""
     cluster_id: str = ""
     key: str = ""
+    channel: str = ""
+    channel_peer: str = ""
     revision: int = 0
     digest: str = ""
     service: str = "absent"
@@ -105,6 +108,8 @@ class Plan(Value, frozen=True, kw_only=True):
     steps: tuple[Step, ...] = ()
     brings_in: bool = False
     """The last step starts the group."""
+    source: str = ""
+    """Node whose data count when they begin to be replicated: the active one, or where the group starts."""
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -118,6 +123,37 @@ class Plan(Value, frozen=True, kw_only=True):
     @property
     def changes(self) -> bool:
         return bool(self.steps)
+
+    @property
+    def overwritten(self) -> tuple[str, ...]:
+        """Folders in which the data of one node replace those of the other."""
+        touched = {item.address for item in self.items if item.impact == "overwrite"}
+        return tuple(path for path, where in self._bound.items() if touched & where)
+
+    @property
+    def lets_overwrite(self) -> bool:
+        """From now on an old active node is overwritten without a word (REQ-G06)."""
+        policy = self.spec.policy
+        mine = any(i.address == "policy.reverse_replication" and i.after == "true" for i in self.items)
+        return mine and policy.takeover == "logical"
+
+    @property
+    def unbound(self) -> tuple[str, ...]:
+        """Folders that are not replicated any more."""
+        known = {address for where in self._bound.values() for address in where}
+        gone = (i.address for i in self.items if i.action is Action.REMOVE and i.address not in known)
+        return tuple(a.removeprefix("replication.") for a in gone if a.startswith("replication./"))
+
+    @property
+    def _bound(self) -> dict[str, set[str]]:
+        """Bound path → addresses of its items."""
+        bound = self.spec.replication.bindings if self.spec.replication is not None else ()
+        own = {b.path: f"replication.{b.path}" for b in bound}
+        return {path: {at, f"{at}.include", f"{at}.exclude", f"{at}.preset"} for path, at in own.items()}
+
+    @property
+    def target(self) -> str:
+        return self.spec.peer_of(self.source).name
 
     @property
     def is_outage(self) -> bool:

@@ -6,7 +6,7 @@ Pure: Facts in, a list of needs and items out.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hsorch.node.deployment.wire import Facts
 from hsorch.plan.model import Action, Item, NodeState
@@ -20,6 +20,8 @@ class NodeNeeds:
 
     install: bool = False
     enroll: bool = False
+    pin: bool = False
+    """Its peer's certificate for the data channel is not the one that it trusts."""
     commit: bool = False
     start: bool = False
     """Install the service, start it, or both."""
@@ -30,7 +32,7 @@ class NodeNeeds:
 
     @property
     def any(self) -> bool:
-        return any((self.install, self.enroll, self.commit, self.start, self.reload, self.restart))
+        return any((self.install, self.enroll, self.pin, self.commit, self.start, self.reload, self.restart))
 
 
 def target_revision(seen: Mapping[str, Observation], digest: str) -> int:
@@ -41,11 +43,22 @@ def target_revision(seen: Mapping[str, Observation], digest: str) -> int:
     return newest if done else newest + 1
 
 
-def needs(seen: Mapping[str, Observation], runtime: str, revision: int, digest: str) -> dict[str, NodeNeeds]:
-    """By node. revision, digest: of the desired spec, which both nodes must hold."""
+def needs(
+    seen: Mapping[str, Observation], runtime: str, revision: int, digest: str, *, replicates: bool = False
+) -> dict[str, NodeNeeds]:
+    """By node. revision, digest, replicates: of the desired spec, which both nodes must hold."""
     facts = {name: observation.facts for name, observation in seen.items()}
     odd_keys = len({f.key for f in facts.values() if f and f.key}) > 1
-    return {name: _needs_of(f, runtime, odd_keys, (revision, digest)) for name, f in facts.items()}
+    found = {name: _needs_of(f, runtime, odd_keys, (revision, digest)) for name, f in facts.items()}
+    if replicates:
+        found = {name: replace(need, pin=_is_stranger(facts, name)) for name, need in found.items()}
+    return found
+
+
+def _is_stranger(facts: Mapping[str, Facts | None], name: str) -> bool:
+    mine = facts[name]
+    theirs = next((f for other, f in facts.items() if other != name), None)
+    return mine is None or theirs is None or not theirs.channel or mine.channel_peer != theirs.channel
 
 
 def _needs_of(facts: Facts | None, runtime: str, odd_keys: bool, wanted: tuple[int, str]) -> NodeNeeds:
@@ -82,6 +95,9 @@ def node_items(
             items.append(
                 Item(address=f"{name}.membership", action=Action.ADD, after="identity and cluster key")
             )
+        if need.pin:
+            action = Action.CHANGE if facts and facts.channel_peer else Action.ADD
+            items.append(Item(address=f"{name}.channel", action=action, after="the peer's key is trusted"))
         if facts is None or facts.service == "absent":
             kind = "systemd unit" if facts and facts.machine.systemd else "on-boot script"
             items.append(Item(address=f"{name}.service", action=Action.ADD, after=kind))
@@ -141,6 +157,8 @@ def node_state(observation: Observation) -> NodeState:
         runtime=facts.runtime,
         cluster_id=facts.identity.cluster_id if facts.identity else "",
         key=facts.key,
+        channel=facts.channel,
+        channel_peer=facts.channel_peer,
         revision=facts.spec.revision if facts.spec else 0,
         digest=facts.digest,
         service=facts.service,

@@ -30,14 +30,16 @@ def make(
     """Pure. lab: it is to be created first. pending: an apply that stopped half way, to be completed."""
     states = {name: nodes.node_state(observation) for name, observation in seen.items()}
     revision = nodes.target_revision(seen, digest(spec))
-    wanted = nodes.needs(seen, runtime.name, revision, digest(spec))
+    wanted = nodes.needs(
+        seen, runtime.name, revision, digest(spec), replicates=spec.replication is not None
+    )
     base = _newest(seen)
     group_in = any(state.group_in for state in states.values())
     made = [Item(address="lab", action=Action.ADD, after="two nodes, a client, a witness")] if lab else []
     items = [
         *made,
         *nodes.node_items(seen, wanted, runtime.name),
-        *diff.diff_specs(base, spec, group_in=group_in),
+        *diff.diff_specs(base, spec, group_in=group_in, empty=lab),
     ]
     outage = group_in and any(Impact[item.impact.upper()] >= Impact.OUTAGE for item in items)
     first = base is None and spec.group.desired_state == "in"
@@ -66,6 +68,7 @@ def make(
         problems=problems.find(seen, spec, runtime, pending.id if pending else ""),
         steps=steps,
         brings_in=bring_in or outage,
+        source=_active(seen) or _holder(seen) or spec.preferred,
     )
 
 
@@ -133,6 +136,12 @@ def _newest(seen: Mapping[str, Observation]) -> Spec | None:
 
 def _active(seen: Mapping[str, Observation]) -> str:
     return next((report.active for report in _reports(seen) if report.active), "")
+
+
+def _holder(seen: Mapping[str, Observation]) -> str:
+    """Where the next bring-in starts the group, by the newer word of the two nodes."""
+    newest = max(_reports(seen), key=lambda r: (r.epoch_major, r.epoch_minor), default=None)
+    return newest.holder if newest is not None else ""
 
 
 def _reports(seen: Mapping[str, Observation]) -> list[StatusReport]:

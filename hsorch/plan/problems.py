@@ -98,6 +98,28 @@ def _ports(node: str, facts: Facts, spec: Spec, runtime: Runtime) -> Iterator[Pr
         )
 
 
+def _replication(node: str, facts: Facts, spec: Spec, runtime: Runtime) -> Iterator[Problem]:
+    if spec.replication is None:
+        return
+    machine, port = facts.machine, spec.replication.port
+    if not machine.fuse and any(b.kind == "ordered" for b in spec.replication.bindings):
+        yield _error(
+            "HS417",
+            node,
+            f"{node} cannot mount over folders (FUSE): nothing can be replicated in order there",
+            "install it: apt-get install fuse3 libfuse3-3; in a container, let it see /dev/fuse",
+        )
+    if "openssl" not in machine.tools:
+        yield _error("HS416", node, f"{node} has no openssl to make its key", "apt-get install openssl")
+    if facts.service != "running" and port in machine.tcp_ports:
+        yield _error(
+            "HS408",
+            node,
+            f"TCP port {port} on {node} is taken by {machine.tcp_ports[port]}",
+            "stop that program, or give `replication` another port in the manifest",
+        )
+
+
 def _disk(node: str, facts: Facts, spec: Spec, runtime: Runtime) -> Iterator[Problem]:
     if facts.machine.disk_free < DISK_NEEDED:
         free = facts.machine.disk_free // (1024 * 1024)
@@ -177,6 +199,7 @@ CHECKS: tuple[Check, ...] = (
     _membership,
     _nics,
     _ports,
+    _replication,
     _disk,
     _tools,
     _at_boot,

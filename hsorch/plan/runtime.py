@@ -1,8 +1,9 @@
-"""The runtime that apply installs: a bundle of hsorch's node side and msgspec, named by its content."""
+"""The runtime that apply installs: hsorch's node side and the few packages it needs, named by its content."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
 import sysconfig
 import tarfile
@@ -11,11 +12,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import msgspec
-
 import hsorch
+from hsorch.errors import HsorchError
 
 MODULES = ("__init__.py", "errors.py", "spec.py", "verbs.py")
+PACKAGES = ("msgspec", "mfusepy", "xxhash")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,24 @@ def _members() -> Iterator[tuple[str, Path]]:
     for module in MODULES:
         yield f"hsorch/{module}", package / module
     yield from _tree("hsorch/node", package / "node", (".py",))
-    yield from _tree("msgspec", Path(msgspec.__file__).parent, (".py", ".so", ".pyd"))
+    for name in PACKAGES:
+        yield from _package(name)
+
+
+def _package(name: str) -> Iterator[tuple[str, Path]]:
+    """A package or a single module, as it is installed here; without its own tests."""
+    found = importlib.util.find_spec(name)
+    if found is None or found.origin is None:
+        raise HsorchError(
+            f"the package {name} is missing here, and the nodes need it",
+            hint="install hsorch with all it depends on: pip install hsorch",
+            code="HS444",
+        )
+    origin = Path(found.origin)
+    if found.submodule_search_locations is None:
+        yield origin.name, origin
+    else:
+        yield from _tree(name, origin.parent, (".py", ".so", ".pyd"))
 
 
 def _tree(prefix: str, folder: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[str, Path]]:

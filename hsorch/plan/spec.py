@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import networkx as nx
 
 from hsorch import spec
 from hsorch.manifest import model
+
+DATA_LIMIT_MS = 60_000
+"""A takeover applies what is spooled first; a release waits until the standby has everything."""
 
 
 def compile_spec(cluster: model.Cluster) -> spec.Spec:
@@ -25,10 +29,16 @@ def compile_spec(cluster: model.Cluster) -> spec.Spec:
         group=spec.Group(
             name=cluster.group.name,
             desired_state=cluster.group.desired_state,
-            resources=tuple(_resource(resource) for resource in start_order(cluster.group)),
+            resources=_resources(cluster),
         ),
         policy=_policy(cluster.policy),
+        replication=_replication(cluster),
     )
+
+
+def data_resource(group: str) -> str:
+    """Name of the resource that stands for the group's data."""
+    return f"Data-{''.join(group.split())}"
 
 
 def start_order(group: model.Group) -> list[model.AnyResource]:
@@ -39,6 +49,30 @@ def start_order(group: model.Group) -> list[model.AnyResource]:
     graph.add_edges_from((below, r.name) for r in group.resources for below in r.depends_on)
     order = nx.lexicographical_topological_sort(graph, key=place.__getitem__)
     return [group.resources[place[name]] for name in order]
+
+
+def _resources(cluster: model.Cluster) -> tuple[spec.AnyResource, ...]:
+    """In start order. Replicated data come first, and all that stood on nothing stands on them."""
+    found = tuple(_resource(resource) for resource in start_order(cluster.group))
+    if cluster.replication is None:
+        return found
+    name = data_resource(cluster.group.name)
+    stand = (r if r.depends_on else msgspec.structs.replace(r, depends_on=(name,)) for r in found)
+    data = spec.Data(name=name, start_limit_ms=DATA_LIMIT_MS, stop_limit_ms=DATA_LIMIT_MS, restarts=1)
+    return (data, *stand)
+
+
+def _replication(cluster: model.Cluster) -> spec.Replication | None:
+    wanted = cluster.replication
+    if wanted is None:
+        return None
+    return spec.Replication(
+        bindings=wanted.bindings,
+        port=wanted.port,
+        ack=wanted.ack if cluster.policy.takeover == "complete" else "none",
+        warn_bytes=wanted.warn,
+        stop_bytes=wanted.stop,
+    )
 
 
 def _node(server: model.Server) -> spec.Node:
@@ -119,6 +153,8 @@ def _policy(policy: model.Policy) -> spec.Policy:
         on_conflict=policy.on_conflict,
         max_failovers=policy.max_failovers,
         failover_window_ms=policy.failover_window,
+        reverse_replication=policy.reverse_replication,
+        auto_resync_after_switch=policy.auto_resync_after_switch,
         isolation=spec.Isolation(
             addresses=policy.isolation.addresses,
             max_missed=policy.isolation.max_missed,

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from hsorch.spec import AnyResource, Ip, Probe, Process, Resource, Script, Service, Spec
+from hsorch.node.replication import bindings
+from hsorch.spec import AnyResource, Data, Ip, Probe, Process, Replication, Resource, Script, Service, Spec
 
 KINDS: dict[type[Resource], str] = {
     Ip: "vip",
@@ -16,6 +17,7 @@ KINDS: dict[type[Resource], str] = {
     Process: "processes",
     Script: "scripts",
     Probe: "probes",
+    Data: "data",
 }
 _HEALTH = {"check_interval": "interval", "check_limit": "timeout", "max_check_failures": "max_failures"}
 _PROBED = {name: f"probe.{key}" for name, key in _HEALTH.items()}
@@ -26,6 +28,7 @@ _KEYS: dict[str, dict[str, str]] = {
     "scripts": _HEALTH,
     "probes": _HEALTH,
     "share": {"path": "share"},
+    "replication": {"warn_bytes": "free_space.warn", "stop_bytes": "free_space.stop"},
     "http": {"url": "http.url", "token": "http.token", "ca_file": "http.ca"},
 }
 """By kind: the manifest's key of a setting that a spec calls otherwise."""
@@ -36,6 +39,7 @@ _DERIVED = {
     "vip": dict.fromkeys(("start_limit", "stop_limit", "restarts", *_HEALTH), ""),
 }
 """By kind: the key that decides on a setting which has none of its own; empty: the part as a whole."""
+_WAITS = {"none": "nothing", "received": "the standby's memory", "durable": "the standby's disk"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +81,30 @@ def _parts(spec: Spec) -> Iterator[Part]:
     witness = _named(kind, _settings(spec.witness))
     yield Part("witness", "/witness", kind, " ".join([kind, *witness.values()]), witness)
     for resource in spec.group.resources:
-        yield _resource(spec.group.name, resource)
+        if not isinstance(resource, Data):
+            yield _resource(spec.group.name, resource)
     group = _settings(spec.group, leave={"resources"})
     yield Part(f"group.{spec.group.name}", "/group", "group", spec.group.name, group)
+    if spec.replication is not None:
+        yield from _replication(spec.replication)
     policy = _settings(spec.policy, leave={"isolation"})
     policy |= {f"isolation.{k}": v for k, v in _settings(spec.policy.isolation).items()}
     title = f"takeover {spec.policy.takeover}, lease {spec.policy.lease_ms}ms"
     yield Part("policy", "/policy", "policy", title, policy)
+
+
+def _replication(replication: Replication) -> Iterator[Part]:
+    """A preset is shown with all that it stands for."""
+    for binding in replication.bindings:
+        whole = bindings.expand(bindings.Binding(**msgspec.structs.asdict(binding)))
+        settings = _settings(whole, leave={"path", "kind"})
+        title = " ".join([binding.kind, *(f"{name} {text}" for name, text in settings.items())])
+        yield Part(
+            f"replication.{binding.path}", f"/replication/{binding.kind}/0", binding.kind, title, settings
+        )
+    settings = _named("replication", _settings(replication, leave={"bindings"}))
+    title = f"port {replication.port}, a flush waits for {_WAITS[replication.ack]}"
+    yield Part("replication", "/replication", "replication", title, settings)
 
 
 def _resource(group: str, resource: AnyResource) -> Part:

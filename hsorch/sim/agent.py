@@ -10,35 +10,38 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from hsorch.node.core import decide as core
-from hsorch.node.core.state import State
-from hsorch.node.core.types import (
+from hsorch.node.core.actions import (
     Action,
     Answer,
     Arm,
     AskWitness,
     Disarm,
-    Durable,
     Emit,
-    Epoch,
-    Event,
     Exit,
     Fence,
+    Persist,
+    ProbeIsolation,
+    ProbeStore,
+    Run,
+    Send,
+)
+from hsorch.node.core.state import State
+from hsorch.node.core.types import (
+    Durable,
+    Epoch,
+    Event,
     Instant,
     IsolationResult,
     Operation,
-    Persist,
     Persisted,
-    ProbeIsolation,
-    ProbeStore,
     Received,
     ResourceOutcome,
     ResourceResult,
-    Run,
-    Send,
     StoreProbed,
     Tick,
 )
 from hsorch.sim.clock import MS, SECOND
+from hsorch.sim.talk import Talk
 
 if TYPE_CHECKING:
     from hsorch.sim.machine import Machine
@@ -68,6 +71,8 @@ class Agent:
         self._inbox: deque[Event] = deque()
         self._pending: deque[Action] = deque()
         self._writing = False
+        self._talk: Talk | None = None
+        """With the replicator; None: nothing is replicated."""
         self._ticked = self._spins = 0
         """Local time of the last tick, and how many there were at that instant."""
         self._tick_at = _NEVER
@@ -100,6 +105,7 @@ class Agent:
         )
         world.note(machine.name, "agent starts", incarnation)
         self._pending.extend(actions)
+        self._talk = Talk(self, machine.replica) if machine.replica is not None else None
         self._carry_out()
 
     def kill(self) -> None:
@@ -129,7 +135,7 @@ class Agent:
 
     def thaw(self) -> None:
         """The clock is looked at first, then what waited is handled."""
-        if self.state is not None and not self._blocked:
+        if self.state is not None and not self.blocked:
             self._step(self._tick())
             self._drain()
 
@@ -144,14 +150,15 @@ class Agent:
     # --------------------------------------------------------------------------------------------- events
 
     @property
-    def _blocked(self) -> bool:
+    def blocked(self) -> bool:
         return self.frozen or self._writing or self._machine.still
 
     def deliver(self, event: Event) -> None:
         """Handle one event now, or when the agent can."""
+        self.catch_up()
         if self.state is None:
             return
-        if not self._blocked:
+        if not self.blocked:
             self._step(event)
         elif len(self._inbox) < _INBOX or not isinstance(event, Received):
             self._inbox.append(event)
@@ -162,13 +169,18 @@ class Agent:
             self.deliver(event)
 
     def _drain(self) -> None:
-        while self._inbox and self.state is not None and not self._blocked:
+        while self._inbox and self.state is not None and not self.blocked:
             self._step(self._inbox.popleft())
+
+    def catch_up(self) -> None:
+        """A tick that is due comes before whatever else comes at the same instant, as in the agent's loop."""
+        if self.state is not None and not self.blocked and self._local_now() >= core.wake_at(self.state):
+            self._step(self._tick())
 
     def _step(self, event: Event) -> None:
         assert self.state is not None
         machine = self._machine
-        self.state, actions = core.decide(self.state, event, Instant(machine.clock.local(machine.world.now)))
+        self.state, actions = core.decide(self.state, event, self._local_now())
         if isinstance(event, Received):
             fresh = event.beat.echo_incarnation == self.state.durable.incarnation
             told = event.beat.config
@@ -177,6 +189,18 @@ class Agent:
         self._pending.extend(actions)
         self._carry_out()
         machine.world.stepped(machine)
+        if self._talk is not None and not self.blocked:
+            self._talk.turn()
+
+    def take(self, event: Event) -> None:
+        """What the loop hands to the core between two events of the world."""
+        if self.state is not None and not self.blocked:
+            self.state, actions = core.decide(self.state, event, self._local_now())
+            self._pending.extend(actions)
+            self._carry_out()
+
+    def _local_now(self) -> Instant:
+        return Instant(self._machine.clock.local(self._machine.world.now))
 
     def _tick(self) -> Tick:
         now, clock = self._machine.world.now, self._machine.clock
@@ -200,7 +224,7 @@ class Agent:
         if entry != self._tick_at:
             return
         self._tick_at = _NEVER
-        if self.state is None or self._blocked:
+        if self.state is None or self.blocked:
             return
         local = self._machine.clock.local(self._machine.world.now)
         if local >= core.wake_at(self.state):
@@ -250,7 +274,7 @@ class Agent:
 
     def _write(self, durable: Durable) -> bool:
         machine = self._machine
-        if not machine.disk.write(machine.world.now, durable):
+        if not machine.disk.write(durable):
             self._pending.clear()
             machine.world.note(machine.name, "cannot write its state")
             self._step(Persisted(ok=False, detail="no space left on device"))

@@ -11,6 +11,7 @@ from hsorch.node.core.types import Verb
 from hsorch.sim.clock import MS
 from hsorch.sim.fault import Fault
 from hsorch.sim.machine import Machine
+from hsorch.sim.replica import ReplicaDisk
 from hsorch.sim.services import Item
 from hsorch.sim.wires import Heal
 from hsorch.sim.world import World
@@ -32,11 +33,24 @@ def torn(world: World, machine: Machine, fault: Fault) -> Heal:
     return machine.boot
 
 
+def disk_replaced(world: World, machine: Machine, fault: Fault) -> Heal:
+    """Power loss; the machine comes back with new disks: its state and its data are gone."""
+    heal = torn(world, machine, fault)
+    if machine.replica is not None:
+        machine.replica.disk = ReplicaDisk()
+    return heal
+
+
+def snapshot(world: World, machine: Machine, fault: Fault) -> None:
+    """Somebody keeps a copy of all its disks."""
+    machine.take_snapshot()
+
+
 def rolled_back(world: World, machine: Machine, fault: Fault) -> Heal:
-    """Power loss; the disk comes back as it was `value` milliseconds into the run."""
+    """Power loss; the machine comes back with its disks as they were in the snapshot."""
     machine.power_off()
     world.monitor.forgets(machine.name)
-    machine.disk.restore(world.start_of_faults + int(fault.value) * MS)
+    machine.restore_snapshot()
     return machine.boot
 
 

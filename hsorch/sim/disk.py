@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from hsorch.node.core.types import Durable
 
@@ -15,8 +15,6 @@ class Disk:
     full: bool = False
     latency: int = 0
     """Nanoseconds that one durable write takes."""
-
-    _history: list[tuple[int, Durable]] = field(default_factory=list)
     incarnation: int = 0
     """Highest number an agent start was given here; a file of its own."""
 
@@ -25,17 +23,12 @@ class Disk:
         self.incarnation = max(self.incarnation + 1, wall_seconds)
         return self.incarnation
 
-    def write(self, real: int, durable: Durable) -> bool:
+    def write(self, durable: Durable) -> bool:
         if self.full:
             return False
         self.durable = durable
         self.forgotten = False
-        self._history.append((real, durable))
         return True
-
-    def restore(self, real: int) -> None:
-        """As it was at this real time: a snapshot, put back."""
-        self.durable = next((d for t, d in reversed(self._history) if t <= real), None)
 
     def tear(self) -> None:
         self.durable = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hsorch.sim.table import NOBODY, Active, Bound, Expect, Row
+from hsorch.sim.expect import NOBODY, Active, Bound, Expect, Row
 from hsorch.spec import IsolationWitness, NoWitness, Spec
 
 
@@ -26,6 +26,7 @@ BY_ISOLATION: Mapping[str, Instead] = {
     "16b": _NO_REGISTER,
     "17": _NO_REGISTER,
     "23a": Instead(NOBODY, _ALIVE),
+    "23c": Instead(NOBODY, _ALIVE),
     "33b": Instead(NOBODY, "both machines answer a ping, so neither starts alone"),
     "34a": Instead(
         Expect(Active.MOVED, Bound.REPAIR, alarm=True),

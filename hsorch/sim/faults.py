@@ -12,6 +12,7 @@ from hsorch.sim.clock import MS
 from hsorch.sim.fault import Fault
 from hsorch.sim.kinds import KINDS
 from hsorch.sim.machine import Machine
+from hsorch.sim.stream import HOP, RESYNC
 from hsorch.sim.wires import Heal, set_service_link
 from hsorch.sim.witness import WitnessMode
 from hsorch.sim.world import World
@@ -63,7 +64,11 @@ def heal_all(world: World) -> None:
     world.no_witness.clear()
     world.deaf_to_arp = 0
     world.register.mode = WitnessMode.UP
+    if world.data is not None:
+        world.data.cut, world.data.hop, world.data.resync = False, HOP, RESYNC
     for machine in world.machines.values():
+        if machine.replica is not None:
+            machine.replica.runs, machine.replica.held = True, False
         machine.disk.full, machine.disk.latency = False, 0
         machine.services.repair()
         machine.agent.may_run = machine.fence_works = True
@@ -81,6 +86,8 @@ def _want_again(world: World) -> None:
     """Operators who took the group out, held it, or let an agent leave, want it all back: they look again
     and again, for an order from before may take its time."""
     world.timeline.after(world.spec.policy.lease_ms * MS, _want_again, world)
+    if world.data is not None and any(r.refused for r in world.data.replicas.values()):
+        world.choose(world.active())
     for machine in world.machines.values():
         machine.agent.start_again()
         intent = machine.disk.durable.intent if machine.disk.durable else Intent()

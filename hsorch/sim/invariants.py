@@ -1,7 +1,7 @@
-"""What must hold in every run, whatever happens (docs/simulator.md): I1 to I8.
+"""What must hold in every run, whatever happens (docs/simulator.md): I1 to I8, D1 to D6.
 
-The world tells the monitor what really happened; nothing here trusts a claim of the core. I4 and I5 speak
-of replicated data: not applicable as long as nothing is replicated (DataState.NONE).
+The world tells the monitor what really happened; nothing here trusts a claim of the core. The D are about
+replicated data, and are judged in judge.py.
 """
 
 from __future__ import annotations
@@ -15,13 +15,18 @@ TITLES = {
     "I1": "at most one node has effects",
     "I2": "one configuration per epoch",
     "I3": "nobody acts in an epoch after it has seen another's higher one",
-    "I4": "no acknowledged data are lost by an automatic takeover",
-    "I5": "no divergent data are overwritten without quarantine",
     "I6": "service is back in bounded time after a single fault",
     "I7": "a bounded number of automatic moves in a window",
+    "D1": "under `complete` nothing that clients were told is safe is lost by itself",
+    "D2": "one source of each generation, one write at each place",
+    "D3": "no start on an image that is no picture of one moment",
+    "D4": "nothing that only one side has is overwritten without quarantine",
+    "D5": "no more is lost than the takeover said",
+    "D6": "no flush waits for long where the group serves",
     "I8": "once all is healed the pair is in sync without an operator",
 }
-NOT_APPLICABLE = {"I4": "nothing is replicated", "I5": "nothing is replicated"}
+DATA = ("D1", "D2", "D3", "D4", "D5", "D6")
+"""Applicable where something is replicated."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hsorch.sim import breakage, wires
+from hsorch.sim import breakage, data_faults, wires
 from hsorch.sim.fault import Fault
 from hsorch.sim.machine import Machine
 from hsorch.sim.world import World
@@ -14,6 +14,8 @@ Kind = Callable[[World, Machine, Fault], wires.Heal | None]
 KINDS: dict[str, Kind] = {
     "crash": breakage.crash,
     "torn": breakage.torn,
+    "disk-replaced": breakage.disk_replaced,
+    "snapshot": breakage.snapshot,
     "rolled-back": breakage.rolled_back,
     "crash-on-write": breakage.crash_on_write,
     "agent-kill": breakage.agent_kill,
@@ -34,6 +36,12 @@ KINDS: dict[str, Kind] = {
     "address-taken": breakage.address_taken,
     "config-differs": breakage.config_differs,
     "retimed": breakage.retimed,
+    "data-cut": data_faults.data_cut,
+    "data-slow": data_faults.data_slow,
+    "data-fails": data_faults.data_fails,
+    "files-held": data_faults.files_held,
+    "resync": data_faults.resync,
+    "choose": data_faults.choose,
     "order": breakage.order,
     "link-cut": wires.link_cut,
     "partition": wires.partition,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
-from hsorch.node.core.types import Epoch, Fenced, Reconfigured
+from hsorch.node.core.types import Durable, Epoch, Fenced, Operation, Reconfigured
 from hsorch.sim.agent import Agent
 from hsorch.sim.clock import MS, SECOND, Clock
 from hsorch.sim.disk import Disk
-from hsorch.sim.services import Services
+from hsorch.sim.replica import Replica, ReplicaDisk
+from hsorch.sim.services import LATE, Services
+from hsorch.sim.talk import alone
 from hsorch.sim.watchdog import Watchdog
 from hsorch.spec import Spec
 
@@ -25,7 +28,9 @@ class Machine:
         self.world, self.spec, self.name = world, spec, name
         self.clock = Clock(0, local=SECOND, wall=_WALL_AT_START, rate_ppb=rate_ppb)
         self.disk = Disk()
-        self.services = Services(spec, world.timeline, world.effects_changed)
+        self.replica: Replica | None = None
+        """None: nothing is replicated."""
+        self.services = Services(spec, world.timeline, world.effects_changed, self._data)
         self.agent = Agent(self)
         self.watchdog = Watchdog(self)
         self.powered = False
@@ -43,6 +48,7 @@ class Machine:
         """Until every process is gone; addresses go within the first millisecond."""
         self.crash_on_write = False
         self.boots = 0
+        self._snapshot: tuple[Durable | None, ReplicaDisk | None] = None, None
         self._rate_ppb = rate_ppb
 
     @property
@@ -72,6 +78,31 @@ class Machine:
             self.agent.lose()
             self.watchdog.reset()
             self.services.drop()
+
+    def take_snapshot(self) -> None:
+        kept = copy.deepcopy(self.replica.disk) if self.replica is not None else None
+        self._snapshot = self.disk.durable, kept
+
+    def restore_snapshot(self) -> None:
+        self.disk.durable, kept = self._snapshot
+        if self.replica is not None and kept is not None:
+            self.replica.disk = copy.deepcopy(kept)
+
+    def _data(self, order: Operation) -> str:
+        """Start or end of the group's data on this node; returns what is wrong, or nothing."""
+        replica, data = self.replica, self.world.data
+        if order is Operation.KILL and replica is not None:
+            replica.abort()
+            return ""
+        if replica is None or data is None or not replica.works:
+            return "the replicator gives no answer"
+        if order is Operation.START:
+            return data.start_source(self, alone=alone(self.agent))
+        if order is Operation.STOP:
+            return "" if replica.release() else LATE
+        if order is Operation.CHECK and replica.role != "source":
+            return f"the replicator is {replica.role}"
+        return ""
 
     def set_still(self, *, paused: bool = False, frozen: bool = False) -> None:
         """Pause the machine, freeze its processes, or (both False) let it go on."""

@@ -10,19 +10,21 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
+from typing import Any, Literal
 
 import msgspec
 from msgspec.structs import replace
 
-from hsorch.node.core import rules
+from hsorch.node.core import data_rules, facts, rules
 from hsorch.node.core.state import State
-from hsorch.node.core.types import Epoch
+from hsorch.node.core.types import DataState, Epoch
 from hsorch.sim.clock import SECOND
 from hsorch.sim.fault import Fault, Schedule
 from hsorch.sim.scenario import run_row
 from hsorch.sim.schedules import draw, run
 from hsorch.sim.table import select
+from hsorch.sim.with_data import with_data
 from hsorch.spec import Spec, decode_spec, encode
 
 _LEASE = 1500
@@ -42,6 +44,9 @@ class Mutant:
     rows: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
     watch: int = 20_000
+    module: ModuleType = rules
+    takeover: Literal["", "complete", "logical"] = ""
+    """Not empty: hunted on a pair that replicates, under this policy."""
 
 
 class Kill(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +57,7 @@ class Kill(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""
 
 
-MUTANTS: tuple[Mutant, ...] = (
+_RULES: tuple[Mutant, ...] = (
     Mutant("lease_end", "a lease runs from the send time, not from the grant",
            lambda real, sent, received, length: received + length,
            faults=(Fault(0, "witness-cut", "active"), Fault(0, "slow", "standby", value=800),
@@ -105,6 +110,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("standby_wait", "a holder that still runs a longer lease is waited for",
            lambda real, timing, hold=0: real(timing),
            faults=(Fault(0, "retimed", "standby", value=50), Fault(3000, "isolate", "active"))),
+    Mutant("store_proven", "nobody asks for a right that its disk may not take",
+           lambda real, state, now: True, rows=("23c",)),
     Mutant("unanswered", "the holder asks the witness before its lease ends",
            lambda real, state, now: False, rows=("10",)),
     Mutant("may_give_up_vote", "the standby gives up its vote when no witness can decide",
@@ -116,17 +123,74 @@ MUTANTS: tuple[Mutant, ...] = (
            lambda real, before, tick, now: False,
            faults=(Fault(0, "vm-pause", "preferred", 5000, value=1), Fault(100, "isolate", "preferred"))),
 )  # fmt: skip
+_DATA: tuple[Mutant, ...] = (
+    Mutant("joined", "a standby that gets no data has no vote, and the active does not depend on it",
+           lambda real, state, beat: True, rows=("37c",), module=data_rules, takeover="complete"),
+    Mutant("joined", "an image that is not whole gets no vote", lambda real, state, beat: True,
+           rows=("35b",), module=data_rules, takeover="logical"),
+    Mutant("follows", "a switch waits until the peer has everything", lambda real, state, now: True,
+           rows=("30",), module=data_rules, takeover="logical"),
+    Mutant("seen", "who gave the group away and follows nobody yet does not take it back",
+           lambda real, state: DataState.OUTDATED if state.durable.stale else state.data,
+           faults=(Fault(0, "files-held", "active"), Fault(10, "order", "active", what="switch"),
+                   Fault(3000, "crash", "active")),
+           module=data_rules, takeover="complete"),
+    Mutant("short", "a standby with less than its source counted on is not complete",
+           lambda real, state: False,
+           faults=(Fault(0, "snapshot", "standby"), Fault(2000, "data-cut"),
+                   Fault(2000, "rolled-back", "standby", 10), Fault(4500, "crash", "active")),
+           module=data_rules, takeover="complete"),
+    Mutant("set_back", "of one line of writes the shorter image does not start",
+           lambda real, state, theirs: False,
+           faults=(Fault(0, "snapshot", "active"), Fault(3000, "rolled-back", "active", 300)),
+           module=data_rules, takeover="complete"),
+    Mutant("newer", "an image that goes on from the other is the newer one",
+           lambda real, theirs, mine: False,
+           faults=(Fault(0, "disk-replaced", "active", 300),), module=data_rules, takeover="logical"),
+    Mutant("why_leave", "who must not start on its data gives the group away",
+           lambda real, state, beat, now: "",
+           faults=(Fault(0, "disk-replaced", "active", 300), Fault(200, "agent-kill", "standby")),
+           module=data_rules, takeover="logical"),
+    Mutant("given_up", "flushes do not wait for ever for a standby that gets no data",
+           lambda real, state, beat, now: False, rows=("37a",), module=data_rules, takeover="complete"),
+    Mutant("caught_up", "a standby that has everything again counts as such",
+           lambda real, state, now: False, rows=("10",), module=data_rules, takeover="logical"),
+    Mutant("forfeits", "a holder that cannot read its data hands over", lambda real, state, now: False,
+           rows=("24",), module=data_rules, takeover="complete"),
+    Mutant("leads", "data that are in use are never given up", lambda real, me, active, holder: True,
+           rows=("39",), module=data_rules, takeover="complete"),
+    Mutant("gate", "the policy says which data are taken over", lambda real, policy, data: True,
+           rows=("35a",), module=data_rules, takeover="complete"),
+    Mutant("gate", "an image that is no picture of one moment is never taken over",
+           lambda real, policy, data: data is DataState.INCONSISTENT or real(policy, data),
+           rows=("35a",), module=data_rules, takeover="logical"),
+    Mutant("may_write_alone", "flushes go on alone only once the standby has no vote",
+           lambda real, state: facts.is_holder(state),
+           faults=(Fault(0, "data-cut"), Fault(2000, "crash", "active")),
+           module=data_rules, takeover="complete"),
+    Mutant("peer_is_newer", "of two images the older one does not start", lambda real, state, beat: False,
+           faults=(Fault(0, "disk-replaced", "active", 300),), module=data_rules, takeover="logical"),
+    Mutant("may_serve", "the holder starts on an image that it may serve only",
+           lambda real, state, now: True,
+           faults=(Fault(0, "service-link-down", "standby"), Fault(100, "disk-replaced", "active", 300)),
+           module=data_rules, takeover="complete"),
+    Mutant("may_be_forced", "no word makes a torn image whole", lambda real, data: True,
+           faults=(Fault(0, "resync", "standby", value=20_000), Fault(2000, "crash", "active"),
+                   Fault(7000, "order", "standby", what="takeover")),
+           module=data_rules, takeover="logical"),
+)  # fmt: skip
+MUTANTS = (*_RULES, *_DATA)
 
 
 @contextmanager
 def mutated(mutant: Mutant) -> Iterator[None]:
     """The core runs with this rule replaced. For one process, one at a time."""
-    real = getattr(rules, mutant.rule)
-    setattr(rules, mutant.rule, lambda *args, **kwargs: mutant.replacement(real, *args, **kwargs))
+    real = getattr(mutant.module, mutant.rule)
+    setattr(mutant.module, mutant.rule, lambda *args, **kwargs: mutant.replacement(real, *args, **kwargs))
     try:
         yield
     finally:
-        setattr(rules, mutant.rule, real)
+        setattr(mutant.module, mutant.rule, real)
 
 
 def hunt(mutant: Mutant, spec: Spec, first: int, seeds: int) -> Kill:
@@ -135,6 +199,8 @@ def hunt(mutant: Mutant, spec: Spec, first: int, seeds: int) -> Kill:
     def kill(by: str, message: str) -> Kill:
         return Kill(rule=mutant.rule, breaks=mutant.breaks, killed_by=by, message=message)
 
+    if mutant.takeover and spec.replication is None:
+        spec = with_data(spec, mutant.takeover)
     with mutated(mutant):
         for row in select(spec, mutant.rows) if mutant.rows else ():
             verdict = run_row(spec, row)

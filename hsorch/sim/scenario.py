@@ -8,12 +8,14 @@ from typing import Literal
 
 import msgspec
 
+from hsorch.node.core import data_rules
 from hsorch.sim.clock import MS
+from hsorch.sim.expect import Active, Bound, Expect, Row
 from hsorch.sim.expected import expectation, not_promised
-from hsorch.sim.invariants import NOT_APPLICABLE, TITLES
+from hsorch.sim.invariants import DATA, TITLES
 from hsorch.sim.run import Setting, heal, healthy_world, strike
 from hsorch.sim.story import Chronicle, Told
-from hsorch.sim.table import Active, Bound, Bounds, Expect, Row, bounds, select
+from hsorch.sim.table import Bounds, bounds, select
 from hsorch.sim.world import Story, World
 from hsorch.spec import Spec, decode_spec, encode
 
@@ -35,6 +37,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     bound_ms: int = -1
     """-1: no limit."""
     data: str = "nothing replicated"
+    """What lay on each node while the fault lasted."""
     broken: tuple[str, ...] = ()
     """Invariants that did not hold; all others did or are not applicable."""
     complaints: tuple[str, ...] = ()
@@ -57,6 +60,7 @@ def run_row(spec: Spec, row: Row, seed: int = 0, story: Story | None = None) -> 
     during = world.client.served_by
     outage = world.client.longest_outage(world.now, world.start_of_faults) / MS
     complaints = _judge(world, expect, limits, before, outage)
+    data = _data(world)
     heal(world)
     after = world.client.served_by
     if row.stays and after != during:
@@ -74,6 +78,7 @@ def run_row(spec: Spec, row: Row, seed: int = 0, story: Story | None = None) -> 
         active_after=after,
         outage_ms=round(outage, 1),
         bound_ms=limits.of(expect.outage),
+        data=data,
         broken=tuple(broken),
         complaints=(*complaints, *map(str, world.monitor.violations)),
         exceptions=tuple(world.monitor.exceptions),
@@ -109,8 +114,16 @@ def tell_row(spec: Spec, row: Row) -> Told:
 
 def held(verdict: Verdict) -> str:
     """`I1-I3 I6-I8` in short: the invariants that were checked and held."""
-    good = [i for i in TITLES if i not in verdict.broken and i not in NOT_APPLICABLE]
-    return " ".join(good)
+    plain = verdict.data == "nothing replicated"
+    return " ".join(i for i in TITLES if i not in verdict.broken and not (plain and i in DATA))
+
+
+def _data(world: World) -> str:
+    """`a complete, b logical`: as each core knows its own; a node without power says nothing."""
+    if world.data is None:
+        return "nothing replicated"
+    states = ((name, machine.agent.state) for name, machine in world.machines.items())
+    return ", ".join(f"{name} {'off' if s is None else data_rules.seen(s).value}" for name, s in states)
 
 
 def _judge(world: World, expect: Expect, limits: Bounds, before: str, outage: float) -> list[str]:
@@ -129,4 +142,6 @@ def _judge(world: World, expect: Expect, limits: Bounds, before: str, outage: fl
         complaints.append(f"the client was not served for {outage:.1f} ms, at most {limit} ms are allowed")
     if expect.alarm and not any(at >= world.start_of_faults for at, *_ in world.alarms):
         complaints.append("no warning and no alarm was raised")
+    if expect.code and not any(a[3] == expect.code for a in world.alarms):
+        complaints.append(f"nothing was refused with {expect.code}")
     return complaints

@@ -42,6 +42,7 @@ _STORM = (
     ("service-kill", 2), ("service-hang", 1), ("start-fails", 1), ("stop-hangs", 1), ("order", 4),
     ("fence-fails", 1), ("witness-replaced", 1), ("retimed", 1),
 )  # fmt: skip
+_DATA = (("data-cut", 6), ("data-slow", 4), ("data-fails", 3), ("files-held", 2), ("resync", 6))
 _SINGLE = tuple(
     (k, w)
     for k, w in _STORM
@@ -61,7 +62,10 @@ def draw(spec: Spec, seed: int) -> Schedule:
     rng = random.Random(seed)
     unit = bounds(spec).crash
     single = rng.random() < 0.25
-    kinds, weights = zip(*(_SINGLE if single else _STORM), strict=True)
+    drawn = _SINGLE if single else _STORM
+    if spec.replication is not None:
+        drawn = (*drawn, *(kind for kind in _DATA if not single or kind[0] != "data-fails"))
+    kinds, weights = zip(*drawn, strict=True)
     faults: list[Fault] = []
     for _ in range(1 if single else rng.randint(2, 8)):
         fault = _fault(spec, rng, rng.choices(kinds, weights)[0], unit)
@@ -153,6 +157,8 @@ def _details(spec: Spec, rng: random.Random, kind: str) -> tuple[str, float]:
         "duplicate": lambda: rng.choice((10, 50)),
         "clock-step": lambda: rng.choice((-3_600_000, -700, 700, 3_600_000)),
         "disk-slow": lambda: rng.randrange(1, lease),
+        "data-slow": lambda: rng.randrange(1, 2 * lease),
+        "resync": lambda: rng.randrange(100, 4 * lease),
     }
     return what.get(kind, str)(), value.get(kind, float)()
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hsorch.node.core.types import Operation, ResourceOutcome, Run
+from hsorch.node.core.actions import Run
+from hsorch.node.core.types import Operation, ResourceOutcome
 from hsorch.sim.clock import MS, Timeline
-from hsorch.spec import Ip, Process, Resource, Service, Spec
+from hsorch.spec import Data, Ip, Process, Resource, Service, Spec
 
 _FENCED = "ended by a fence"
+LATE = "bytes did not reach the peer"
+_LOOK = 10 * MS
 Done = Callable[[int, Run, ResourceOutcome, str], None]
 """Receives the asker's life, the action, its outcome and a detail."""
 
@@ -34,6 +37,8 @@ class Item:
     """A third host answers the address (row 40)."""
     start_time: int = 20 * MS
     stop_time: int = 20 * MS
+    data: bool = False
+    """The group's data: what becomes of them is the replicator's business."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +57,18 @@ class _Call:
 class Services:
     """Carries out Run and Fence; calls `changed` whenever an effect appears or disappears."""
 
-    def __init__(self, spec: Spec, timeline: Timeline, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        timeline: Timeline,
+        changed: Callable[[], None],
+        data: Callable[[Operation], str] = lambda order: "",
+    ) -> None:
+        """data: tells the replicator; returns what is wrong, or nothing."""
         self.items = {r.name: _item(r) for r in spec.group.resources}
         self._timeline = timeline
         self._changed = changed
+        self._data = data
         self._life = 0
         """Operations begun before the last fence, power loss or death of the agent do nothing any more."""
 
@@ -77,6 +90,8 @@ class Services:
                 self._begin(call, item.start_time, self._start)
             case Operation.STOP if item.stop_hangs:
                 self._timeline.after(action.limit, self._give_up, call)
+            case Operation.STOP if item.data:
+                self._drain(call, action.limit // 2)
             case Operation.STOP:
                 self._begin(call, item.stop_time, self._stop)
             case Operation.KILL:
@@ -89,6 +104,8 @@ class Services:
         self._life += 1
         for item in self.items.values():
             item.running = False
+            if item.data:
+                self._data(Operation.KILL)
         self._changed()
 
     def drop_addresses(self) -> None:
@@ -137,17 +154,32 @@ class Services:
             why = "another host answers this address" if item.taken else "exit status 1"
             call.end(ResourceOutcome.FAILED, why)
             return
+        if item.data and (wrong := self._data(Operation.START)):
+            call.end(ResourceOutcome.FAILED, wrong)
+            return
         if not item.running:
             item.running = True
             item.answering = True
             self._changed()
         call.end(ResourceOutcome.OK)
 
+    def _drain(self, call: _Call, left: int) -> None:
+        """Looks again and again until the standby has everything, or the time is over."""
+        wrong = "" if call.life != self._life else self._data(Operation.STOP)
+        if wrong == LATE and left > 0:
+            self._timeline.after(_LOOK, self._drain, call, left - _LOOK)
+        elif wrong:
+            call.end(ResourceOutcome.FAILED, wrong)
+        else:
+            self._timeline.after(MS, self._stop, call)
+
     def _stop(self, call: _Call) -> None:
         if call.life != self._life:
             call.end(ResourceOutcome.FAILED, _FENCED)
             return
         item = self.items[call.action.resource]
+        if item.data and call.action.operation is Operation.KILL:
+            self._data(Operation.KILL)
         if item.running:
             item.running = False
             self._changed()
@@ -159,6 +191,8 @@ class Services:
             return
         item = self.items[call.action.resource]
         good = (item.running and item.answering) if item.effect else True
+        if item.data:
+            good = not self._data(Operation.CHECK)
         call.end(ResourceOutcome.OK if good else ResourceOutcome.FAILED, "" if good else "no answer")
 
 
@@ -167,4 +201,4 @@ def _item(resource: Resource) -> Item:
     program = isinstance(resource, Service | Process)
     if address:
         return Item(resource.name, True, True, start_time=2 * MS, stop_time=MS)
-    return Item(resource.name, program, False)
+    return Item(resource.name, program, False, data=isinstance(resource, Data))

@@ -6,62 +6,12 @@ computed from the pair's own timings.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 
+from hsorch.sim.expect import ALARMED, CRASHED, NOBODY, RELEASED, Active, Bound, Expect, Row
 from hsorch.sim.fault import Fault
+from hsorch.sim.table_data import data_rows
 from hsorch.spec import Process, Service, Spec
-
-
-class Active(StrEnum):
-    """Who serves while the fault lasts."""
-
-    SAME = "same"
-    MOVED = "moved"
-    NONE = "none"
-    """Nobody: an outage by design, with a reason shown."""
-    ONE = "one"
-    """Exactly one, whichever."""
-
-
-class Bound(StrEnum):
-    """Longest outage that the client may see (Bounds)."""
-
-    ZERO = "zero"
-    RELEASE = "release"
-    RESTART = "restart"
-    CRASH = "crash"
-    REPAIR = "repair"
-    """Only the repair ends it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Expect:
-    active: Active
-    outage: Bound
-    alarm: bool = False
-    """At least one warning or alarm is in the log."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """watch: milliseconds from the first fault until `expect` is judged; then all is healed."""
-
-    row: str
-    title: str
-    faults: tuple[Fault, ...] = ()
-    expect: Expect = field(default_factory=lambda: Expect(Active.SAME, Bound.ZERO))
-    watch: int = 15_000
-    unwitnessed: Expect | None = None
-    """What to expect when the pair has no witness; None: the same."""
-    stays: bool = False
-    """After the repair the service stays where it is (no automatic failback)."""
-    needs: str = ""
-    """Why the row is not run in this release."""
-
-    @property
-    def name(self) -> str:
-        return "-".join(self.title.lower().replace(",", "").replace("/", "-").split()[:5])
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +62,16 @@ def program(spec: Spec) -> str:
     return next((r.name for r in spec.group.resources if isinstance(r, Service | Process)), "")
 
 
-CRASHED = Expect(Active.MOVED, Bound.CRASH)
-RELEASED = Expect(Active.MOVED, Bound.RELEASE)
-ALARMED = Expect(Active.SAME, Bound.ZERO, alarm=True)
-NOBODY = Expect(Active.NONE, Bound.REPAIR, alarm=True)
-
-
 def rows(spec: Spec) -> tuple[Row, ...]:
     """All rows in order; timings of faults that must fit the pair's own are computed."""
-    return (*_power(spec), *_network(spec), *_machines(spec), *_resources(spec), *_operations(spec))
+    return (
+        *_power(spec),
+        *_network(spec),
+        *_machines(spec),
+        *_resources(spec),
+        *_operations(spec),
+        *data_rows(spec),
+    )
 
 
 def select(spec: Spec, wanted: tuple[str, ...]) -> tuple[Row, ...]:
@@ -223,12 +174,14 @@ def _machines(spec: Spec) -> tuple[Row, ...]:
         Row("4", "Agent on the active is killed", (Fault(0, "agent-kill", "active"),)),
         Row("5", "Agent on the active dies again and again", (Fault(0, "agent-loop", "active", 30_000),),
             CRASHED, watch=20_000, unwitnessed=ALARMED),
-        Row("6", "Agent on the active freezes", (Fault(0, "agent-freeze", "active", 60_000),), CRASHED,
+        Row("6", "Agent on the active freezes", (Fault(0, "agent-freeze", "active", 60_000),),
+            CRASHED if spec.replication is None else Expect(Active.ONE, Bound.CRASH),
             watch=70_000, unwitnessed=Expect(Active.ONE, Bound.REPAIR)),
         Row("7", "Whole machine pauses past its lease", (Fault(0, "vm-pause", "active", long),), CRASHED,
             watch=long + 10_000, unwitnessed=Expect(Active.ONE, Bound.REPAIR)),
         Row("8", "Machine is restored from an old snapshot",
-            (Fault(0, "crash", "preferred", 3000), Fault(15_000, "rolled-back", "preferred", 1000)),
+            (Fault(0, "snapshot", "preferred"), Fault(0, "crash", "preferred", 3000),
+             Fault(15_000, "rolled-back", "preferred", 1000)),
             CRASHED, watch=30_000, unwitnessed=Expect(Active.ONE, Bound.REPAIR)),
         Row("20", "Wall clocks jump by an hour",
             (Fault(0, "clock-step", "active", value=hour), Fault(3000, "clock-step", "standby", value=-hour),
@@ -243,6 +196,9 @@ def _machines(spec: Spec) -> tuple[Row, ...]:
             CRASHED, unwitnessed=Expect(Active.ONE, Bound.REPAIR)),
         Row("23b", "Disk of the standby is full, then power loss",
             (Fault(0, "disk-full", "standby"), Fault(2000, "crash", "active")), NOBODY),
+        Row("23c", "Disk of the active hangs, then links are cut",
+            (Fault(0, "disk-slow", "active", value=long), Fault(2000, "partition")),
+            CRASHED, unwitnessed=Expect(Active.ONE, Bound.REPAIR)),
     )  # fmt: skip
 
 
@@ -271,11 +227,7 @@ def _resources(spec: Spec) -> tuple[Row, ...]:
 
 
 def _operations(spec: Spec) -> tuple[Row, ...]:
-    data = "replication"
     return (
-        Row("24", "I/O error on a replicated directory", needs=data),
-        Row("25", "Mount point lost or changed", needs=data),
-        Row("30", "Switch while a resync is running", needs=data),
         Row("31", "Switch is ordered on both nodes at once",
             (Fault(0, "order", "preferred", what="switch"), Fault(0, "order", "other", what="switch")),
             Expect(Active.ONE, Bound.RELEASE)),
@@ -287,12 +239,8 @@ def _operations(spec: Spec) -> tuple[Row, ...]:
             Expect(Active.MOVED, Bound.CRASH), unwitnessed=NOBODY),
         Row("32c", "Standby loses power as it takes over",
             (Fault(0, "crash-on-write", "standby"), Fault(0, "order", "active", what="switch")),
+            NOBODY if spec.replication and spec.policy.takeover == "complete" else
             Expect(Active.SAME, Bound.CRASH), unwitnessed=NOBODY),
-        Row("35", "Crash of the active during a resync", needs=data),
-        Row("36", "Crash of the standby during a resync, repeated", needs=data),
-        Row("37", "Replication stalls while heartbeats are fine", needs=data),
-        Row("38", "Divergence after a forced takeover", needs=data),
-        Row("39", "Wrong direction of a resync is asked for", needs=data),
         Row("43", "Specs differ between the nodes", (Fault(0, "config-differs", "standby"),), ALARMED),
         Row("44", "Agents are replaced one after the other",
             (Fault(0, "agent-kill", "standby"), Fault(500, "stranger-version", "active"),

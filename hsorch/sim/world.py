@@ -13,26 +13,15 @@ from typing import Any
 
 import msgspec
 
-from hsorch.node.core.types import (
-    Answer,
-    AskWitness,
-    Beat,
-    Command,
-    Durable,
-    Emit,
-    Received,
-    Role,
-    Run,
-    Severity,
-    Verb,
-    WitnessAnswer,
-    WitnessOutcome,
-)
+from hsorch.node.core import data_rules, facts
+from hsorch.node.core.actions import Answer, AskWitness, Emit, Run, Severity
+from hsorch.node.core.types import Beat, Command, Durable, Received, Role, Verb, WitnessAnswer, WitnessOutcome
 from hsorch.sim.client import Client
 from hsorch.sim.clock import MS, Timeline
 from hsorch.sim.invariants import Actor, Monitor
 from hsorch.sim.machine import Machine
 from hsorch.sim.network import Path
+from hsorch.sim.stream import DataWorld
 from hsorch.sim.witness import Register, WitnessMode
 from hsorch.spec import IsolationWitness, NoWitness, Spec
 
@@ -77,6 +66,8 @@ class World:
         self.machines = {
             name: Machine(self, self.spec, name, rate) for name, rate in zip(names, rates, strict=True)
         }
+        self.data = DataWorld(self, complete=spec.policy.takeover == "complete") if spec.replication else None
+        """None: nothing is replicated."""
         self.peer = {names[0]: self.machines[names[1]], names[1]: self.machines[names[0]]}
         self.off_lan: set[str] = set()
         """Nodes that reach neither client, witness nor reference addresses."""
@@ -102,6 +93,10 @@ class World:
         return self.timeline.now
 
     def start(self) -> None:
+        if self.data is not None:
+            for name, machine in self.machines.items():
+                machine.replica = self.data.replicas[name]
+            self.data.start()
         for machine in self.machines.values():
             machine.boot()
 
@@ -129,6 +124,8 @@ class World:
             return False
         other = self.beats.get(self.peer[acting.sender].name)
         if other is None or other.config != acting.config or acting.config.holder != acting.sender:
+            return False
+        if self.data is not None and not (acting.image.level and self.data.agree(other.sender)):
             return False
         if not self.has_witness:
             return acting.role is Role.ACTIVE_SOLO and other.role is Role.OBSERVER
@@ -161,6 +158,18 @@ class World:
         machine.agent.deliver(Command(id=name, verb=verb, actor="operator", target=target))
         return name
 
+    def choose(self, machine: Machine) -> None:
+        """An operator selects this node's data as the ones that count, by the rule of the node itself."""
+        assert self.data is not None
+        self.note("operator", "selects as source", machine.name)
+        state = machine.agent.state
+        active = facts.active_node(state, state.now) if state is not None else ""
+        if state is None or not data_rules.leads(machine.name, active, state.durable.config.holder):
+            self.alarms.append((self.now, machine.name, "choose_refused", "HS749"))
+            self.note(machine.name, "refuses", "its data are not the ones in use")
+        else:
+            self.data.choose(machine.name)
+
     def note(self, who: str, what: str, *details: Any) -> None:
         if self.story is not None:
             self.story(self.now, who, what, details)
@@ -188,11 +197,16 @@ class World:
 
     def starts(self, machine: Machine, action: Run) -> None:
         self.monitor.starts(self.now, self._actor(machine))
+        state = machine.agent.state
+        if self.data is not None and state is not None and machine.services.items[action.resource].data:
+            self.data.judge.ordered(machine.name, state.data)
         self.note(machine.name, "starts", action.resource)
 
     def emitted(self, machine: Machine, emit: Emit) -> None:
         if emit.severity is not Severity.INFO:
             self.alarms.append((self.now, machine.name, emit.kind, emit.code))
+        if self.data is not None and emit.kind in ("takeover_begin", "takeover_forced"):
+            self.data.judge.said(machine.name, emit.fields["lost_ms"])
         if self.story is not None:
             self.note(machine.name, emit.kind, emit.message)
 

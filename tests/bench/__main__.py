@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 
-from tests.bench import command_line, failover, idle, node_ports
+from tests.bench import command_line, cut_points, failover, idle, node_ports, power_cut, replication
 from tests.bench.table import Table
 
 BENCHES: dict[str, Callable[[], Iterable[Table]]] = {
@@ -17,6 +17,9 @@ BENCHES: dict[str, Callable[[], Iterable[Table]]] = {
     "ports": node_ports.ports,
     "start-up": lambda: [command_line.start_up()],
     "plan": lambda: [command_line.plan_over_ssh()],
+    "cut-points": cut_points.cut_points,
+    "power-cut": power_cut.power_cuts,
+    "replication": replication.replication,
     "validate": lambda: [command_line.validate_many()],
 }
 

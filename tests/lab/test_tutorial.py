@@ -23,6 +23,24 @@ def reader(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.lab
 @pytest.mark.usefixtures("lab_allowed")
+@pytest.mark.timeout(300)
+def test_the_commands_about_data_work_on_a_healthy_pair(reader: Path) -> None:
+    name = f"{CLUSTER}-data"
+    manifest = reader / "examples" / "lab" / "replicated.yaml"
+    manifest.write_text(manifest.read_text().replace("cluster: replicated", f"cluster: {name}"))
+    try:
+        for command in commands("docs/data-operations.md"):
+            text = command.text.replace("lab down replicated", f"lab down {name}")
+            typed = Command(text.replace("--confirm replicated", f"--confirm {name}"), command.lab)
+            done = run(typed, reader)
+            assert done.returncode == 0, f"$ {typed.text}\n{done.stdout}{done.stderr}"
+    finally:
+        run(Command(f"hsorch lab down {name}", lab=True), reader)
+    assert read_state(name) is None
+
+
+@pytest.mark.lab
+@pytest.mark.usefixtures("lab_allowed")
 def test_the_tutorial_works_from_top_to_bottom(reader: Path) -> None:
     environment = {f"HSORCH_LAB_{verb}_CLUSTER": CLUSTER for verb in ("PROBE", "FAULT", "HEAL")}
     for command in commands("docs/tutorial.md"):

@@ -6,6 +6,7 @@ Everything goes through what users have: the command line, and the client of the
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -63,12 +64,13 @@ def until(what: str, probe: Callable[[], T | None], limit_s: float = 20.0) -> T:
 
 
 def copy_example(folder: Path, cluster: str, example: str = "cluster.yaml") -> Path:
-    """A manifest of the examples under a name of its own, with the application beside it."""
+    """A manifest of the examples under a name of its own, with the programs beside it."""
     text = (EXAMPLES / example).read_text()
     name = next(line for line in text.splitlines() if line.startswith("cluster:"))
     manifest = folder / "cluster.yaml"
     manifest.write_text(text.replace(name, f"cluster: {cluster}"))
-    (folder / "app.py").write_bytes((EXAMPLES / "app.py").read_bytes())
+    for name in ("app.py", "customer.py", "database.sh", "database.sql"):
+        shutil.copy(EXAMPLES / name, folder)
     return manifest
 
 

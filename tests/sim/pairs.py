@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
+from hsorch.sim.with_data import with_data
 from hsorch.spec import (
     Group,
     HttpWitness,
@@ -70,3 +73,8 @@ def pair(policy: Policy = DEFAULT, witness: Witness = HTTP) -> Spec:
 def isolation_policy(policy: Policy) -> Policy:
     isolation = msgspec.structs.replace(policy.isolation, addresses=("10.77.0.1",))
     return msgspec.structs.replace(policy, isolation=isolation)
+
+
+def replicated(takeover: Literal["complete", "logical"], policy: Policy = DEFAULT) -> Spec:
+    """A pair whose program writes into a replicated folder."""
+    return with_data(pair(policy), takeover)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from msgspec.structs import replace
 
@@ -9,7 +11,7 @@ from hsorch.cli.render.simulation import table
 from hsorch.sim.scenario import run_row, run_rows
 from hsorch.sim.table import rows, select
 from hsorch.spec import Policy, Spec
-from tests.sim.pairs import DEFAULT, FAST, HTTP, WITNESSES, isolation_policy, pair
+from tests.sim.pairs import DEFAULT, FAST, HTTP, WITNESSES, isolation_policy, pair, replicated
 
 NUMBERS = [row.row for row in rows(pair())]
 
@@ -41,6 +43,14 @@ def test_what_the_isolation_heuristic_does_not_promise_is_told_with_the_reason()
     assert "row 5: not promised by the isolation heuristic" in text
 
 
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("takeover", ["complete", "logical"])
+def test_a_pair_that_replicates_survives_with_its_data(
+    number: str, takeover: Literal["complete", "logical"]
+) -> None:
+    _survives(number, replicated(takeover))
+
+
 def test_a_pair_with_one_link_and_an_address_alone_has_its_table_too() -> None:
     whole = pair()
     address = replace(whole.group, resources=whole.group.resources[:1])
@@ -55,7 +65,8 @@ def _survives(number: str, spec: Spec) -> None:
     (row,) = select(spec, (number,))
     verdict = run_row(spec, row)
     if verdict.verdict == "not run":
-        assert row.needs == "replication", verdict
+        asks = "an operator at the command line" if spec.replication else "replication"
+        assert row.needs == asks, verdict
     else:
         assert verdict.verdict == "held", "\n".join([verdict.title, *verdict.complaints])
 

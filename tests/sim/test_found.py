@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from hsorch.sim.fault import Fault, Schedule
 from hsorch.sim.schedules import run
 from hsorch.spec import Policy
-from tests.sim.pairs import DEFAULT, FAST, pair
+from tests.sim.pairs import DEFAULT, FAST, pair, replicated
 
 FOUND: dict[str, tuple[Policy, tuple[Fault, ...]]] = {
     "a grant to an earlier run of the peer was echoed to the next, whose beats bear the same numbers": (
@@ -71,6 +73,38 @@ FOUND: dict[str, tuple[Policy, tuple[Fault, ...]]] = {
         ),
     ),
 }
+
+
+WITH_DATA: dict[str, tuple[Fault, ...]] = {
+    "a standby set back to a snapshot counted as complete, by the promise that the snapshot holds": (
+        Fault(0, "snapshot", "standby"),
+        Fault(2000, "data-cut"),
+        Fault(2000, "rolled-back", "standby", 10),
+        Fault(4500, "crash", "active"),
+    ),
+    "and it still did while the stream brought it what it had lost": (
+        Fault(0, "snapshot", "standby"),
+        Fault(1900, "data-slow", value=400),
+        Fault(2000, "rolled-back", "standby", 10),
+        Fault(2450, "crash", "active"),
+    ),
+    "an active set back to a snapshot began again where its standby had more": (
+        Fault(0, "snapshot", "active"),
+        Fault(3000, "rolled-back", "active", 300),
+    ),
+    "who was handed everything forgot that when its peer gave up its vote, and started no more": (
+        Fault(2000, "resync", "standby", 200, value=777),
+        Fault(4000, "order", "active", 100, what="shutdown"),
+    ),
+}
+
+
+@pytest.mark.parametrize("story", WITH_DATA)
+@pytest.mark.parametrize("takeover", ["complete", "logical"])
+def test_what_was_found_with_data_stays_mended(story: str, takeover: Literal["complete", "logical"]) -> None:
+    schedule = Schedule(seed=0, faults=WITH_DATA[story], watch=16_000, service_ms=5)
+    outcome = run(replicated(takeover), schedule)
+    assert not outcome.invariant, outcome.message
 
 
 @pytest.mark.parametrize("story", FOUND)

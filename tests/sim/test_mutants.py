@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from hsorch.node.core import rules
 from hsorch.sim.mutants import MUTANTS, Mutant, hunt, mutated
 from hsorch.spec import Spec
 
@@ -20,8 +19,8 @@ def test_a_weakened_rule_is_noticed(mutant: Mutant, spec: Spec) -> None:
 
 
 def test_a_mutant_leaves_no_trace() -> None:
-    before = {m.rule: getattr(rules, m.rule) for m in MUTANTS}
+    before = {m.rule: getattr(m.module, m.rule) for m in MUTANTS}
     for mutant in MUTANTS:
         with mutated(mutant):
-            assert getattr(rules, mutant.rule) is not before[mutant.rule]
-    assert {m.rule: getattr(rules, m.rule) for m in MUTANTS} == before
+            assert getattr(mutant.module, mutant.rule) is not before[mutant.rule]
+    assert {m.rule: getattr(m.module, m.rule) for m in MUTANTS} == before

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 import pytest
 
@@ -10,7 +12,7 @@ from hsorch.sim.schedules import draw, run, tell
 from hsorch.sim.shrink import ddmin, shrink
 from hsorch.sim.sweep import sweep
 from hsorch.spec import Policy, Spec
-from tests.sim.pairs import DEFAULT, FAST, WITNESSES, pair
+from tests.sim.pairs import DEFAULT, FAST, WITNESSES, pair, replicated
 
 SEEDS = 150
 
@@ -27,6 +29,34 @@ def test_random_schedules_break_no_invariant(policy: Policy) -> None:
 def test_random_schedules_break_no_invariant_with_other_witnesses(witness: str) -> None:
     summary = sweep(pair(DEFAULT, WITNESSES[witness]), first=1, count=60, jobs=2)
     assert not summary.violated, "\n".join(f"seed {o.seed}: {o.message}" for o in summary.violated)
+
+
+@pytest.mark.parametrize("takeover", ["complete", "logical"])
+def test_random_schedules_lose_no_data(takeover: Literal["complete", "logical"]) -> None:
+    summary = sweep(replicated(takeover), first=1, count=100, jobs=2)
+    assert not summary.violated, "\n".join(f"seed {o.seed}: {o.message}" for o in summary.violated)
+
+
+@pytest.mark.parametrize("takeover", ["complete", "logical"])
+def test_a_rebooted_holder_gives_nothing_away_before_its_replicator_has_spoken(
+    takeover: Literal["complete", "logical"],
+) -> None:
+    """An answer that had not come was taken for an empty disk, and the last writes went with it."""
+    spec = replicated(takeover)
+    assert run(spec, draw(spec, 391)).invariant == ""
+
+
+@pytest.mark.parametrize(
+    ("takeover", "seed"),
+    [("complete", 11937), ("complete", 13491), ("logical", 13491)],
+    ids=["what was written in a register that the holder left behind was not known yet",
+         "an image was torn in the moment of the takeover", "and with any policy"],
+)  # fmt: skip
+def test_what_a_replicator_said_before_is_not_believed_for_long(
+    takeover: Literal["complete", "logical"], seed: int
+) -> None:
+    spec = replicated(takeover, FAST)
+    assert run(spec, draw(spec, seed)).invariant == ""
 
 
 def test_the_same_seed_is_the_same_run(spec: Spec) -> None:

@@ -7,7 +7,8 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsorch.node.core.types import Operation, ResourceOutcome, Run, Span, WitnessOutcome
+from hsorch.node.core.actions import Run
+from hsorch.node.core.types import Operation, ResourceOutcome, Span, WitnessOutcome
 from hsorch.sim.client import Client
 from hsorch.sim.clock import MS, SECOND, Clock, Timeline
 from hsorch.sim.network import Path

@@ -20,7 +20,7 @@ MEANINGS = {
 
 def text(plan: Plan, *, verbose: bool = False) -> str:
     """Drift first, then changes with their impact, then problems; the last line is the sum."""
-    blocks = [_drift_block(plan), _changes_block(plan), _problems(plan.problems)]
+    blocks = [_drift_block(plan), _changes_block(plan), _data_block(plan), _problems(plan.problems)]
     if verbose:
         blocks += [_unchanged(plan), _steps(plan)]
     return "\n\n".join([*filter(None, blocks), _sum(plan)])
@@ -36,6 +36,28 @@ def question(plan: Plan) -> str:
 
 
 def stakes(plan: Plan) -> list[str]:
+    return [*_outage_stakes(plan), *_overwrite_stakes(plan)]
+
+
+def _overwrite_stakes(plan: Plan) -> list[str]:
+    """Which way data go at the first bring-in (REQ-H03), and later without a word (REQ-G06)."""
+    later = (
+        "After a takeover the node that was active is overwritten by itself: what only it had is kept in its "
+        "quarantine, and nobody is asked first."
+    )
+    lines = [later] if plan.lets_overwrite else []
+    if not plan.overwritten:
+        return lines
+    return [
+        *lines,
+        f"Data go from {plan.source} to {plan.target}: what {plan.target} has in "
+        f"{', '.join(plan.overwritten)} is replaced by what {plan.source} has there.",
+        f"If {plan.target} has the newer data, stop here and let the group start there (`preferred`, or "
+        f"hsorch set-active {plan.target}).",
+    ]
+
+
+def _outage_stakes(plan: Plan) -> list[str]:
     if not plan.is_outage:
         return []
     held = [name for name, state in plan.observed.items() if state.group_in]
@@ -55,6 +77,18 @@ def _changes_block(plan: Plan) -> str:
     used = sorted({item.action for item in plan.items}, key=list(Action).index)
     legend = "  ".join(f"{action} {MEANINGS[action]}" for action in used)
     return "\n".join([f"Changes ({legend})", *_rows(plan.items)])
+
+
+def _data_block(plan: Plan) -> str:
+    """What becomes of data, in words: what is replaced is kept, what is let go stays."""
+    lines = []
+    if plan.overwritten:
+        lines += [f"Data: {plan.source} -> {plan.target}", *(f"    {path}" for path in plan.overwritten)]
+        lines += [f"  What differs on {plan.target} is replaced, and kept in its quarantine."]
+    if plan.unbound:
+        lines += ["Not replicated any more; what is there stays on both nodes:"]
+        lines += [f"    {path}" for path in plan.unbound]
+    return "\n".join(lines)
 
 
 def _rows(items: Iterable[Item]) -> Iterator[str]:

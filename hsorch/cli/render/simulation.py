@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from hsorch.sim.invariants import NOT_APPLICABLE, TITLES
+from hsorch.sim.invariants import DATA, TITLES
 from hsorch.sim.mutants import Kill
 from hsorch.sim.scenario import Verdict, held
 from hsorch.sim.story import Told
@@ -97,7 +97,8 @@ def _remarks(verdicts: Sequence[Verdict]) -> list[str]:
     lines = [f"row {v.row}: {c}" for v in verdicts if v.verdict == "violated" for c in v.complaints]
     lines += [f"row {v.row}: {v.not_promised}." for v in verdicts if v.not_promised]
     lines += [f"row {v.row}: exception: {e}" for v in verdicts for e in v.exceptions]
-    lines += [f"{name} ({TITLES[name]}) is not applicable: {why}." for name, why in NOT_APPLICABLE.items()]
+    if all(v.data == "nothing replicated" for v in verdicts):
+        lines += [f"{name} ({TITLES[name]}) is not applicable: nothing is replicated." for name in DATA]
     return lines
 
 

@@ -8,6 +8,7 @@ import click
 from rich.cells import cell_len
 
 from hsorch.cli.pairview import NodeView, PairView
+from hsorch.cli.render.data_text import data_rows
 from hsorch.errors import HsorchError
 from hsorch.verbs import EventRecord, LinkReport, StatusReport
 
@@ -19,7 +20,9 @@ SEVERITY_COLORS = {"warning": "yellow", "alarm": "red"}
 
 def status_text(view: PairView) -> str:
     """All sections, parted by empty lines; a section without content is left out."""
-    sections = [_lights(view), _nodes(view), _links(view), _resources(view), _limits(view), _events(view)]
+    sections = [
+        _lights(view), _nodes(view), _links(view), _data(view), _resources(view), _limits(view), _events(view)
+    ]  # fmt: skip
     return "\n\n".join(section for section in sections if section)
 
 
@@ -152,6 +155,11 @@ def _link_cell(link: LinkReport) -> str:
     rejected = f", {link.rejected} rejected" if link.rejected else ""
     trip = f" {link.rtt_us / 1000:.1f} ms" if link.up and link.rtt_us else ""
     return f"{state}{trip}{loss}{rejected}"
+
+
+def _data(view: PairView) -> str:
+    rows = data_rows(view)
+    return columns(rows) if rows else ""
 
 
 def _resources(view: PairView) -> str:

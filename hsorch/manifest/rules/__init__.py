@@ -8,6 +8,7 @@ from hsorch.manifest.rules import (
     links,
     policy,
     release,
+    replication,
     secrets,
     servers,
     targets,
@@ -26,5 +27,6 @@ RULES: tuple[Rule, ...] = (
     *targets.RULES,
     *policy.RULES,
     *secrets.RULES,
+    *replication.RULES,
     *release.RULES,
 )

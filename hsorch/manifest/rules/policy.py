@@ -25,6 +25,15 @@ def unconditional_is_accepted(scene: Scene) -> Iterator[Finding]:
         yield Finding(at=value("policy", "takeover"), message=message, hint=hint)
 
 
+def only_logical_asks_before_data_flow_back(scene: Scene) -> Iterator[Finding]:
+    """REQ-G05."""
+    policy = scene.data.get("policy", {})
+    if policy.get("reverse_replication") is False and scene.cluster.policy.takeover != "logical":
+        message = f"with `{scene.cluster.policy.takeover}` data always flow back after a takeover"
+        hint = "leave `reverse_replication` out, or write `takeover: logical`"
+        yield Finding(at=value("policy", "reverse_replication"), message=message, hint=hint)
+
+
 def virtual_mac_is_local(scene: Scene) -> Iterator[Finding]:
     """IEEE 802: an own address is locally administered (bit 1 set) and unicast (bit 0 clear)."""
     for vip in scene.cluster.group.vips:
@@ -63,6 +72,7 @@ def accepted_risks_are_taken(scene: Scene) -> Iterator[Finding]:
 RULES = (
     Rule("HS350", Severity.INFO, ("policy",), complete_may_refuse),
     Rule("HS351", Severity.ERROR, ("policy", "accept_risk"), unconditional_is_accepted),
+    Rule("HS358", Severity.WARNING, ("policy",), only_logical_asks_before_data_flow_back),
     Rule("HS353", Severity.ERROR, ("group",), virtual_mac_is_local),
     Rule("HS354", Severity.ERROR, ("group", "accept_risk"), virtual_mac_is_accepted),
     Rule("HS356", Severity.WARNING, ("policy", "group", "witness", "accept_risk"), accepted_risks_are_taken),

@@ -13,7 +13,8 @@ from hsorch.manifest.rules.table import Finding, Rule, Scene, key, value
 LATER: tuple[tuple[tuple[str, ...], str], ...] = (
     (("extends",), "leave it out; copy the base into this file"),
     (("platform",), "leave it out and name services, scripts and processes in `group`"),
-    (("replication",), "leave it out; keep data on storage that both servers reach"),
+    (("replication", "add"), "name the folders under `ordered` or `watched`"),
+    (("replication", "verify"), "leave it out; only blocks that differ are sent"),
     (("servers", "*", "connect", "winrm"), "use ssh, lab or local"),
     (("servers", "*", "connect", "ssh", "key", "keyring"), "use {file: PATH} or {env: NAME}"),
     (("servers", "*", "connect", "ssh", "key", "command"), "use {file: PATH} or {env: NAME}"),
@@ -27,8 +28,6 @@ LATER: tuple[tuple[tuple[str, ...], str], ...] = (
         for vip in (("vip",), ("vips", "*"))
         for option in ("alias", "skip_as_source", "replace_ip")
     ),
-    (("policy", "reverse_replication"), "leave it out; nothing is replicated yet"),
-    (("policy", "auto_resync_after_switch"), "leave it out; nothing is replicated yet"),
     (("policy", "sync_time_on_switch"), "leave it out; run a time service on both servers"),
 )
 """Pattern of a path (`*`: any name or index), and the way out."""
@@ -45,16 +44,22 @@ def later_keys_are_refused(scene: Scene) -> Iterator[Finding]:
 
 def windows_paths_are_refused(scene: Scene) -> Iterator[Finding]:
     for path, text in _used_paths(scene.data):
-        if _WINDOWS_PATH.match(text):
+        if is_windows_path(text):
             message = f"`{text}` is a Windows path: Windows servers are not carried out by this release"
             yield Finding(at=value(*path), message=message, hint="write a path such as /srv/app")
 
 
-def data_links_wait(scene: Scene) -> Iterator[Finding]:
+def is_windows_path(text: str) -> bool:
+    return _WINDOWS_PATH.match(text) is not None
+
+
+def data_links_need_data(scene: Scene) -> Iterator[Finding]:
     """REQ-C11."""
+    if scene.cluster.replication is not None:
+        return
     for link in scene.cluster.links:
         if link.data:
-            message = f"`data: true` of link `{link.name}` has no effect yet: nothing is replicated"
+            message = f"`data: true` of link `{link.name}` has no effect: nothing is replicated"
             yield Finding(at=value("links", link.name, "data"), message=message, hint="it may stay")
 
 
@@ -76,6 +81,10 @@ def _matches(node: Any, pattern: tuple[str, ...], path: Path_) -> Iterator[Path_
 _PATHS = (
     ("servers", "*", "connect", "ssh", "key", "file"),
     ("servers", "*", "connect", "ssh", "known_hosts"),
+    ("replication", "ordered", "*"),
+    ("replication", "watched", "*"),
+    ("replication", "ordered", "*", "path"),
+    ("replication", "watched", "*", "path"),
     ("witness", "share"),
     ("witness", "http", "ca"),
     ("witness", "http", "token", "file"),
@@ -100,5 +109,5 @@ def _used_paths(data: Mapping[str, Any]) -> Iterator[tuple[Path_, str]]:
 RULES = (
     Rule("HS390", Severity.ERROR, (), later_keys_are_refused),
     Rule("HS391", Severity.ERROR, (), windows_paths_are_refused),
-    Rule("HS392", Severity.INFO, ("links",), data_links_wait),
+    Rule("HS392", Severity.INFO, ("links", "replication"), data_links_need_data),
 )

@@ -6,9 +6,10 @@ Looked at on ticks only. Decides nothing.
 from __future__ import annotations
 
 from hsorch.node.core import facts, report, rules
+from hsorch.node.core.actions import Severity
 from hsorch.node.core.state import NEVER, State
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import Instant, Severity
+from hsorch.node.core.types import Instant
 
 _ALARMS = {
     "degraded": ("HS720", "a heartbeat link is down"),
@@ -34,10 +35,11 @@ def watch(turn: Turn) -> None:
         if kind not in state.alarms:
             code, message = _ALARMS[kind]
             why = rules.why_not_take_over(state, now) if kind == "refused_takeover" else ""
-            turn.emit(Severity.ALARM, kind, f"{message}{': ' + why if why else ''}", code)
+            way_out = "; hsorch takeover --force is the way out" if why else ""
+            turn.emit(Severity.ALARM, kind, f"{message}{': ' + why if why else ''}{way_out}", code)
     for kind in state.alarms:
         if kind not in up:
-            turn.emit(Severity.INFO, f"{kind}_over", f"over: {_ALARMS[kind][1]}")
+            turn.emit(Severity.INFO, f"{kind}_over", f"not so any more: {_ALARMS[kind][1]}")
 
 
 def watch_role(turn: Turn) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from hsorch.node.core import epoch, facts, group, lease, rules
+from hsorch.node.core import data_rules, epoch, facts, group, lease, rules
+from hsorch.node.core.actions import Send, Severity
 from hsorch.node.core.report import role
 from hsorch.node.core.shown import LinkStat
 from hsorch.node.core.state import NEVER, LinkMemory, Phase, State
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import Beat, Instant, Received, Rejected, Send, Severity
+from hsorch.node.core.types import Beat, DataState, Instant, Received, Rejected
 from hsorch.spec import WIRE
 
 
@@ -88,9 +89,11 @@ def _believe(turn: Turn, beat: Beat) -> None:
     state, now = turn.state, turn.now
     peer = state.peer
     old = peer.beat
-    restarted = old is None or old.incarnation != beat.incarnation
-    hears = restarted or beat.echo_seq > peer.echo_seq
     broken_off = not facts.heard_lately(state, now)
+    restarted = old is None or old.incarnation != beat.incarnation
+    unknown = now if broken_off or peer.data_unknown == NEVER else peer.data_unknown
+    speaks = beat.image.source and beat.image.behind_ms >= 0
+    hears = restarted or beat.echo_seq > peer.echo_seq
     if rules.releases(state, beat) and not facts.is_holder(state):
         lease.release(turn)
         rebooted = old is not None and old.boot != beat.boot and old.acting
@@ -107,6 +110,9 @@ def _believe(turn: Turn, beat: Beat) -> None:
             echo_seq=max(beat.echo_seq, 0 if restarted else peer.echo_seq),
             echoed=now if hears else peer.echoed,
             asked=now if beat.renew or restarted else peer.asked,
+            data_unknown=unknown if beat.data is DataState.UNKNOWN else NEVER,
+            source=beat.image if speaks else peer.source,
+            source_at=now if speaks else peer.source_at,
         )
     )
     lease.exchange(turn, beat)
@@ -184,6 +190,7 @@ def _told_at_once(state: State, now: Instant) -> tuple[object, ...]:
         state.want,
         state.leaving,
         not rules.why_not_take_over(state, now),
+        not rules.why_unable(state, now),
     )
 
 
@@ -207,13 +214,15 @@ def _compose(state: State, seq: int, now: Instant) -> Beat:
         hold=state.timing.lease + state.timing.fence,
         grants=state.lease.grants,
         intent=durable.intent,
-        data=state.data,
+        data=data_rules.seen(state),
+        image=state.image,
         revision=state.spec.revision,
         digest=state.digest,
         leaving=state.leaving and state.group.phase is Phase.OFF,
         want=state.want,
         release=state.group.release,
         witness_ok=state.witness.ok and state.witness.lost_since == NEVER,
+        able=not state.leaving and not rules.why_unable(state, now),
         can_take=not state.leaving and not rules.why_not_take_over(state, now),
         resources=tuple((m.name, m.status) for m in state.group.members),
         links=tuple(

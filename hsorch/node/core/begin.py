@@ -9,20 +9,10 @@ from msgspec.structs import replace
 
 from hsorch import spec as contract
 from hsorch.node.core import beats, disk, epoch, facts, group, lease, monitor, rules
+from hsorch.node.core.actions import Action, Fence, Severity
 from hsorch.node.core.state import MS, ClockMemory, LinkMemory, Phase, State, WitnessMemory
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import (
-    Action,
-    Config,
-    Desired,
-    Durable,
-    Epoch,
-    Fence,
-    Instant,
-    Intent,
-    Severity,
-    Span,
-)
+from hsorch.node.core.types import Config, DataState, Desired, Durable, Epoch, Instant, Intent, Span
 from hsorch.spec import Spec
 
 
@@ -60,6 +50,7 @@ def begin(
         store_due=Instant(now + disk.CHECK),
         links=links_of(spec),
         witness=WitnessMemory(due=now),
+        data=DataState.UNKNOWN if facts.replicates(spec) else DataState.NONE,
     )
     turn = Turn(state, now)
     turn.save(boot=boot, incarnation=incarnation)

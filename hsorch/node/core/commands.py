@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from hsorch.node.core import epoch, facts, leave, report, rules, witness
+from hsorch.node.core import data_rules, epoch, facts, leave, report, rules, witness
+from hsorch.node.core.actions import Severity
 from hsorch.node.core.state import MS, SECOND, Pending, Phase, State
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import Command, Desired, Instant, Role, Severity, Verb
+from hsorch.node.core.types import Command, Desired, Instant, Role, Verb
 
 _MOVES = (Verb.BRING_IN, Verb.BRING_OUT, Verb.SWITCH, Verb.SET_ACTIVE, Verb.TAKEOVER)
 
@@ -177,6 +178,15 @@ def _takeover(turn: Turn, event: Command) -> None:
             "Use hsorch switch.",
         )
         return
+    if not data_rules.may_be_forced(state.data):
+        _refuse(
+            turn,
+            event,
+            "HS686",
+            f"the data on {state.me} are no picture of one moment: a mirror or resync was under way",
+            f"Bring {state.peer_name} back and let it finish; hsorch status shows how much is left.",
+        )
+        return
     _wish(turn, desired=Desired.IN)
     epoch.absolve(turn)
     _pend(turn, event)
@@ -221,11 +231,13 @@ def _why_no_move(state: State, target: str, now: Instant) -> tuple[str, str, str
         return "HS701", "the group is just being started", "Wait until hsorch status shows it active."
     if beat.digest != state.digest:
         return "HS744", "the two nodes run different specs", "hsorch apply, to finish the change."
-    here = rules.why_not_take_over(state, now)
+    here = rules.why_unable(state, now)
     if target == state.me and here:
         return "HS704", f"{state.me} cannot take the group: {here}", "hsorch explain names the way out."
-    if target == state.peer_name and not beat.can_take:
+    if target == state.peer_name and not beat.able:
         return "HS704", f"{target} cannot take the group", f"hsorch explain for {target} says why."
+    if target == state.peer_name and not data_rules.follows(state, now):
+        return "HS748", f"{target} does not have all of the data", "Wait until hsorch status says live."
     if state.witness.proposed or beat.proposed:
         return "HS736", "a question to the witness is open", "Try again in a few seconds."
     return None
@@ -304,6 +316,7 @@ def _force_is_due(state: State, now: Instant) -> bool:
         not rules.exclusive(state.durable.config, state.me)
         and state.witness.forced < 0
         and rules.may_force(state, now)
+        and data_rules.may_be_forced(state.data)
     )
 
 

@@ -24,21 +24,24 @@ from hsorch.node.core import (
     rules,
     witness,
 )
+from hsorch.node.core.actions import Action, Exit, Severity
 from hsorch.node.core.begin import begin, links_of
 from hsorch.node.core.limits import limits
 from hsorch.node.core.state import (
     MS,
+    NEVER,
     ClockMemory,
     State,
 )
 from hsorch.node.core.turn import Turn
 from hsorch.node.core.types import (
-    Action,
     Command,
+    DataChanged,
+    DataState,
     Event,
-    Exit,
     Fenced,
     GuardState,
+    Image,
     Instant,
     IsolationResult,
     NicChanged,
@@ -47,7 +50,6 @@ from hsorch.node.core.types import (
     Reconfigured,
     Rejected,
     ResourceResult,
-    Severity,
     StoreProbed,
     Tick,
     WitnessAnswer,
@@ -135,6 +137,20 @@ def _tick(turn: Turn, event: Tick) -> None:
     turn.set(due=now)
 
 
+def _data_changed(turn: Turn, event: DataChanged) -> None:
+    """An answer that comes after replication was taken out of the spec says nothing any more."""
+    if not facts.replicates(turn.state.spec):
+        return
+    if event.state is not turn.state.data:
+        turn.emit(
+            Severity.INFO, "data_state", f"the data of {turn.state.me} are {event.state.value}",
+            before=turn.state.data.value,
+        )  # fmt: skip
+    image = event.image
+    dry = NEVER if image.flows else turn.state.dry_since or turn.now
+    turn.set(data=event.state, guarded=event.guarded, followed=event.followed, image=image, dry_since=dry)
+
+
 def _reconfigured(turn: Turn, event: Reconfigured) -> None:
     """A new spec without a break: the lease goes on, for the new length at most."""
     old = turn.state
@@ -144,6 +160,10 @@ def _reconfigured(turn: Turn, event: Reconfigured) -> None:
         digest=contract.digest(event.spec),
         links=links_of(event.spec, old.links),
     )
+    if event.spec.replication != old.spec.replication and not facts.acting(old):
+        # What lies here is worth another thing under other folders: the replicator says it anew.
+        begins = DataState.UNKNOWN if facts.replicates(event.spec) else DataState.NONE
+        turn.set(data=begins, guarded=False, followed=False, image=Image(), dry_since=NEVER)
     lease.retime(turn)
     group.reconfigured(turn)
     turn.emit(Severity.INFO, "reconfigured", f"spec revision {event.spec.revision} is in force")
@@ -161,6 +181,7 @@ _HANDLERS: dict[type, Callable[[Turn, Any], None]] = {
     NicChanged: monitor.nic_changed,
     IsolationResult: monitor.isolation_result,
     GuardState: monitor.guard_state,
+    DataChanged: _data_changed,
     Command: commands.command,
     Reconfigured: _reconfigured,
 }

@@ -7,9 +7,10 @@ what stands on it may be the old or the new state. Meanwhile nothing durable cha
 from __future__ import annotations
 
 from hsorch.node.core import facts, group, monitor, rules
+from hsorch.node.core.actions import Disarm, ProbeStore, Severity
 from hsorch.node.core.state import NEVER, SECOND, Phase, State
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import Disarm, Instant, Persisted, ProbeStore, Severity, Span, StoreProbed
+from hsorch.node.core.types import Instant, Persisted, Span, StoreProbed
 
 CHECK = Span(60 * SECOND)
 RETRY = Span(SECOND)

@@ -5,17 +5,11 @@ Who may do what is in rules.py; witness.py brings new majors. Each change is dur
 
 from __future__ import annotations
 
-from hsorch.node.core import facts, group, lease, rules
-from hsorch.node.core.state import Phase
+from hsorch.node.core import data_rules, facts, group, lease, report, rules
+from hsorch.node.core.actions import Disarm, Severity
+from hsorch.node.core.state import Phase, State
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import (
-    Beat,
-    Config,
-    Desired,
-    Disarm,
-    Epoch,
-    Severity,
-)
+from hsorch.node.core.types import Beat, Config, Desired, Epoch
 
 NOWHERE = Epoch(-1, 0)
 """Epoch of a node that has forgotten: below every real one, so it adopts whatever its peer holds."""
@@ -49,6 +43,15 @@ def meet_peer(turn: Turn) -> None:
         _give_way(turn, theirs, by=beat.release)
     elif theirs.epoch.major == mine.epoch.major and not turn.state.durable.evidence:
         turn.save(evidence=True)
+    _mark_data(turn)
+
+
+def _mark_data(turn: Turn) -> None:
+    """Keep durably whether the data here are behind the peer's."""
+    if data_rules.caught_up(turn.state, turn.now):
+        turn.save(stale=False)
+    elif data_rules.fell_behind(turn.state):
+        turn.save(stale=True)
 
 
 def _stands_by_it(turn: Turn, beat: Beat) -> bool:
@@ -84,8 +87,21 @@ def _give_way(turn: Turn, theirs: Config, by: str = "") -> None:
     """What acts here in an older epoch ends first."""
     if theirs.holder != turn.state.me and facts.acting(turn.state):
         group.fence(turn, f"{turn.state.peer_name} holds the newer epoch {show(theirs)}")
-    else:
-        adopt(turn, theirs, by=by)
+        return
+    before = turn.state
+    adopt(turn, theirs, by=by)
+    mine = before.durable.config
+    if theirs.holder == before.me != mine.holder and mine.epoch != NOWHERE:
+        _was_given(turn, before, by)
+
+
+def _was_given(turn: Turn, before: State, by: str) -> None:
+    """Counted also where the reason was told while it could not be stored, and is not known any more."""
+    if by not in PLANNED:
+        count_takeover(turn)
+    if turn.state.durable.config.solo:
+        how = f"{before.me} takes over: {before.peer_name} cannot read its data"
+        tell_takeover(turn, before, "takeover_begin", how)
 
 
 def _on_conflict(turn: Turn) -> str:
@@ -98,9 +114,9 @@ def adopt(turn: Turn, config: Config, by: str = "") -> None:
     mine = config.holder == state.me
     same_major = config.epoch.major == state.durable.config.epoch.major
     taken = mine and state.durable.config.holder != state.me
-    turn.save(config=config, evidence=True, stale=config.solo and not mine)
-    if taken and by and by not in PLANNED:
-        count_takeover(turn)
+    stale = _is_stale(state, config)
+    cleared = bool(by) and not config.solo if taken else mine and state.durable.cleared
+    turn.save(config=config, evidence=True, stale=stale, cleared=cleared)
     lease.restart(turn, keep=mine and facts.acting(state) and not config.solo)
     if rules.exclusive(config, state.me) and facts.acting(state):
         turn.do(Disarm())
@@ -119,6 +135,13 @@ def adopt(turn: Turn, config: Config, by: str = "") -> None:
     )
 
 
+def _is_stale(state: State, config: Config) -> bool:
+    """Data that were behind are so until they have caught up; a node that forgot knows nothing of its own."""
+    if config.holder == state.me:
+        return state.durable.config.epoch == NOWHERE
+    return config.solo or (state.durable.stale and facts.replicates(state.spec))
+
+
 def forget(turn: Turn) -> None:
     """Safest role: no right at all until the peer tells more."""
     turn.save(config=nothing(turn.state.peer_name), stale=True)
@@ -134,6 +157,19 @@ def count_takeover(turn: Turn) -> None:
     """Remember an automatic takeover for the flap limit (REQ-G12), newest last."""
     kept = turn.state.durable.failovers[-15:]
     turn.save(failovers=(*kept, facts.wall_seconds(turn.state, turn.now)))
+
+
+def tell_takeover(
+    turn: Turn, before: State, kind: str, how: str, code: str = "", *, sure: bool = True
+) -> None:
+    """Where something is replicated, with what is lost at most (REQ-G03), as it was known before.
+
+    sure: the peer cannot have gone on alone."""
+    fields: dict[str, int] = {}
+    lost = report.bound(before, turn.now) if sure and not before.durable.stale else report.NOT_KNOWN
+    if facts.replicates(before.spec):
+        fields = {"lost_bytes": lost[0], "lost_ms": lost[1]}
+    turn.emit(Severity.ALARM, kind, f"{how}{report.losing(before, lost)}", code, **fields)
 
 
 def change_pair(turn: Turn) -> None:
@@ -166,7 +202,9 @@ def _hand_over(turn: Turn) -> None:
             "",
             reason=state.group.release,
         )
-        _write(turn, rules.pair_change(state.durable.config, state.me), state.peer_name, solo=False)
+        # Where the data did not get across, the peer goes on with its own, and alone.
+        solo = data_rules.forfeits(state, now) and not data_rules.follows(state, now)
+        _write(turn, rules.pair_change(state.durable.config, state.me), state.peer_name, solo=solo)
     elif state.group.phase is Phase.OFF:
         turn.emit(
             Severity.WARNING,

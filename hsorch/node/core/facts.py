@@ -66,6 +66,10 @@ def in_step(state: State, now: Instant) -> Beat | None:
     return beat if beat is not None and beat.config == state.durable.config else None
 
 
+def replicates(spec: Spec) -> bool:
+    return spec.replication is not None
+
+
 def has_witness(state: State) -> bool:
     return not isinstance(state.spec.witness, NoWitness)
 

@@ -8,20 +8,12 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from hsorch.node.core import facts, lease, rules
+from hsorch.node.core import data_rules, facts, lease, rules
+from hsorch.node.core.actions import Disarm, Fence, Severity
 from hsorch.node.core.shown import ResourceStatus
 from hsorch.node.core.state import MS, NEVER, SECOND, Group, Member, Phase, State
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import (
-    Desired,
-    Disarm,
-    Fence,
-    Fenced,
-    Instant,
-    Operation,
-    Severity,
-    Span,
-)
+from hsorch.node.core.types import Desired, Fenced, Instant, Operation, Span
 from hsorch.spec import AnyResource, Script, Spec
 
 RETRY = Span(10 * SECOND)
@@ -148,7 +140,7 @@ def _should_run(state: State, now: Instant) -> bool:
         return False
     if group.failed != NEVER and now - group.failed < RETRY:
         return False  # the same attempt again at once would fail again
-    return rules.may_start_alone(state, now)
+    return rules.may_start_alone(state, now) and data_rules.may_serve(state, now)
 
 
 def should_stop(state: State) -> str:
@@ -163,7 +155,7 @@ def should_stop(state: State) -> str:
 
 
 def _begin_start(turn: Turn) -> None:
-    turn.save(unclean=tuple(m.name for m in turn.state.group.members))
+    turn.save(unclean=tuple(m.name for m in turn.state.group.members), stale=False)
     turn.group(phase=Phase.STARTING, since=turn.now, failed=NEVER)
     lease.arm(turn)
     turn.emit(Severity.INFO, "group_begin", f"starting {turn.state.spec.group.name} on {turn.state.me}")
@@ -195,6 +187,7 @@ def start_next(turn: Turn) -> None:
 def _is_on(turn: Turn) -> None:
     state, now = turn.state, turn.now
     turn.group(phase=Phase.ON, since=now)
+    turn.save(cleared=False)
     turn.emit(Severity.INFO, "group_online_end", f"{state.spec.group.name} is online on {state.me}")
     turn.emit(Severity.INFO, "group_started", f"{state.spec.group.name} is started")
     if state.group.reason:
@@ -267,8 +260,9 @@ def can_release(state: State, now: Instant) -> bool:
         and not state.group.release
         and not state.witness.proposed
         and beat is not None
-        and beat.can_take
+        and beat.able
         and not beat.leaving
+        and (data_rules.follows(state, now) or data_rules.forfeits(state, now))
         and beat.config.epoch.major == state.durable.config.epoch.major
     )
 

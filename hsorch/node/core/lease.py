@@ -7,9 +7,10 @@ request. Nothing here decides to fence: decide.py does when rules.lease_over say
 from __future__ import annotations
 
 from hsorch.node.core import facts, rules
+from hsorch.node.core.actions import Arm, Disarm
 from hsorch.node.core.state import NEVER, Lease, Phase, State
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import Arm, Beat, Disarm, Instant
+from hsorch.node.core.types import Beat, Instant
 
 
 def asks(state: State) -> bool:

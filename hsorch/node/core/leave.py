@@ -6,9 +6,9 @@ commands.py takes the order; epoch.py and group.py do the steps because `state.l
 from __future__ import annotations
 
 from hsorch.node.core import facts, group
+from hsorch.node.core.actions import Exit
 from hsorch.node.core.state import Phase
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import Exit
 
 
 def when_safe(turn: Turn) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hsorch.node.core import facts, rules
+from hsorch.node.core import data_rules, facts, rules
 from hsorch.node.core.state import NEVER, State
 from hsorch.node.core.types import Desired, Instant, Value
 
@@ -64,12 +64,8 @@ def _of_this_node(state: State, now: Instant) -> Iterator[Limit]:
             f"A NIC that carries the group's addresses is down on {me}: {', '.join(state.nics_down)}.",
             "Plug in or enable the NIC.",
         )
-    if not rules.data_gate(policy, state.data):
-        yield _limit(
-            "HS728",
-            f"The data on {me} are '{state.data.value}'; policy.takeover '{policy.takeover}' wants better.",
-            "Wait for the resync, or take over by force: hsorch takeover --force",
-        )
+    if data_rules.why_not_take(state):
+        yield _of_data(state)
     if not rules.flap_allowed(state.durable.failovers, facts.wall_seconds(state, now), policy):
         yield _limit(
             "HS729",
@@ -88,6 +84,17 @@ def _of_this_node(state: State, now: Instant) -> Iterator[Limit]:
             f"The watchdog process of {me} does not answer: a frozen agent might not be fenced.",
             "The agent replaces it by itself; if this stays, restart the hsorch service of this node.",
         )
+
+
+def _of_data(state: State) -> Limit:
+    data = data_rules.seen(state)
+    way_out = "Wait for the resync, or take over by force: hsorch takeover --force"
+    if not data_rules.may_be_forced(data):
+        way_out = (
+            "Let the mirror or resync finish: these files are no picture of one moment, force is refused."
+        )
+    want = f"policy.takeover '{state.spec.policy.takeover}' wants better."
+    return _limit("HS728", f"The data on {state.me} are '{data.value}'; {want}", way_out)
 
 
 def _of_rights(state: State, now: Instant) -> Iterator[Limit]:
@@ -160,7 +167,8 @@ def _of_surroundings(state: State, now: Instant) -> Iterator[Limit]:
             "HS744", f"{state.me} and {peer} run different specs.", "hsorch apply, to finish the change."
         )
     if not beat.can_take and facts.is_holder(state):
-        yield _limit("HS745", f"{peer} could not take the group now.", f"hsorch explain for {peer}")
+        data = f" Its data are {beat.data.value}." if facts.replicates(state.spec) else ""
+        yield _limit("HS745", f"{peer} could not take the group now.{data}", f"hsorch explain for {peer}")
     down = [link.name for link in state.links if not link.up]
     if down:
         yield _limit("HS720", f"Links without heartbeat: {', '.join(down)}.", "Repair them.")

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from hsorch.node.core import facts, group, rules
+from hsorch.node.core import data_rules, facts, group, rules
+from hsorch.node.core.actions import ProbeIsolation, Severity
 from hsorch.node.core.state import MS, NEVER, IsolationMemory, Member, Phase
 from hsorch.node.core.turn import Turn
 from hsorch.node.core.types import (
+    DataState,
     GuardState,
+    Image,
     Instant,
     IsolationResult,
     NicChanged,
     Operation,
-    ProbeIsolation,
-    Severity,
     Span,
 )
 
@@ -47,6 +48,12 @@ def forget_checks(turn: Turn) -> None:
     """What was asked for together with a write that failed was never asked: ask again."""
     members = tuple(replace(m, call=0) if m.call else m for m in turn.state.group.members)
     turn.group(members=members)
+
+
+def forget_data(turn: Turn) -> None:
+    """They are written to from now on: what the replicator said before is not what lies here."""
+    starts = turn.state.data_starts + 1
+    turn.set(data_starts=starts, data=DataState.UNKNOWN, guarded=False, followed=False, image=Image())
 
 
 def probe_isolation(turn: Turn) -> None:
@@ -98,5 +105,7 @@ def relocate(turn: Turn) -> None:
         reason = "the active node is isolated"
     elif state.group.phase is Phase.OFF and state.group.failed != NEVER and rules.failed_lately(state, now):
         reason = "the group failed here"
+    elif state.group.phase is Phase.OFF:
+        reason = data_rules.why_leave(state, beat, now)
     if reason:
         turn.group(release=reason)

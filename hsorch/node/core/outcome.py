@@ -5,19 +5,13 @@ The steps themselves (start next, stop next, fence) are in group.py.
 
 from __future__ import annotations
 
-from hsorch.node.core import group
+from hsorch.node.core import data_rules, group, monitor
+from hsorch.node.core.actions import Severity
 from hsorch.node.core.shown import ResourceStatus
 from hsorch.node.core.state import MS, Phase, State
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import (
-    Instant,
-    Operation,
-    ResourceOutcome,
-    ResourceResult,
-    Severity,
-    Span,
-)
-from hsorch.spec import Ip, Script, Service
+from hsorch.node.core.types import Instant, Operation, ResourceOutcome, ResourceResult, Span
+from hsorch.spec import Data, Ip, Script, Service
 
 
 def finished(turn: Turn, event: ResourceResult) -> None:
@@ -75,6 +69,8 @@ def _started(turn: Turn, event: ResourceResult) -> None:
             return
     due = Instant(turn.now + wanted.check_interval_ms * MS)
     group.set_member(turn, name, status=ResourceStatus.RUNNING, due=due, misses=0, detail="")
+    if isinstance(wanted, Data):
+        monitor.forget_data(turn)
     if isinstance(wanted, Ip):
         turn.emit(Severity.INFO, "ip_started", f"{wanted.address} is up on {state.me}", resource=name)
     elif isinstance(wanted, Service):
@@ -100,6 +96,9 @@ def _stopped(turn: Turn, event: ResourceResult) -> None:
         "HS713",
         resource=event.resource,
     )
+    if isinstance(wanted, Data) and turn.state.group.release:
+        turn.emit(Severity.ALARM, "hand_over_void", "the data did not get across: the group stays", "HS747")
+        turn.group(release="")
     call = turn.run(event.resource, Operation.KILL, Span(wanted.stop_limit_ms * MS))
     turn.group(current=event.resource, call=call)
 
@@ -114,7 +113,7 @@ def _lose_member(turn: Turn, name: str, why: str) -> None:
     if only_told and state.group.phase is Phase.ON:
         group.set_member(turn, name, status=ResourceStatus.FAILED, detail=why)
         return
-    if state.group.restarts < wanted.restarts:
+    if state.group.restarts < wanted.restarts and data_rules.may_be_forced(state.data):
         turn.group(restarts=state.group.restarts + 1)
         group.stop(turn, f"restart of {name}", only=_dependents(state, name), again=True)
         return

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hsorch.node.core import facts, rules
+from hsorch.node.core import data_rules, facts, rules
 from hsorch.node.core.state import NEVER, Phase, State
-from hsorch.node.core.types import Instant, NodeName, Role
+from hsorch.node.core.types import DataState, Image, Instant, NodeName, Role
 from hsorch.spec import IsolationWitness, NoWitness
 
 _HOLDER_ROLES = {
@@ -62,11 +62,49 @@ def protected(state: State, now: Instant) -> bool:
     if beat is None or not up(state, now) or not facts.wanted(state) or state.durable.config.solo:
         return False
     if facts.is_holder(state):
-        able, sees_witness = beat.can_take, beat.witness_ok
+        able, sees_witness = beat.can_take and _is_followed(state, state.image), beat.witness_ok
     else:
-        able = not rules.why_not_take_over(state, now)
+        able = not rules.why_not_take_over(state, now) and _is_followed(state, beat.image)
         sees_witness = state.witness.ok
     return able and sees_witness and facts.heard_by_peer(state, now)
+
+
+def _is_followed(state: State, source: Image) -> bool:
+    return source.level or not facts.replicates(state.spec)
+
+
+NOT_KNOWN = (-1, -1)
+
+
+def bound(state: State, now: Instant) -> tuple[int, int]:
+    """Bytes and ms that a takeover by this node loses at most (REQ-G03), if the peer ended with its lease.
+
+    The peer may have written until then, and its last word is older, and what it knew was up to FRESH old: so
+    the ms are the bound, and the bytes are what its last heartbeat knew of.
+    """
+    peer, mine = state.peer, state.image
+    if data_rules.seen(state) is DataState.COMPLETE:
+        return 0, 0
+    if peer.beat is None or peer.source_at == NEVER or peer.source.generation != mine.generation:
+        return NOT_KNOWN
+    silent = min(now - peer.heard, max(peer.beat.hold, state.timing.lease + state.timing.fence))
+    known = silent + peer.heard - peer.source_at + data_rules.FRESH
+    return max(0, peer.source.lsn - mine.lsn), peer.source.behind_ms + known // 1_000_000
+
+
+def losing(state: State, lost: tuple[int, int]) -> str:
+    """What a takeover by this node loses, as the end of a sentence; empty: nothing is replicated."""
+    if not facts.replicates(state.spec):
+        return ""
+    data, (size, age) = data_rules.seen(state), lost
+    if lost == NOT_KNOWN:
+        return f"; its data are {data.value}, what is lost is not known"
+    if data is DataState.COMPLETE:
+        return "; its data are complete: nothing that was confirmed is lost"
+    return (
+        f"; its data are {data.value}: lost are at most the last {age} ms of {state.peer_name} "
+        f"({size} bytes by its last heartbeat)"
+    )
 
 
 def lease_left_ms(state: State, now: Instant) -> int:

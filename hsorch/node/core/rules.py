@@ -7,12 +7,11 @@ rules of docs/protocol.md.
 
 from __future__ import annotations
 
-from hsorch.node.core import facts
+from hsorch.node.core import data_rules, facts
 from hsorch.node.core.state import MS, NEVER, SECOND, ClockMemory, Peer, Phase, State, Timing
 from hsorch.node.core.types import (
     Beat,
     Config,
-    DataState,
     Epoch,
     Instant,
     NodeName,
@@ -203,19 +202,22 @@ def may_open_pair(state: State, now: Instant) -> bool:
         and facts.heard_by_peer(state, now)
         and not state.durable.intent.maintenance
         and facts.has_witness(state)
+        and data_rules.joined(state, beat)
         and ((state.witness.ok and beat.witness_ok) or state.spec.policy.witness_lost == "require_both")
     )
 
 
 def may_give_up_vote(state: State, now: Instant) -> bool:
     """[7] The standby gives up first, by its own durable word; the holder becomes exclusive by reading it.
-    When no witness can decide, in maintenance, or before the standby leaves."""
+    When no witness can decide, in maintenance, when its data do not follow, or before the standby leaves."""
     if facts.is_holder(state) or not has_vote(state.durable.config) or state.broken or facts.acting(state):
         return False
     beat = facts.in_step(state, now)
     if beat is None or not no_open_proposal(state) or not facts.contact_lasts(state, now):
         return False
-    return state.leaving or state.durable.intent.maintenance or witness_given_up(state, beat, now)
+    if state.leaving or state.durable.intent.maintenance or data_rules.given_up(state, beat, now):
+        return True
+    return witness_given_up(state, beat, now)
 
 
 def witness_given_up(state: State, beat: Beat, now: Instant) -> bool:
@@ -318,6 +320,11 @@ def start_wait_over(state: State, now: Instant) -> bool:
 
 def why_not_take_over(state: State, now: Instant) -> str:
     """[12, REQ-G13] The first reason against an automatic takeover by this node; empty: none."""
+    return data_rules.why_not_take(state) or why_unable(state, now)
+
+
+def why_unable(state: State, now: Instant) -> str:
+    """The first reason why the group could not run here, whatever the data; empty: none."""
     policy = state.spec.policy
     if state.broken:
         return "the state cannot be stored"
@@ -325,8 +332,6 @@ def why_not_take_over(state: State, now: Instant) -> str:
         return "this node is isolated"
     if facts.service_down(state):
         return "the service link is down here"
-    if not data_gate(policy, state.data):
-        return "the data are not good enough"
     if not flap_allowed(state.durable.failovers, facts.wall_seconds(state, now), policy):
         return "too many takeovers"
     if failed_lately(state, now):
@@ -337,18 +342,6 @@ def why_not_take_over(state: State, now: Instant) -> str:
 def failed_lately(state: State, now: Instant) -> bool:
     """[REQ-F11] A node that gave up on the group is no target for a while: no ping-pong."""
     return state.group.failed != NEVER and now - state.group.failed < FAILED_HOLD
-
-
-def data_gate(policy: Policy, data: DataState) -> bool:
-    """[12, REQ-G13] Which data may be taken over; with nothing replicated the gate is open."""
-    return data in _GOOD_ENOUGH[policy.takeover]
-
-
-_GOOD_ENOUGH = {
-    "complete": (DataState.NONE, DataState.COMPLETE),
-    "logical": (DataState.NONE, DataState.COMPLETE, DataState.LOGICAL),
-    "unconditional": tuple(DataState),
-}
 
 
 def flap_allowed(failovers: tuple[int, ...], wall_s: int, policy: Policy) -> bool:

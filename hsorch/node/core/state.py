@@ -15,6 +15,7 @@ from hsorch.node.core.types import (
     DataState,
     Durable,
     Epoch,
+    Image,
     Instant,
     NodeName,
     Role,
@@ -69,6 +70,11 @@ class Peer(Value, frozen=True):
     """When the peer last showed that it hears us."""
     asked: Instant = NEVER
     """When the peer last asked for the lease, or began a new run."""
+    data_unknown: Instant = NEVER
+    """Since when, in the present contact, the peer says that it does not know its data."""
+    source: Image = Image()
+    """What the peer said last as the source of the data."""
+    source_at: Instant = NEVER
 
 
 class LinkMemory(Value, frozen=True):
@@ -222,6 +228,16 @@ class State(Value, frozen=True):
     nics_down: tuple[str, ...] = ()
     guard_alive: bool = True
     data: DataState = DataState.NONE
+    guarded: bool = False
+    """As source: every flush waits for the standby."""
+    followed: bool = False
+    """As source: the peer holds everything, but for what is on its way."""
+    image: Image = Image()
+    """What lies here."""
+    data_starts: int = 0
+    """How often the group's data were started by this run: what was said of them before counts no more."""
+    dry_since: Instant = NEVER
+    """Since when no data flow, as this node sees it; NEVER: they flow."""
     broken: bool = False
     """The disk refuses: nothing can be promised."""
     missed: Config | None = None

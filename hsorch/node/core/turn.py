@@ -9,22 +9,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from hsorch.node.core.actions import Action, Answer, Arm, Disarm, Emit, Fence, Persist, Run, Severity
 from hsorch.node.core.state import State
-from hsorch.node.core.types import (
-    Action,
-    Answer,
-    Arm,
-    Disarm,
-    Durable,
-    Emit,
-    Fence,
-    Instant,
-    Operation,
-    Persist,
-    Run,
-    Severity,
-    Span,
-)
+from hsorch.node.core.types import Durable, Instant, Operation, Span
 
 
 class Turn:

@@ -1,13 +1,14 @@
-"""Values of the failover core: state, events, actions, and the one message between nodes.
+"""Values of the failover core: state, events, and the one message between nodes.
 
-The core is `decide(state, event, now) -> (state, actions)` (decide.py). `now` and every instant are
-nanoseconds of the node's own monotonic clock; they never cross the wire. Structs are immutable.
+The core is `decide(state, event, now) -> (state, actions)` (decide.py); actions are in actions.py. `now` and
+every instant are nanoseconds of the node's own monotonic clock; they never cross the wire. Structs are
+immutable.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, NewType
+from typing import NewType
 
 import msgspec
 
@@ -61,9 +62,38 @@ class DataState(StrEnum):
 
     NONE = "none"
     COMPLETE = "complete"
+    """Everything that the application was told is safe is here."""
     LOGICAL = "logical"
+    """A picture of one moment; the last writes may be missing."""
+    OUTDATED = "outdated"
+    """A picture of one moment, but the peer went on without this node, or something else touched it."""
     INCONSISTENT = "inconsistent"
+    """No picture of one moment: a mirror or resync is under way."""
+    BLANK = "blank"
+    """Nothing was ever replicated here."""
     UNKNOWN = "unknown"
+    """The replicator does not answer."""
+
+
+class Image(Value, frozen=True, kw_only=True):
+    """What lies on a node, as its replicator says; part of every beat.
+
+    generation: hex name of the line of writes, empty: none. ancestors: lines it goes on from, newest first.
+    """
+
+    generation: str = ""
+    ancestors: tuple[str, ...] = ()
+    lsn: int = 0
+    """Where it ends: as source what was written, as target what was received."""
+    source: bool = False
+    """This node wrote last: it is the source, or was it and followed nobody since."""
+    flows: bool = False
+    """The data connection stands."""
+    level: bool = False
+    """As source: the peer has an image of this very line, and what it lacks is on its way."""
+    behind_bytes: int = -1
+    behind_ms: int = -1
+    """As source: what the peer lacks; -1: not known."""
 
 
 class Role(StrEnum):
@@ -95,7 +125,7 @@ class Durable(Value, frozen=True, kw_only=True):
     evidence: bool = True
     """The peer is known to have reached this major durably (rule 8)."""
     stale: bool = False
-    """The peer went on alone: this node's data are behind."""
+    """This node's data are behind: the peer went on alone, or this node was set back or has forgotten."""
     intent: Intent = Intent()
     boot: str = ""
     incarnation: int = 0
@@ -104,6 +134,9 @@ class Durable(Value, frozen=True, kw_only=True):
     """Wall-clock seconds of recent automatic takeovers (flap limit)."""
     unclean: tuple[str, ...] = ()
     """Resources whose start ran without a matching stop (REQ-F09)."""
+    cleared: bool = False
+    """The group may start on whatever whole image is here: the peer handed everything over, or an operator
+    said so."""
     witness_id: str = ""
     """Identity of the witness this node trusts; another one confirms nothing (fault 17)."""
 
@@ -139,6 +172,7 @@ class Beat(Value, frozen=True, kw_only=True):
     """seq of the receiver's beat (of echo_incarnation) whose lease request is granted; 0: none."""
     intent: Intent = Intent()
     data: DataState = DataState.NONE
+    image: Image = Image()
     revision: int = 0
     digest: str = ""
     leaving: bool = False
@@ -149,6 +183,8 @@ class Beat(Value, frozen=True, kw_only=True):
     """Not empty: the sender is handing over, or handed over; the reason."""
     witness_ok: bool = False
     """The sender's last question to the witness was answered."""
+    able: bool = True
+    """As can_take, whatever the data here: a holder that hands over sees to those itself."""
     can_take: bool = True
     """Nothing speaks against a start of the group here: data, flaps, isolation, service link, disk."""
     resources: tuple[tuple[str, ResourceStatus], ...] = ()
@@ -289,6 +325,19 @@ class Command(Value, frozen=True, kw_only=True, tag=True):
     target: NodeName = ""
 
 
+class DataChanged(Value, frozen=True, kw_only=True, tag=True):
+    """What the replicator of this node says of its data (rule 12).
+
+    guarded: as source, no flush of the application is answered any more without the standby, and none will be
+    before this node was told otherwise. followed: the peer holds everything, or is about to.
+    """
+
+    state: DataState
+    guarded: bool = False
+    followed: bool = False
+    image: Image = Image()
+
+
 class Reconfigured(Value, frozen=True, kw_only=True, tag=True):
     """A new committed spec is in force."""
 
@@ -297,98 +346,5 @@ class Reconfigured(Value, frozen=True, kw_only=True, tag=True):
 
 Event = (
     Tick | Received | Rejected | WitnessAnswer | ResourceResult | Fenced | Persisted | StoreProbed
-    | NicChanged | IsolationResult | GuardState | Command | Reconfigured
-)  # fmt: skip
-
-# ------------------------------------------ actions: what the core asks of the world, carried out in order
-
-
-class Persist(Value, frozen=True, kw_only=True, tag=True):
-    """Must be on stable storage before the next action of the list begins."""
-
-    durable: Durable
-
-
-class ProbeStore(Value, frozen=True, kw_only=True, tag=True):
-    """Store something of no meaning beside the state; nothing waits for it. Answer with StoreProbed."""
-
-
-class Send(Value, frozen=True, kw_only=True, tag=True):
-    """Send one beat on these links (all when empty)."""
-
-    beat: Beat
-    links: tuple[str, ...] = ()
-
-
-class AskWitness(Value, frozen=True, kw_only=True, tag=True):
-    """Create (or with create=False read) the register of `major` for this node; answer within limit."""
-
-    request: int
-    major: int
-    create: bool
-    limit: Span
-
-
-class Run(Value, frozen=True, kw_only=True, tag=True):
-    """Run one operation of a resource, with a time limit; answer with ResourceResult."""
-
-    call: int
-    resource: str
-    operation: Operation
-    limit: Span
-
-
-class Fence(Value, frozen=True, kw_only=True, tag=True):
-    """All effects off now: VIP off and blocked, then kill the resource tree, then verify."""
-
-    reason: str
-
-
-class Arm(Value, frozen=True, kw_only=True, tag=True):
-    """The watchdog (and the kernel's dead-man switch) fences at `until` unless armed again."""
-
-    until: Instant
-
-
-class Disarm(Value, frozen=True, kw_only=True, tag=True):
-    """Only after a verified fence or stop, or when SOLO makes the lease unnecessary."""
-
-
-class ProbeIsolation(Value, frozen=True, kw_only=True, tag=True):
-    """Ping the reference addresses from the service NIC."""
-
-
-class Severity(StrEnum):
-    INFO = "info"
-    WARNING = "warning"
-    ALARM = "alarm"
-
-
-class Emit(Value, frozen=True, kw_only=True, tag=True):
-    """One record of the event log. code: HS7xx when there is a page for it."""
-
-    severity: Severity
-    kind: str
-    message: str
-    code: str = ""
-    fields: dict[str, Any] = {}
-
-
-class Answer(Value, frozen=True, kw_only=True, tag=True):
-    """Final answer to a Command. code and hint say why it was refused and what would make it pass."""
-
-    id: str
-    ok: bool
-    message: str
-    code: str = ""
-    hint: str = ""
-
-
-class Exit(Value, frozen=True, kw_only=True, tag=True):
-    """The agent may stop: nothing of the group is left here."""
-
-
-Action = (
-    Persist | ProbeStore | Send | AskWitness | Run | Fence | Arm | Disarm | ProbeIsolation | Emit | Answer
-    | Exit
+    | NicChanged | IsolationResult | GuardState | DataChanged | Command | Reconfigured
 )  # fmt: skip

@@ -7,15 +7,10 @@ question it belongs to; what follows from a fact is worked out by `resolve`.
 from __future__ import annotations
 
 from hsorch.node.core import epoch, facts, group, rules
+from hsorch.node.core.actions import AskWitness, Severity
 from hsorch.node.core.state import NEVER, SECOND
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import (
-    AskWitness,
-    Instant,
-    Severity,
-    Span,
-    WitnessAnswer,
-)
+from hsorch.node.core.types import Instant, Span, WitnessAnswer
 
 PROBE = Span(5 * SECOND)
 """Health of the witness is looked at this often; proposals do not wait for it."""
@@ -157,7 +152,8 @@ def _win(turn: Turn) -> None:
     if took_over:
         epoch.count_takeover(turn)
         turn.group(reason=f"{state.peer_name} is gone")
-        turn.emit(Severity.ALARM, "takeover_begin", f"{state.me} takes over from {state.peer_name}")
+        how = f"{state.me} takes over from {state.peer_name}"
+        epoch.tell_takeover(turn, state, "takeover_begin", how)
 
 
 def _resolve_forced(turn: Turn) -> None:
@@ -171,12 +167,10 @@ def _resolve_forced(turn: Turn) -> None:
 
 def _take_by_force(turn: Turn, major: int) -> None:
     state = turn.state
+    # The peer could have gone on alone only by the register that is now this node's.
+    sure = rules.has_vote(state.durable.config) and rules.owns_next_register(state)
     epoch.adopt(turn, rules.won(state.durable.config, major, state.me))
+    turn.save(cleared=True)
     turn.group(reason="forced by an operator")
-    turn.emit(
-        Severity.ALARM,
-        "takeover_forced",
-        f"{state.me} takes over by the operator's word as epoch {major}",
-        "HS742",
-        major=major,
-    )
+    how = f"{state.me} takes over by the operator's word as epoch {major}"
+    epoch.tell_takeover(turn, state, "takeover_forced", how, "HS742", sure=sure)

@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from hsorch.errors import NodeError
-from hsorch.node.deployment import lock, membership, probe, service
+from hsorch.node.deployment import channel, lock, membership, probe, service
 from hsorch.node.deployment.wire import Facts, Machine
 from hsorch.node.paths import Paths
 from hsorch.spec import WIRE, digest
@@ -29,6 +29,8 @@ def collect(paths: Paths) -> Facts:
         wire=WIRE,
         identity=_noted(trouble, lambda: membership.identity(paths)),
         key=key_fingerprint(paths),
+        channel=channel.fingerprint(paths.channel_certificate),
+        channel_peer=channel.fingerprint(paths.channel_peer),
         spec=spec,
         digest=digest(spec) if spec else "",
         staged=digest(staged) if staged else "",

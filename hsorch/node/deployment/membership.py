@@ -15,11 +15,11 @@ from typing import TypeVar
 import msgspec
 
 from hsorch.errors import NodeError, RefusedError
-from hsorch.node.deployment import lock
+from hsorch.node.deployment import channel, lock
 from hsorch.node.deployment.wire import Abort, Commit, Done, Enroll, Leave, Stage
 from hsorch.node.paths import Paths
 from hsorch.node.store import replace_file
-from hsorch.spec import WIRE, Identity, Spec, digest, encode
+from hsorch.spec import WIRE, Binding, Identity, Spec, digest, encode
 
 T = TypeVar("T")
 _KEY = re.compile(rb"[0-9a-f]{64}")
@@ -53,7 +53,8 @@ def enroll(paths: Paths, order: Enroll) -> Done:
 
 
 def stage(paths: Paths, order: Stage) -> Done:
-    """Raises RefusedError for a spec that is not for this node, or older than the committed one."""
+    """Raises RefusedError for a spec that is not for this node, is older than the committed one, or binds
+    folders that are not here."""
     lock.require(paths, order.lock)
     spec, known, committed = order.spec, identity(paths), _readable_spec(paths)
     if spec.wire != WIRE:
@@ -77,6 +78,7 @@ def stage(paths: Paths, order: Stage) -> Done:
             hint="somebody else applied meanwhile: run `hsorch plan` again",
             code="HS434",
         )
+    _must_have_folders(known.node, spec, committed)
     replace_file(paths.staged, encode(spec), mode=0o600)
     return Done(changed=True)
 
@@ -95,6 +97,8 @@ def commit(paths: Paths, order: Commit) -> Done:
             hint="run `hsorch apply` again; it stages on both nodes first",
             code="HS441",
         )
+    if (known := identity(paths)) is not None:
+        channel.set_up(paths, staged, known.node, known.cluster_id)
     replace_file(paths.spec, encode(staged), mode=0o600)
     paths.staged.unlink()
     return Done(changed=True)
@@ -130,6 +134,24 @@ def leave(paths: Paths, order: Leave) -> Done:
 
 def identity(paths: Paths) -> Identity | None:
     return _read(paths.identity, Identity) if paths.identity.exists() else None
+
+
+def _must_have_folders(node: str, spec: Spec, committed: Spec | None) -> None:
+    """Before anything stops for it (REQ-E15). A disk that went away since it was bound is no reason.
+
+    Raises RefusedError HS437."""
+    before = {binding.path for binding in _bindings(committed)}
+    missing = [b.path for b in _bindings(spec) if b.path not in before and not Path(b.path).is_dir()]
+    if missing:
+        raise RefusedError(
+            f"{node} has no folder {', '.join(missing)}; nothing was changed",
+            hint="mount its disk or create it, on both nodes under the same path; then apply again",
+            code="HS437",
+        )
+
+
+def _bindings(spec: Spec | None) -> tuple[Binding, ...]:
+    return spec.replication.bindings if spec is not None and spec.replication is not None else ()
 
 
 def _identity_unless_torn(paths: Paths) -> Identity | None:

@@ -15,11 +15,12 @@ import subprocess
 import sys
 import sysconfig
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 HOME = "/var/lib/hsorch"
-TOOLS = ("ip", "nft", "systemctl", "arping")
+TOOLS = ("ip", "nft", "systemctl", "arping", "openssl")
 SYSTEMD = Path("/run/systemd/system")
 SYSTEMD_LIMIT_S = 10
 
@@ -41,7 +42,9 @@ def machine() -> dict[str, Any]:
         "at_boot": at_boot(),
         "disk_free": shutil.disk_usage(home).free,
         "nics": nics(),
+        "fuse": fuse(),
         "udp_ports": udp_ports(),
+        "tcp_ports": tcp_ports(),
         "tools": {tool: path for tool, path in found.items() if path},
     }
 
@@ -107,13 +110,32 @@ def _ip(pointer: int | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | 
     return None
 
 
+def fuse() -> bool:
+    """Whether folders can be mounted over, which ordered replication needs."""
+    try:
+        ctypes.CDLL("libfuse3.so.3")
+    except OSError:
+        return False
+    return Path("/dev/fuse").exists()
+
+
 def udp_ports() -> dict[int, str]:
     """Bound UDP ports of this network namespace and the process that holds each."""
+    return _owned("udp", lambda state: True)
+
+
+def tcp_ports() -> dict[int, str]:
+    """The same of TCP ports that are listened on."""
+    return _owned("tcp", lambda state: state == "0A")
+
+
+def _owned(family: str, counts: Callable[[str], bool]) -> dict[int, str]:
     inodes: dict[str, int] = {}
-    for table in ("/proc/net/udp", "/proc/net/udp6"):
+    for table in (f"/proc/net/{family}", f"/proc/net/{family}6"):
         lines = Path(table).read_text().splitlines()[1:] if Path(table).exists() else []
         for fields in map(str.split, lines):
-            inodes[fields[9]] = int(fields[1].rpartition(":")[2], 16)
+            if counts(fields[3]):
+                inodes[fields[9]] = int(fields[1].rpartition(":")[2], 16)
     owners = dict.fromkeys(inodes.values(), "an unknown process")
     if not inodes:
         return owners

@@ -41,8 +41,12 @@ class Machine(Report, frozen=True, kw_only=True):
     """Bytes free where hsorch keeps its state."""
     nics: dict[str, tuple[str, ...]] = {}
     """Interface → its addresses in CIDR form."""
+    fuse: bool = False
+    """Folders can be mounted over."""
     udp_ports: dict[int, str] = {}
     """Bound UDP port → who holds it, e.g. `dnsmasq (pid 812)`."""
+    tcp_ports: dict[int, str] = {}
+    """The same of TCP ports that are listened on."""
     tools: dict[str, str] = {}
     """Program → where it is; absent when not installed."""
 
@@ -68,6 +72,10 @@ class Facts(Report, frozen=True, kw_only=True):
     identity: Identity | None = None
     key: str = ""
     """Short fingerprint of the cluster key, never the key."""
+    channel: str = ""
+    """Short fingerprint of this node's certificate for the data channel."""
+    channel_peer: str = ""
+    """The same of the one that it trusts."""
     spec: Spec | None = None
     """The committed one."""
     digest: str = ""
@@ -105,6 +113,20 @@ class Enroll(Order, frozen=True, kw_only=True):
     """Hex, 256 bit. Arrives on stdin only."""
     joins: bool = False
     """The pair is older than this machine's part in it: what it decided so far is only known to the peer."""
+
+
+class ShowCertificate(Order, frozen=True, kw_only=True):
+    """Make the key of the data channel unless it is there."""
+
+
+class Certificate(Report, frozen=True, kw_only=True):
+    pem: str
+
+
+class Pin(Order, frozen=True, kw_only=True):
+    """Trust this certificate of the peer on the data channel, and no other."""
+
+    pem: str
 
 
 class Stage(Order, frozen=True, kw_only=True):

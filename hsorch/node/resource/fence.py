@@ -51,6 +51,9 @@ def fence(
     dead_man = system.dead_man(cluster)  # kept to the end: to close its channel takes longer than all else
     blocked = dead_man.block()
     _addresses_off(effects, system, faults)
+    # Before the processes: one that waits for a flush in a mount can't be killed.
+    cut, uncut = system.mounts.cut(_folders(spec))
+    faults += uncut
     prefix = mark(cluster, me)
     killed = system.processes.kill(prefix, effects.known, deadline)
     faults += [f"process {pid} ({command}) is still there" for pid, command in killed.left.items()]
@@ -62,8 +65,8 @@ def fence(
     took = round((time.monotonic() - began) * 1000)
     done = (
         f"{len(effects.addresses)} addresses off, {killed.count} processes killed, "
-        f"{len(effects.units)} units stopped, traffic {'blocked' if blocked else 'not filtered'} "
-        f"in {took} ms ({reason})"
+        f"{len(effects.units)} units stopped, {len(cut)} mounts cut, "
+        f"traffic {'blocked' if blocked else 'not filtered'} in {took} ms ({reason})"
     )
     return (not faults, done if not faults else "; ".join([*faults, done]))
 
@@ -85,6 +88,11 @@ def _effects(records: Records, spec: Spec | None, me: str, system: System) -> _E
             elif isinstance(resource, Service) and system.services.available():
                 effects.units.setdefault(resource.unit, "")
     return effects
+
+
+def _folders(spec: Spec | None) -> list[str]:
+    replication = spec.replication if spec is not None else None
+    return [binding.path for binding in replication.bindings] if replication is not None else []
 
 
 def _addresses_off(effects: _Effects, system: System, faults: list[str]) -> None:

@@ -15,6 +15,7 @@ from hsorch.node.core.types import Operation, ResourceOutcome
 from hsorch.node.paths import Paths
 from hsorch.node.resource import fence
 from hsorch.node.resource.call import Call, Kind, Note, TimeLimitError, Turn
+from hsorch.node.resource.data import DataKind, Replicator
 from hsorch.node.resource.ip import IpKind
 from hsorch.node.resource.probe import ProbeKind
 from hsorch.node.resource.process import ProcessKind
@@ -22,7 +23,7 @@ from hsorch.node.resource.records import Records
 from hsorch.node.resource.script import ScriptKind
 from hsorch.node.resource.service import ServiceKind
 from hsorch.node.system.base import Deadline, System
-from hsorch.spec import AnyResource, Ip, Probe, Process, Script, Service, Spec
+from hsorch.spec import AnyResource, Data, Ip, Probe, Process, Script, Service, Spec
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,18 @@ class Runner:
     """The resources of one group on one node."""
 
     def __init__(
-        self, spec: Spec, me: str, paths: Paths, system: System, leased: Callable[[], bool] = lambda: True
+        self,
+        spec: Spec,
+        me: str,
+        paths: Paths,
+        system: System,
+        leased: Callable[[], bool] = lambda: True,
+        replicator: Replicator | None = None,
     ) -> None:
-        """leased: False once the watchdog's instant has passed; then no start has an effect any more."""
+        """leased: False once the watchdog's instant has passed; then no start has an effect any more.
+
+        replicator: None where nothing can be replicated.
+        """
         self.spec = spec
         self.me = me
         self._leased = leased
@@ -55,6 +65,8 @@ class Runner:
             Script: ScriptKind(),
             Probe: ProbeKind(),
         }
+        if replicator is not None:
+            self._kinds = {**self._kinds, Data: DataKind(replicator)}
 
     def reconfigure(self, spec: Spec) -> None:
         """A new committed spec; calls in progress end under the old one."""

@@ -126,6 +126,14 @@ class Network(Protocol):
     def watch(self) -> CarrierWatch: ...
 
 
+class Mounts(Protocol):
+    """What hsorch has laid over folders of the application."""
+
+    def cut(self, folders: Iterable[str]) -> tuple[list[str], list[str]]:
+        """Take our mounts over these folders away at once, whatever uses or serves them: programs that wait
+        in one get an error. Returns (cut, what is still there, in words)."""
+
+
 class CarrierWatch(Protocol):
     """Told by the kernel when a NIC comes, goes, or changes carrier; no polling."""
 
@@ -223,6 +231,9 @@ class System(Protocol):
 
     @property
     def processes(self) -> Processes: ...
+
+    @property
+    def mounts(self) -> Mounts: ...
 
     def dead_man(self, cluster: str) -> DeadMan: ...
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hsorch.node.core.actions import Action, Arm, AskWitness, Fence, Persist, Run, Send
 from hsorch.node.core.decide import begin, decide, limits, wake_at
 from hsorch.node.core.report import active, lease_left_ms, protected, role, up, witness_state
 from hsorch.node.core.state import State
 from hsorch.node.core.types import (
-    Action,
-    Arm,
-    AskWitness,
     Beat,
     Command,
     Config,
@@ -19,7 +17,6 @@ from hsorch.node.core.types import (
     Durable,
     Epoch,
     Event,
-    Fence,
     Fenced,
     GuardState,
     Instant,
@@ -27,7 +24,6 @@ from hsorch.node.core.types import (
     IsolationResult,
     NicChanged,
     Operation,
-    Persist,
     Persisted,
     Received,
     Reconfigured,
@@ -35,8 +31,6 @@ from hsorch.node.core.types import (
     ResourceOutcome,
     ResourceResult,
     Role,
-    Run,
-    Send,
     StoreProbed,
     Tick,
     Verb,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from hsorch.errors import TransportError
+from hsorch.errors import NodeError, RefusedError, TransportError
+from hsorch.node import control
+from hsorch.node.operate_data import VERBS as DATA_VERBS
 from hsorch.transport.base import Completed
 from hsorch.transport.fake import FakeTransport
 from hsorch.verbs import (
+    DataReport,
     EventRecord,
     EventsQuery,
     LimitReport,
@@ -17,6 +20,7 @@ from hsorch.verbs import (
     ResourceReport,
     StatusReport,
 )
+from tests.unit.cli.data_pair import Holdings
 
 MANIFEST = """\
 version: 1
@@ -62,8 +66,12 @@ class FakePair:
         }
         self.news: list[list[EventRecord]] = []
         """What each `tail` finds, in turn; after the last the user presses Ctrl-C."""
+        self.data: dict[str, DataReport] = {}
         self.limits: dict[str, tuple[LimitReport, ...]] = {"a": (), "b": ()}
         self.protected = True
+        self.holdings: Holdings | None = None
+        """None: nothing is replicated."""
+        self.active = self.holder = "a"
         self.nodes = {name: FakeTransport(self._handler(name)) for name in ("a", "b")}
 
     def lose(self, name: str, times: int = 8) -> None:
@@ -76,7 +84,13 @@ class FakePair:
         def answer(argv: list[str], stdin: bytes) -> Completed:
             verb = argv[-1]
             data: object
-            if verb == "status":
+            if verb in DATA_VERBS:
+                assert self.holdings is not None
+                try:
+                    data = self.holdings.answer(name, verb, stdin)
+                except (NodeError, RefusedError) as error:
+                    return Completed(1, msgspec.json.encode(control.failure(error)))
+            elif verb == "status":
                 data = self.report(name)
             elif verb == "events":
                 query = msgspec.json.decode(stdin, type=EventsQuery)
@@ -87,12 +101,16 @@ class FakePair:
                     raise KeyboardInterrupt
                 data = [record for record in self.news.pop(0) if record.node == name]
             else:
-                self.orders.append((name, msgspec.json.decode(stdin, type=Operate)))
+                self._operate(name, msgspec.json.decode(stdin, type=Operate))
                 data = {"message": f"{verb} is done"}
             reply = Reply(ok=True, data=msgspec.Raw(msgspec.json.encode(data)))
             return Completed(0, msgspec.json.encode(reply))
 
         return answer
+
+    def _operate(self, name: str, order: Operate) -> None:
+        self.orders.append((name, order))
+        self.holder = order.target or self.holder
 
     def report(self, name: str) -> StatusReport:
         active = name == "a"
@@ -107,10 +125,10 @@ class FakePair:
             role="active" if active else "standby",
             epoch_major=3,
             epoch_minor=1,
-            holder="a",
+            holder=self.holder,
             solo=False,
-            active="a",
-            up=True,
+            active=self.active,
+            up=bool(self.active),
             protected=self.protected,
             desired="in",
             maintenance=False,
@@ -121,6 +139,7 @@ class FakePair:
             witness="ok",
             assurance="kernel",
             guard_alive=True,
+            data=self.data.get(name),
             links=(
                 LinkReport(
                     name="direct",

@@ -11,7 +11,7 @@ import pytest
 from hsorch.cli import nodes
 from hsorch.cli.console import Terminal
 from hsorch.errors import ExitCode
-from hsorch.verbs import LimitReport
+from hsorch.verbs import BindingReport, DataReport, LimitReport
 from tests.unit.cli.pair import MANIFEST, FakePair, event
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -26,6 +26,29 @@ def pair(hsorch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakePair:
     made = FakePair()
     monkeypatch.setattr(nodes, "transport_of", lambda _cluster, server: made.nodes[server.name])
     return made
+
+
+def test_status_shows_where_data_go_and_what_a_takeover_would_lose(hsorch, pair: FakePair) -> None:
+    shared = {"connected": True, "link": "direct", "generation": "00c0ffee", "lsn": 81920, "mode": "complete"}
+    images = BindingReport(path="/srv/images", kind="watched", state="held", held=1200)
+    book = BindingReport(path="/srv/book", kind="ordered", state="resync", left_files=3, left_bytes=3 << 30)
+    pair.data = {
+        "a": DataReport(
+            role="source", state="complete", phase="resync", speed=104857600, queue_bytes=1536,
+            left_bytes=3 << 30, left_ms=31_000, frozen=2, verified="2026-01-31T07:00:00Z",
+            differing_bytes=4096, bindings=(book, images), **shared,
+        ),
+        "b": DataReport(
+            role="target", state="logical", phase="live", lag_bytes=1536, lag_ms=8, space="warn", **shared
+        ),
+    }  # fmt: skip
+    assert (GOLDEN / "status_data.txt").read_text() in hsorch("status").out
+
+
+def test_status_shows_folders_that_nothing_is_replicated_of(hsorch, pair: FakePair) -> None:
+    book = BindingReport(path="/srv/book", kind="ordered", state="stopped")
+    pair.data = {"a": DataReport(role="source", state="complete", phase="connecting", bindings=(book,))}
+    assert "ordered, stopped" in hsorch("status").out
 
 
 def test_status_of_a_healthy_pair_is_one_screen_and_exit_0(hsorch, pair: FakePair) -> None:

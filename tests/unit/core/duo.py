@@ -13,32 +13,34 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from hsorch.node.core.decide import begin, decide, wake_at
-from hsorch.node.core.state import State
-from hsorch.node.core.types import (
+from hsorch.node.core.actions import (
     Action,
     Answer,
     AskWitness,
+    Emit,
+    Exit,
+    Fence,
+    Persist,
+    ProbeIsolation,
+    ProbeStore,
+    Run,
+    Send,
+)
+from hsorch.node.core.decide import begin, decide, wake_at
+from hsorch.node.core.state import State
+from hsorch.node.core.types import (
     Beat,
     Command,
     Durable,
-    Emit,
     Event,
-    Exit,
-    Fence,
     Fenced,
     Instant,
     IsolationResult,
     Operation,
-    Persist,
     Persisted,
-    ProbeIsolation,
-    ProbeStore,
     Received,
     ResourceOutcome,
     ResourceResult,
-    Run,
-    Send,
     StoreProbed,
     Tick,
     Verb,

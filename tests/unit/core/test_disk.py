@@ -6,17 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from hsorch.node.core import facts, rules
+from hsorch.node.core.actions import AskWitness, Fence, Persist, ProbeStore
 from hsorch.node.core.report import protected
-from hsorch.node.core.types import (
-    AskWitness,
-    Fence,
-    Instant,
-    Persist,
-    Persisted,
-    ProbeStore,
-    StoreProbed,
-    Verb,
-)
+from hsorch.node.core.types import Instant, Persisted, StoreProbed, Verb
 from tests.unit.core.conftest import make_spec
 from tests.unit.core.duo import Duo
 

@@ -5,19 +5,11 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from hsorch.node.core.actions import Disarm, Run
 from hsorch.node.core.decide import limits
 from hsorch.node.core.report import protected
 from hsorch.node.core.shown import ResourceStatus
-from hsorch.node.core.types import (
-    Disarm,
-    GuardState,
-    Instant,
-    NicChanged,
-    Operation,
-    Reconfigured,
-    Run,
-    Verb,
-)
+from hsorch.node.core.types import GuardState, Instant, NicChanged, Operation, Reconfigured, Verb
 from hsorch.spec import Process
 from tests.unit.core.conftest import make_spec
 from tests.unit.core.duo import Duo, Node

@@ -8,19 +8,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from hsorch.node.core import facts, rules
+from hsorch.node.core.actions import Send
 from hsorch.node.core.state import ClockMemory, Peer, State
-from hsorch.node.core.types import (
-    Beat,
-    Config,
-    DataState,
-    Epoch,
-    Instant,
-    Send,
-    Span,
-    Tick,
-    WitnessAnswer,
-    WitnessOutcome,
-)
+from hsorch.node.core.types import Beat, Config, Epoch, Instant, Span, Tick, WitnessAnswer, WitnessOutcome
 from tests.unit.core.conftest import make_spec
 from tests.unit.core.duo import MS, Duo
 
@@ -83,16 +73,6 @@ def test_one_epoch_with_two_holders_is_settled_in_favour_of_the_node_that_stays(
     at_a, at_b = config(2, 0, "a", True), config(2, 0, "b", True)
     assert rules.supersedes(at_a, at_b, "a")
     assert not rules.supersedes(at_b, at_a, "a")
-
-
-@pytest.mark.parametrize(
-    ("takeover", "allowed"),
-    [("complete", {"none", "complete"}), ("logical", {"none", "complete", "logical"}),
-     ("unconditional", {"none", "complete", "logical", "inconsistent", "unknown"})],
-)  # fmt: skip
-def test_the_data_gate_is_the_table_of_the_manual(takeover: str, allowed: set[str]) -> None:
-    policy = make_spec(takeover=takeover).policy
-    assert {d.value for d in DataState if rules.data_gate(policy, d)} == allowed
 
 
 @given(times=st.lists(st.integers(0, 10_000), max_size=8), now=st.integers(10_000, 20_000))

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 from hsorch.node.core import rules
+from hsorch.node.core.actions import Send
 from hsorch.node.core.report import protected, role
-from hsorch.node.core.types import (
-    Instant,
-    Persisted,
-    Role,
-    Send,
-    Tick,
-    Verb,
-)
+from hsorch.node.core.types import Instant, Persisted, Role, Tick, Verb
 from tests.unit.core.conftest import make_spec
 from tests.unit.core.duo import MS, Duo
 

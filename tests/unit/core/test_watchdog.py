@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from hsorch.node.core.types import Action, Arm, Disarm, Operation, Run, Verb
+from hsorch.node.core.actions import Action, Arm, Disarm, Run
+from hsorch.node.core.types import Operation, Verb
 from hsorch.spec import Script
 from tests.unit.core.conftest import make_spec
 from tests.unit.core.duo import Duo

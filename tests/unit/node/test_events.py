@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hsorch.node import events
-from hsorch.node.core.types import Severity
+from hsorch.node.core.actions import Severity
 from hsorch.node.events import EventLog
 from hsorch.verbs import EventRecord, EventsQuery
 
@@ -110,6 +110,17 @@ def test_a_log_that_cannot_be_written_costs_records_not_the_agent(tmp_path: Path
     [
         ("resource_started", "[HBT] started the resource (IP-g) in resource group (g) successfully. [a]"),
         ("takeover_done", "Take over the job (g) successfully. [a]"),
+        ("connection_stopped", "The source connection (g) is stopped successfully. [a]"),
+        (
+            "connection_started",
+            "HA Start connection or connection group (g) success. "
+            "flag.cnn:1(normalStart):0(noVerify):3(srcOwner) [a]",
+        ),
+        (
+            "command_failed",
+            "Failed to execute the command (0), the connection (a: g) need to be verified, "
+            "reason: 0x3:0. as it is [a]",
+        ),
         ("agent_started", "as it is [a]"),
     ],
 )

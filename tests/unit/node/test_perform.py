@@ -12,26 +12,20 @@ import pytest
 from msgspec.structs import replace
 
 from hsorch.node import clock, events
+from hsorch.node.core.actions import Arm, AskWitness, Disarm, Emit, Persist, Run, Severity
 from hsorch.node.core.decide import begin, decide
 from hsorch.node.core.state import Phase, State
 from hsorch.node.core.types import (
-    Arm,
-    AskWitness,
     Config,
-    Disarm,
     Durable,
-    Emit,
     Epoch,
     Event,
     Fenced,
     Instant,
     Operation,
-    Persist,
     Persisted,
     ResourceOutcome,
     ResourceResult,
-    Run,
-    Severity,
     Span,
     WitnessAnswer,
     WitnessOutcome,
@@ -126,6 +120,7 @@ def stage(spec: Spec, tmp_path: Path) -> Iterator[Stage]:
         watch=watch,
         log=log,
         loop=Loop(),
+        door=cast(Any, None),
     )
     state, _ = begin(spec, "a", None, "boot-1", 1, Instant(1), 1)
     state, _ = decide(state, Fenced(ok=True), Instant(2))

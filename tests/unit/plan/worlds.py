@@ -74,6 +74,8 @@ def observation(name: str, committed: Spec | None, words: dict[str, Any]) -> Obs
             wire=WIRE,
             identity=identity,
             key=words.get("key", "abc"),
+            channel=words.get("channel", f"cert of {name}"),
+            channel_peer=words.get("channel_peer", f"cert of {'node-b' if name == 'node-a' else 'node-a'}"),
             spec=spec,
             digest=digest(spec),
             lock=lock(locked) if locked else None,
@@ -134,6 +136,7 @@ def _machine(name: str, words: dict[str, Any]) -> Machine:
         "systemd": True,
         "disk_free": 10**10,
         "nics": nics,
-        "tools": {"nft": "/usr/sbin/nft"},
+        "tools": {"nft": "/usr/sbin/nft", "openssl": "/usr/bin/openssl"},
+        "fuse": True,
     }
     return msgspec.convert({**usual, **words.get("machine", {})}, Machine, strict=False)

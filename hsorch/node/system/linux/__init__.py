@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hsorch.node.system.base import DeadMan
 from hsorch.node.system.linux.deadman import LinuxDeadMan
+from hsorch.node.system.linux.mounts import LinuxMounts
 from hsorch.node.system.linux.neighbours import LinuxNeighbours
 from hsorch.node.system.linux.network import LinuxNetwork
 from hsorch.node.system.linux.ping import ping
@@ -21,6 +22,7 @@ class LinuxSystem:
         self.network = LinuxNetwork()
         self.neighbours = LinuxNeighbours()
         self.processes = LinuxProcesses()
+        self.mounts = LinuxMounts()
         self.services = SystemdServices(self.processes)
 
     def dead_man(self, cluster: str) -> DeadMan:

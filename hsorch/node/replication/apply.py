@@ -1,0 +1,163 @@
+"""Records into files: what the standby does with its spool, and the active with its own tail after a crash.
+
+Content is written by identity and may be written again (the last writer of a byte is the same each time).
+Names are changed exactly once: before each change its lsn is noted on the bound folder itself, in the same
+file system and so in the same order, and only the one record noted last can be in doubt. The caller begins
+at the last checkpoint; what was done since is recognised by that note. Threads: one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+from hsorch.node.replication.apply_names import NameApplier, SetAside, set_xattr
+from hsorch.node.replication.extents import start_writing
+from hsorch.node.replication.record import Kind, Record
+from hsorch.node.replication.tree import (
+    Tree,
+    allocate,
+    decode_attributes,
+    sync_filesystem,
+    write_all,
+)
+from hsorch.node.replication.whereabouts import Whereabouts
+
+OPEN_FILES = 512
+SYNC_EACH = 64
+"""Up to so many files are synced one by one at a checkpoint; more of them at once, by file system."""
+
+
+class Applier:
+    """Of one group. Raises OSError when the disk refuses; the record is applied again then."""
+
+    def __init__(
+        self, trees: Sequence[Tree], set_aside: SetAside, noted: dict[int, int] | None = None
+    ) -> None:
+        """noted: per tree, instead of the note on the folder, the last record that may have changed names."""
+        self._trees = {tree.number: tree for tree in trees}
+        self._noted = noted or {tree.number: tree.applied() for tree in trees}
+        self._index = Whereabouts(trees)
+        self._names = NameApplier(self._trees, self._index, set_aside, self._forget)
+        self._open: OrderedDict[int, int] = OrderedDict()
+        self._written: set[int] = set()
+        self._changed = False
+        self._skipped = 0
+
+    def restart(self, lsn: int) -> None:
+        """Another stream begins at lsn; that is on stable storage when this returns. Raises OSError."""
+        self.look_again()
+        for number, tree in self._trees.items():
+            tree.set_applied(lsn)
+            self._noted[number] = lsn
+        self._changed = True
+        self.checkpoint()
+
+    def look_again(self) -> None:
+        """What was known of the files may be void. Raises OSError."""
+        self.close()
+        self._index.read_again(list(self._trees.values()))
+
+    @property
+    def skipped(self) -> int:
+        """Records whose file is gone meanwhile: it was removed later on."""
+        return self._skipped + self._names.skipped
+
+    def apply(self, record: Record) -> None:
+        if record.changes_names:
+            self._apply_name(record)
+        elif record.fid:
+            self._apply_content(record)
+
+    def checkpoint(self) -> None:
+        """What was applied is on stable storage. Raises OSError."""
+        if len(self._written) > SYNC_EACH or self._changed:
+            for tree in self._trees.values():
+                sync_filesystem(tree.descriptor)
+        else:
+            for fid in self._written:
+                descriptor = self._descriptor(fid)
+                if descriptor is not None:
+                    os.fsync(descriptor)
+        self._written.clear()
+        self._changed = False
+
+    def close(self) -> None:
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+    # ---------------------------------------------------------------- content
+
+    def _apply_content(self, record: Record) -> None:
+        if record.kind is Kind.ATTRIBUTES:
+            self._by_name(
+                record.fid, lambda tree, name: tree.set_attributes(name, decode_attributes(record.data))
+            )
+            return
+        if record.kind is Kind.XATTR:
+            self._by_name(record.fid, lambda tree, name: set_xattr(tree, name, record))
+            return
+        descriptor = self._descriptor(record.fid)
+        if descriptor is None:
+            self._skipped += 1
+            return
+        self._written.add(record.fid)
+        if record.kind is Kind.WRITE:
+            if len(record.data) == record.b:
+                write_all(descriptor, memoryview(record.data), record.a)
+            elif os.fstat(descriptor).st_size < record.a + record.b:
+                os.ftruncate(descriptor, record.a + record.b)
+        elif record.kind is Kind.TRUNCATE:
+            os.ftruncate(descriptor, record.a)
+        elif record.kind is Kind.ALLOCATE:
+            allocate(descriptor, record.aux, record.a, record.b)
+        else:  # COPY, COMPENSATE: content and size as they were at this place
+            if record.data:
+                write_all(descriptor, memoryview(record.data), record.a)
+                start_writing(descriptor, record.a, len(record.data))
+            if os.fstat(descriptor).st_size != record.b:
+                os.ftruncate(descriptor, record.b)
+
+    def _by_name(self, fid: int, change: Callable[[Tree, str], None]) -> None:
+        found = self._index.where(fid)
+        if found is None:
+            self._skipped += 1
+            return
+        change(self._trees[found[0]], found[1])
+        self._written.add(fid)
+
+    def _descriptor(self, fid: int) -> int | None:
+        descriptor = self._open.get(fid)
+        if descriptor is not None:
+            self._open.move_to_end(fid)
+            return descriptor
+        found = self._index.where(fid)
+        if found is None:
+            return None
+        tree = self._trees[found[0]]
+        descriptor = os.open(tree.path(found[1]), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        self._open[fid] = descriptor
+        if len(self._open) > OPEN_FILES:
+            os.close(self._open.popitem(last=False)[1])
+        return descriptor
+
+    def _forget(self, fid: int) -> None:
+        if fid and self._index.where(fid) is None:
+            self._written.discard(fid)
+            descriptor = self._open.pop(fid, None)
+            if descriptor is not None:
+                os.close(descriptor)
+
+    # ------------------------------------------------------------------ names
+
+    def _apply_name(self, record: Record) -> None:
+        tree = self._trees[record.aux]
+        noted = self._noted[tree.number]
+        if record.lsn < noted:
+            return
+        if record.lsn != noted:
+            tree.set_applied(record.lsn)
+            self._noted[tree.number] = record.lsn
+        self._changed = True
+        self._names.apply(tree, record, in_doubt=record.lsn == noted)

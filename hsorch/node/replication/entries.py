@@ -1,0 +1,179 @@
+"""One object of a watched or verified tree as a value, and the walk that yields them folder by folder.
+
+Metadata only: contents are read by mirror.py and compared through verify.py.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from hsorch.node.replication.bindings import Binding
+
+FILE, FOLDER, LINK, TWIN = 1, 2, 3, 4
+"""Kinds. TWIN: a further name of a file listed before, `to` is its first name."""
+_TRAVEL = ("user.", "trusted.", "system.posix_acl_", "security.capability")
+_STAY = "user.hsorch."
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """path: relative to the root, bytes as on the disk. twin: inode of a file with several names, else 0.
+
+    size and mtime of a folder are 0 in listings: its time follows from what is done inside.
+    """
+
+    path: bytes
+    kind: int
+    mode: int
+    uid: int
+    gid: int
+    mtime_ns: int = 0
+    size: int = 0
+    twin: int = 0
+    to: bytes = b""
+    """Where a symbolic link leads."""
+    xattrs: dict[str, bytes] = {}
+    digest: bytes = b""
+    """Of the content of a small file, where a comparison wants it (verify.py)."""
+
+    @property
+    def name(self) -> str:
+        return os.fsdecode(self.path)
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """Which volume a root lies on. A formatted, unmounted or swapped disk has another one."""
+
+    filesystem: int
+    device: int
+
+    @classmethod
+    def of(cls, root: str) -> Anchor:
+        """Raises OSError."""
+        return cls(os.statvfs(root).f_fsid, Path(root).stat().st_dev)
+
+
+def entry_of(root: str, relative: str) -> Entry | None:
+    """The object as it is now; None: it is gone, or of a kind that is not replicated (socket, device, fifo).
+
+    Raises OSError for anything else.
+    """
+    path = f"{root}/{relative}"
+    try:
+        return _entry(path, relative, os.lstat(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def entry_of_open(
+    fd: int, relative: str, found: os.stat_result, xattrs: dict[str, bytes] | None = None
+) -> Entry:
+    """The file behind a descriptor. xattrs: as known already; None: looked up. Raises OSError."""
+    return _file(os.fsencode(relative), found, xattrs_of(fd) if xattrs is None else xattrs)
+
+
+def folder_of(root: str, relative: str) -> Entry | None:
+    """A folder with its time; None: it is none (any more). Raises OSError."""
+    try:
+        found = os.lstat(f"{root}/{relative}")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not stat.S_ISDIR(found.st_mode):
+        return None
+    entry = _entry(f"{root}/{relative}", relative, found)
+    return entry and msgspec.structs.replace(entry, mtime_ns=found.st_mtime_ns)
+
+
+def scan(root: str, binding: Binding, below: str = "") -> Iterator[tuple[str, list[Entry]]]:
+    """(folder, all replicated objects directly in it), parents first. What vanishes meanwhile is left out.
+
+    Other file systems mounted below are entered like folders. Raises OSError.
+    """
+    folders = [below]
+    while folders:
+        folder = folders.pop()
+        entries = list(children(root, binding, folder))
+        yield folder, entries
+        folders.extend(entry.name for entry in reversed(entries) if entry.kind == FOLDER)
+
+
+def children(root: str, binding: Binding, folder: str) -> Iterator[Entry]:
+    prefix = folder + "/" if folder else ""
+    try:
+        found = os.scandir(f"{root}/{folder}")
+    except (FileNotFoundError, NotADirectoryError):
+        if not folder:
+            raise
+        return
+    with found:
+        for item in found:
+            relative = prefix + item.name
+            try:
+                is_folder = item.is_dir(follow_symlinks=False)
+                if not (binding.enters(relative) if is_folder else binding.covers(relative)):
+                    continue
+                entry = _entry(item.path, relative, item.stat(follow_symlinks=False))
+            except FileNotFoundError:
+                continue
+            if entry is not None:
+                yield entry
+
+
+def _entry(path: str, relative: str, found: os.stat_result) -> Entry | None:
+    mode = stat.S_IMODE(found.st_mode)
+    kind = stat.S_IFMT(found.st_mode)
+    raw = os.fsencode(relative)
+    if kind == stat.S_IFREG:
+        return _file(raw, found, xattrs_of(path))
+    if kind == stat.S_IFDIR:
+        return Entry(raw, FOLDER, mode, found.st_uid, found.st_gid, 0, 0, 0, b"", xattrs_of(path))
+    if kind == stat.S_IFLNK:
+        to = os.fsencode(os.readlink(path))
+        return Entry(raw, LINK, 0o777, found.st_uid, found.st_gid, found.st_mtime_ns, 0, 0, to)
+    return None
+
+
+def _file(raw: bytes, found: os.stat_result, xattrs: dict[str, bytes]) -> Entry:
+    twin = found.st_ino if found.st_nlink > 1 else 0
+    return Entry(
+        raw, FILE, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, found.st_mtime_ns,
+        found.st_size, twin, b"", xattrs,
+    )  # fmt: skip
+
+
+def xattrs_of(at: str | int) -> dict[str, bytes]:
+    """Extended attributes that travel; access control lists are among them. Raises OSError."""
+    try:
+        names = os.listxattr(at) if isinstance(at, int) else os.listxattr(at, follow_symlinks=False)
+        return {
+            name: os.getxattr(at, name)
+            for name in names
+            if name.startswith(_TRAVEL) and not name.startswith(_STAY)
+        }
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.ENODATA):
+            return {}
+        raise
+
+
+def dress(fd: int, entry: Entry, wearing: dict[str, bytes] | None = None) -> None:
+    """Give an open file or folder the entry's owner, mode, attributes and time. Raises OSError.
+
+    wearing: the attributes it has; None: none yet (a new file).
+    """
+    os.fchown(fd, entry.uid, entry.gid)
+    os.fchmod(fd, entry.mode)
+    for name, value in entry.xattrs.items():
+        if wearing is None or wearing.get(name) != value:
+            os.setxattr(fd, name, value)
+    for name in (wearing or {}).keys() - entry.xattrs.keys():
+        os.removexattr(fd, name)
+    if entry.mtime_ns:
+        os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))

@@ -1,0 +1,255 @@
+"""The source's side of a resync: begun at a meeting, told what the standby holds, run beside the application.
+
+One at a time. Whether a resync is needed is the shipper's verdict (ship.py); how the standby is made equal is
+capture/compare.py's business.
+"""
+
+from __future__ import annotations
+
+import stat
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hsorch.errors import HsorchError
+from hsorch.node.replication.capture.compare import COMPARED, Comparison, Stopped
+from hsorch.node.replication.capture.group import Capture
+from hsorch.node.replication.dirty import DirtyMap
+from hsorch.node.replication.doubt import Doubt, Extents
+from hsorch.node.replication.gate import Gate
+from hsorch.node.replication.generations import Verdict
+from hsorch.node.replication.hot import Spans
+from hsorch.node.replication.messages import Ack, Pictured
+from hsorch.node.replication.meta import Place
+from hsorch.node.replication.pace import paced
+from hsorch.node.replication.queue import Queue
+from hsorch.node.replication.record import Damaged, Kind, Record
+from hsorch.node.replication.stage import EVERYTHING, VERIFY
+from hsorch.node.replication.tree import Tree
+
+JOIN_S = 30.0
+"""A comparison that was given up ends at its next block; one that a dead disk holds is left behind."""
+
+
+@dataclass
+class Round:
+    """One comparison. told: the standby has said everything."""
+
+    begin: Record
+    comparison: Comparison
+    told: bool = False
+    given_up: bool = False
+    end: int = 0
+    """Where it is closed in the journal; 0: not yet."""
+    total: int = 0
+    """Bytes that there are to compare; 0: not added up yet."""
+
+
+class Levelling:
+    """Implements ship.Resyncs."""
+
+    def __init__(
+        self,
+        trees: list[Tree],
+        capture: Capture,
+        queue: Queue,
+        gate: Gate,
+        unsure: Callable[[], Spans],
+        *,
+        on_begin: Callable[[], None],
+        on_end: Callable[[bool], None],
+        on_fault: Callable[[str], None],
+    ) -> None:
+        """unsure(): where the source is unsure of its own contents.
+
+        on_begin: the standby has durably forgotten that it was complete. on_end(verify): all is recorded
+        that makes the standby equal. on_fault(why): it must begin again."""
+        self._trees = trees
+        self._capture = capture
+        self._journal = capture.log.journal
+        self._queue = queue
+        self._gate = gate
+        self._unsure = unsure
+        self._on_begin = on_begin
+        self._on_end = on_end
+        self._on_fault = on_fault
+        self._round: Round | None = None
+        self._thread: threading.Thread | None = None
+        self._unguards = False
+        self._wanted = False
+        """A verify was asked for and has not begun where a standby could hear it."""
+        self._copied = 0
+
+    # ----------------------------------------------------------------- looked at
+
+    @property
+    def running(self) -> bool:
+        """The standby is not equal yet, and cannot be told to be complete."""
+        now = self._round
+        return now is not None and now.begin.a == EVERYTHING and not now.end
+
+    @property
+    def verifying(self) -> bool:
+        now = self._round
+        return self._wanted or (now is not None and now.begin.a == VERIFY and not now.end)
+
+    @property
+    def ends_at(self) -> int:
+        """The lsn from which on the standby is equal, once it applied so far."""
+        now = self._round
+        return 0 if now is None or now.begin.a != EVERYTHING else now.end
+
+    @property
+    def copied(self) -> int:
+        """Bytes of content that were sent because they differed, in this process's life."""
+        now = self._round
+        return self._copied + (0 if now is None else now.comparison.copied)
+
+    @property
+    def checked(self) -> int:
+        """Bytes that the comparison of now, or the last one, has read."""
+        now = self._round
+        return 0 if now is None else now.comparison.checked
+
+    @property
+    def left(self) -> int:
+        """Bytes that the comparison of now has still to read, by the sizes at its begin."""
+        now = self._round
+        return 0 if now is None or now.end else max(0, now.total - now.comparison.checked)
+
+    @property
+    def differing(self) -> int:
+        now = self._round
+        return 0 if now is None else now.comparison.copied
+
+    @property
+    def repaired(self) -> int:
+        """Names that the comparison of now, or the last one, had to put right."""
+        now = self._round
+        return 0 if now is None else now.comparison.repaired
+
+    # -------------------------------------------------------------------- driven
+
+    def verify(self) -> None:
+        """Compare everything, at the next chance; the standby stays what it is meanwhile."""
+        self._wanted = True
+
+    def turn(self) -> None:
+        """Now and then while a standby is connected and level. Raises OSError."""
+        if self._wanted and not self.running:
+            self._wanted = False
+            self._open(self._mark(VERIFY), None)
+
+    def stop(self) -> None:
+        """What is compared now is given up; close() also waits until it has ended."""
+        if self._round is not None:
+            self._round.given_up = True
+
+    def close(self) -> None:
+        """Once nobody is listened to any more."""
+        self.stop()
+        if self._thread is not None:
+            self._thread.join(JOIN_S)
+
+    # ---------------------------------------------------- as the shipper asks for
+
+    def begin(self, verdict: Verdict) -> tuple[Place, Extents | None]:
+        left_out = self._queue.level()
+        record = self._mark(EVERYTHING)
+        extents = self._differing(verdict.since, left_out, record.lsn)
+        self._open(record, extents)
+        self._unguards = True
+        return Place(generation=record.generation, lsn=record.lsn, crc=record.previous), extents
+
+    def _mark(self, what: int) -> Record:
+        """The names that change while the standby tells what it holds are looked up again in the journal."""
+        self._journal.keep(COMPARED, None)
+        self._journal.keep(COMPARED, self._journal.end)
+        return self._journal.append(Kind.MIRROR_BEGIN, a=what)
+
+    def _differing(self, since: int | None, left_out: DirtyMap, until: int) -> Extents | None:
+        """Where contents can differ, as far as this side knows; None: anywhere. Raises OSError."""
+        if since is None or since < self._journal.first:
+            return None
+        doubt = Doubt()
+        doubt.add_spans(self._unsure())
+        for fid in left_out.files():
+            for offset, length in left_out.ranges(fid):
+                doubt.add(fid, offset, length)
+        try:
+            doubt.add_records(self._journal.records(since, until))
+        except (KeyError, Damaged):
+            return None
+        return doubt.extents()
+
+    def resumes(self, theirs: Place) -> bool:
+        now = self._round
+        if now is None or now.begin.a != EVERYTHING or not now.told or now.given_up:
+            return False
+        if not max(now.begin.lsn + 1, self._journal.first) <= theirs.lsn <= self._journal.end:
+            return False
+        try:
+            return self._journal.crc_before(theirs.lsn) == theirs.crc
+        except Damaged:
+            return False
+
+    def goes_on(self) -> None:
+        """A verify whose image was not told to its end is asked for again."""
+        now = self._round
+        if now is not None and now.begin.a == VERIFY and not now.told:
+            now.given_up, self._wanted = True, True
+
+    def told(self, message: Pictured) -> None:
+        self._has_begun()
+        now = self._round
+        if now is None or message.lsn != now.begin.lsn or now.told:
+            return
+        now.comparison.told(message.objects)
+        if message.last:
+            now.told = True
+            self._thread = threading.Thread(target=self._run, args=(now,), name="compare", daemon=True)
+            self._thread.start()
+
+    def acknowledged(self, ack: Ack) -> None:
+        if not ack.guarded:
+            self._has_begun()
+
+    def _has_begun(self) -> None:
+        if self._unguards:
+            self._unguards = False
+            self._on_begin()
+
+    def _open(self, begin: Record, extents: Extents | None) -> None:
+        before = self._round
+        if before is not None:
+            before.given_up = True
+            self._copied += before.comparison.copied
+        opened: Round
+
+        def given_up() -> bool:
+            return opened.given_up
+
+        capture = self._capture
+        comparison = Comparison(
+            self._trees, capture.log, capture.nodes, capture.files, extents=extents,
+            stopped=paced(self._journal, self._gate, given_up),
+        )  # fmt: skip
+        opened = self._round = Round(begin, comparison)
+
+    def _run(self, now: Round) -> None:
+        try:
+            now.total = sum(map(_size, self._trees))
+            now.end = now.comparison.run(now.begin).end
+            if now.begin.a == EVERYTHING:
+                self._queue.closed()
+        except Stopped:
+            return
+        except (OSError, KeyError, Damaged, HsorchError) as error:
+            now.given_up = True
+            self._on_fault(f"the comparison with the standby stopped: {error}")
+            return
+        self._on_end(now.begin.a == VERIFY)
+
+
+def _size(tree: Tree) -> int:
+    return sum(what.st_size for name, what in tree.walk() if stat.S_ISREG(what.st_mode) and tree.covers(name))

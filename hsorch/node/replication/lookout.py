@@ -1,0 +1,108 @@
+"""Looks every second at the volumes that replication writes to: is there room, are they the ones bound?
+
+Tells its owner when an answer changes; what follows from it is decided there. Never touches a mount of ours:
+the folders below one are reached by their descriptors.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from hsorch.errors import NodeError
+from hsorch.node.replication.ground import Ground
+from hsorch.node.replication.space import GIB, Level, Volume, observe, worst
+from hsorch.verbs import LimitReport
+
+LOOK_S = 1.0
+
+
+class Lookout:
+    """Looks once when made, then in a thread of its own after start()."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        *,
+        on_space: Callable[[Level], None],
+        on_lost: Callable[[NodeError], None] | None = None,
+        every_s: float = LOOK_S,
+    ) -> None:
+        """on_space(level): the worst volume's, when it changed. on_lost(why): a bound disk went away (HS674);
+        None where mounts of ours lie over the folders. Called by the thread, which ends after on_lost.
+        """
+        self._ground = ground
+        self._on_space = on_space
+        self._on_lost = on_lost
+        self._every_s = every_s
+        self._stopped = threading.Event()
+        self._places: dict[str, str | int] = {str(ground.places.home): str(ground.places.home)}
+        self._places.update((tree.binding.path, tree.descriptor) for tree in ground.trees)
+        self._places.update((binding.path, binding.path) for binding in ground.setup.watched)
+        self._volumes = {name: Volume(name, ground.places.home) for name in self._one_per_volume()}
+        self._told = Level.OK
+
+    @property
+    def level(self) -> Level:
+        return worst(self._volumes.values())
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="lookout", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def troubles(self) -> Iterator[LimitReport]:
+        """HS631, HS632."""
+        limits = self._ground.setup.limits
+        for volume in self._volumes.values():
+            free = f"{max(0, volume.free) / GIB:.1f} GiB are free on the volume of {volume.name}"
+            if volume.level is Level.WARN:
+                message = f"{free}; at {limits.stop / GIB:.1f} GiB replication stops"
+                yield LimitReport(code="HS631", message=message, hint="free space there, or make it larger")
+            elif volume.level is Level.STOP:
+                hint = (
+                    f"free space until more than {limits.warn / GIB:.1f} GiB are free: it goes on by itself"
+                )
+                yield LimitReport(code="HS632", message=f"{free}; replication stopped", hint=hint)
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self._look_at_space()
+            if self._on_lost is not None and (why := self._lost()) is not None:
+                self._on_lost(why)
+                return
+            self._stopped.wait(self._every_s)
+
+    def _look_at_space(self) -> None:
+        limits, now = self._ground.setup.limits, time.monotonic_ns()
+        for name, volume in self._volumes.items():
+            self._volumes[name] = observe(volume, self._free(name), now, limits)
+        level = self.level
+        if level is not self._told:
+            self._told = level
+            self._on_space(level)
+
+    def _lost(self) -> NodeError | None:
+        for binding in self._ground.setup.bindings:
+            try:
+                self._ground.bound.is_there(binding.path)
+            except NodeError as error:
+                return error
+        return None
+
+    def _free(self, name: str) -> int:
+        """Bytes for unprivileged writers; -1: the volume does not answer."""
+        try:
+            found = os.statvfs(self._places[name])
+        except OSError:
+            return -1
+        return found.f_bavail * found.f_frsize
+
+    def _one_per_volume(self) -> list[str]:
+        names: dict[int, str] = {}
+        for name, place in self._places.items():
+            names.setdefault(os.stat(place).st_dev, name)
+        return list(names.values())

@@ -1,0 +1,156 @@
+"""Files on their way: the staging folder of a watched root, and large files that come in pieces.
+
+A large file under way keeps its place in staging across a broken mirror. What is compared equal is never
+copied: the clone is made when the first block differs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from dataclasses import dataclass
+
+from hsorch.node.replication.bindings import STAGING
+from hsorch.node.replication.entries import Entry, dress
+from hsorch.node.replication.extents import clone, data_extents, punch, start_writing, write_at
+from hsorch.node.replication.verify import Hasher, differing
+
+_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_REOPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass
+class _Partial:
+    name: str
+    entry: Entry
+    base: int = -1
+    """Descriptor of the file as it stands, read only; -1: none."""
+    fd: int = -1
+    """Descriptor in staging; -1: nothing differed so far."""
+
+
+class Partials:
+    """Below the folder open as fd. Raises OSError."""
+
+    def __init__(self, fd: int, root: str, *, survey: bool) -> None:
+        self._fd = fd
+        self._root = root
+        self._hasher = Hasher()
+        self._files: dict[int, _Partial] = {}
+        self._count = 0
+        if not survey:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(STAGING, 0o700, dir_fd=fd)
+            self._remove(parts=False)
+
+    def create(self) -> tuple[str, int]:
+        """(relative name in staging, descriptor) of a new empty file."""
+        name = self.free_name()
+        return name, os.open(name, _CREATE, 0o600, dir_fd=self._fd)
+
+    def free_name(self) -> str:
+        self._count += 1
+        return f"{STAGING}/{self._count}"
+
+    def started(self, name: str) -> bool:
+        return os.access(_part(name), os.F_OK, dir_fd=self._fd, follow_symlinks=False)
+
+    def open(self, file: int, entry: Entry, *, fresh: bool) -> None:
+        partial = self._files[file] = _Partial(entry.name, entry)
+        if fresh:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(_part(entry.name), dir_fd=self._fd)
+            partial.fd = os.open(_part(entry.name), _CREATE, 0o600, dir_fd=self._fd)
+            return
+        try:
+            partial.fd = os.open(_part(entry.name), _REOPEN, dir_fd=self._fd)
+        except FileNotFoundError:
+            partial.base = self._standing(entry.name)
+
+    def compare(self, file: int, offset: int, end: int, theirs: bytes) -> list[int]:
+        """Numbers of the blocks, from offset on, that are to be sent."""
+        partial = self._files[file]
+        standing = partial.fd if partial.fd >= 0 else partial.base
+        mine = self._hasher.blocks(standing, offset, end) if standing >= 0 else b""
+        return differing(mine, theirs)
+
+    def write(self, file: int, offset: int, data: memoryview) -> None:
+        fd = self._writable(file)
+        write_at(fd, data, offset)
+        start_writing(fd, offset, len(data))
+
+    def hole(self, file: int, offset: int, end: int) -> None:
+        partial = self._files[file]
+        standing = partial.fd if partial.fd >= 0 else partial.base
+        if standing >= 0 and any(data_extents(standing, offset, min(end, os.fstat(standing).st_size))):
+            punch(self._writable(file), offset, end - offset)
+
+    def finish(self, file: int, entry: Entry) -> str:
+        """Relative name in staging of the whole file; "": the one in place is equal."""
+        partial = self._files.pop(file)
+        try:
+            if partial.fd < 0 and (partial.base < 0 or os.fstat(partial.base).st_size != entry.size):
+                self._clone(partial)
+            if partial.fd < 0:
+                return ""
+            os.ftruncate(partial.fd, entry.size)
+            dress(partial.fd, entry)
+            return _part(partial.name)
+        finally:
+            _shut(partial)
+
+    def sweep(self) -> None:
+        """After a mirror of everything: nothing in staging is of use any more."""
+        self._remove(parts=True)
+
+    def close(self) -> None:
+        for partial in self._files.values():
+            _shut(partial)
+        self._files.clear()
+
+    def _standing(self, name: str) -> int:
+        """The file that has the name now; -1: there is none, or something else."""
+        try:
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=self._fd)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                return -1
+            raise
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            return -1
+        return fd
+
+    def _writable(self, file: int) -> int:
+        partial = self._files[file]
+        if partial.fd < 0:
+            self._clone(partial)
+        return partial.fd
+
+    def _clone(self, partial: _Partial) -> None:
+        partial.fd = os.open(_part(partial.name), _CREATE, 0o600, dir_fd=self._fd)
+        if partial.base >= 0:
+            clone(partial.base, partial.fd)
+
+    def _remove(self, *, parts: bool) -> None:
+        under_way = {_part(partial.name) for partial in self._files.values()}
+        with os.scandir(f"{self._root}/{STAGING}") as found:
+            for item in list(found):
+                name = f"{STAGING}/{item.name}"
+                if name not in under_way and (parts or not item.name.startswith("part-")):
+                    os.unlink(name, dir_fd=self._fd)
+
+
+def _part(name: str) -> str:
+    from xxhash import xxh3_128_hexdigest
+
+    return f"{STAGING}/part-{xxh3_128_hexdigest(os.fsencode(name))}"
+
+
+def _shut(partial: _Partial) -> None:
+    for fd in (partial.fd, partial.base):
+        if fd >= 0:
+            os.close(fd)
+    partial.fd = partial.base = -1

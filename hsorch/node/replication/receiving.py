@@ -1,0 +1,87 @@
+"""The loop of a target: one channel, one bound tree after the other, until the source goes away.
+
+What is done with a message is landing.py's business; who may connect at all is the replicator's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from hsorch.errors import NodeError
+from hsorch.node.replication.ahead import Ahead
+from hsorch.node.replication.landing import Keep, Landing
+from hsorch.node.replication.massguard import MassGuard
+from hsorch.node.replication.messages import Message, Refused, Task
+from hsorch.node.replication.wire import Broken, Channel
+
+HEARD_S = 10.0
+"""By then a source has heard why it was refused, and closed the channel."""
+Began = Callable[[Task], str]
+"""began(task): the root at this node, once its new state is durable. Raises NodeError to refuse."""
+Keeps = Callable[[Task], Keep | None]
+"""Where that goes which would be lost; None while nothing there is unreplicated."""
+Ended = Callable[[Task], None]
+"""ended(task): a whole tree is equal and on stable storage."""
+
+
+def serve(
+    channel: Channel,
+    began: Began,
+    *,
+    guard: Mapping[str, MassGuard] | None = None,
+    keeps: Keeps | None = None,
+    ended: Ended | None = None,
+) -> None:
+    """guard: by bound path, as it must outlive a channel; a fresh one where there is none.
+
+    Returns when the source closed the channel between two frames or for good; staging keeps the rest. The
+    channel is closed then.
+
+    Raises OSError and NodeError after telling the source why.
+    """
+    landing: Landing | None = None
+
+    def reply(message: Message) -> None:
+        channel.send(message)
+
+    ahead = Ahead(channel)
+    try:
+        while True:
+            frame = ahead.next()
+            if frame is None:
+                continue
+            if isinstance(frame.message, Task):
+                if landing is not None:
+                    landing.close()
+                landing = None
+                root = began(frame.message)
+                weighs = (guard or {}).get(frame.message.binding.path) or MassGuard()
+                keep = keeps(frame.message) if keeps is not None else None
+                landing = Landing(root, frame.message, reply, guard=weighs, keep=keep)
+            elif landing is not None:
+                landing.take(frame.message, frame.body)
+                if ended is not None and landing.equal:
+                    ended(landing.task)
+            else:
+                raise NodeError("the peer sent files before it said of which tree", hint="Restart the peer.")
+    except Broken:
+        return
+    except (OSError, NodeError) as error:
+        _tell(channel, error)
+        ahead.drain(HEARD_S)
+        raise
+    finally:
+        ahead.end()
+        if landing is not None:
+            landing.close()
+
+
+def _tell(channel: Channel, error: OSError | NodeError) -> None:
+    if isinstance(error, NodeError):
+        why = error.message
+    else:
+        why = f"{error.strerror or error} ({error.filename or 'a file on its way'})"
+    try:
+        channel.send(Refused(why=why))
+    except Broken:
+        return

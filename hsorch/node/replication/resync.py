@@ -1,0 +1,258 @@
+"""What a resync does to a standby: it tells its image, keeps what would be lost, and stays usable meanwhile.
+
+From MIRROR_BEGIN on the records are held back in the spool until everything that was begun is closed there
+(stage.py); only then the files begin to change. Where the spool has no room for that, or the files were no
+picture of one moment before, records are applied as they come, and the standby cannot take over until the
+end. What only this node has is kept in the quarantine before it is overwritten (keeping.py).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from hsorch.node.replication.apply import Applier
+from hsorch.node.replication.doubt import Doubt, Extents
+from hsorch.node.replication.generations import Lineage, adopted, meet, reached, resync_began
+from hsorch.node.replication.ground import Ground
+from hsorch.node.replication.journal import Start
+from hsorch.node.replication.keeping import Keeper
+from hsorch.node.replication.messages import Begin, Pictured
+from hsorch.node.replication.portray import portray
+from hsorch.node.replication.record import Kind, Record
+from hsorch.node.replication.stage import EVERYTHING, LEFT_OUT, Stage, marked, room_for
+from hsorch.node.replication.wire import Broken
+
+MOST_TOUCHED = 2_000
+"""Files of a rolled-back tail that are told apart; beyond that everything overwritten is kept."""
+
+Tell = Callable[[Pictured], None]
+"""Raises Broken."""
+
+
+class Receiving:
+    """Used by the spool under its own lock; `lock` is held while the spool is exchanged."""
+
+    def __init__(self, ground: Ground, tell: Tell) -> None:
+        """Raises OSError."""
+        self._ground = ground
+        self._meta = ground.meta
+        self._journal = ground.journal
+        self._tell = tell
+        self.applier = Applier(ground.trees, ground.set_aside)
+        self.lock = threading.Lock()
+        self._stage: Stage | None = None
+        self._let_in_to = 0
+        """Records below it need not be held back any more."""
+        self._keeper: Keeper | None = None
+        self._only: frozenset[int] | None = None
+        self._extents: Extents | None = None
+        self._tells_from = ground.journal.end
+        """The source waits for the image only at a MIRROR_BEGIN from here on."""
+
+    @property
+    def closed(self) -> bool:
+        """The files are changing, and the spool holds all that makes them whole again."""
+        marks = self._meta.value.marks
+        if marks == (0, 0):
+            return False
+        for record in self._journal.records(self._meta.value.checkpoint.lsn):
+            marks = marked(marks, record)
+            if marks == (0, 0):
+                return True
+        return False
+
+    # ------------------------------------------------------------------- begin
+
+    def goes_on(self, source: Lineage, counted: int) -> None:
+        """The stream goes on where the spool ends; below `counted` this node is not what it was taken for."""
+        meta = self._meta.value
+        self._tells_from = self._journal.end
+        same = source.current == meta.generations.current and self._journal.end >= counted
+        self._meta.change(sender=source, guarded=meta.guarded and same, promised=False)
+
+    def begin(self, begin: Begin, source: Lineage, *, usable: bool, applied: int) -> None:
+        """The spool begins anew at a MIRROR_BEGIN of the source. Raises QuarantineFull: nothing changed.
+
+        usable: the files are a picture of one moment, at the end of the spool or of the one before it.
+        applied: of the spool, up to there."""
+        ground, meta = self._ground, self._meta.value
+        self._doubt(begin, source, applied)
+        keep = meta.keep or self._keep_own(source) or self._keep_unshared(source)
+        stays_usable = usable and meta.generations.current != 0
+        over = meta.staged_over or (ground.here() if stays_usable else None)
+        with self.lock:
+            self._stage, self._keeper, self._let_in_to = None, None, 0
+            self._extents = begin.extents
+            self._meta.change(
+                sender=source,
+                staged_over=over,
+                guarded=False,
+                promised=False,
+                torn=False,
+                marks=(0, 0),
+                keep=keep,
+                checkpoint=begin.at,
+                consistent=stays_usable,
+            )
+            self._journal.restart(Start(self._journal.job, begin.at.generation, begin.at.lsn, begin.at.crc))
+            ground.owed.drop()  # as a source it owed that to nobody else
+            self._tells_from = begin.at.lsn
+
+    def _doubt(self, begin: Begin, source: Lineage, applied: int) -> None:
+        """Durably, before the records that say so are gone: where the files can differ from the source's by
+        what was done here, until a resync is at its end. Raises as journal.read does."""
+        ground, meta = self._ground, self._meta.value
+        mine = ground.lineage()
+        doubt = Doubt()
+        doubt.add_spans(ground.hot.spans)
+        if begin.extents is None or meta.torn or meta.verify_needed or mine.receiving:
+            doubt.add_spans(None)
+        elif meta.staged_over is None:  # else this was done when that began
+            same = mine.current == source.current
+            own = applied if same else min(applied, meet(mine, source).fork)
+            if own < ground.journal.first:
+                doubt.add_spans(None)
+            else:
+                doubt.add_records(ground.journal.records(own))
+        ground.hot.replace(doubt.spans(), 0)
+
+    def _keep_own(self, source: Lineage) -> str:
+        """The incident for what only this node has, its own records first; "": there is nothing."""
+        ground, mine = self._ground, self._ground.lineage()
+        self._only = None
+        if not mine.current:
+            return f"first-{source.current:016x}"
+        verdict = meet(mine, source)
+        if not verdict.rolled_back or self._meta.value.staged_over is not None:
+            return ""
+        name = f"{mine.current:016x}-{verdict.fork}"
+        if ground.journal.first <= verdict.fork:
+            incident = ground.incident(name, "rolled back after a takeover", mine.current, verdict.fork)
+            size = ground.journal.end - verdict.fork
+            incident.keep_tail(verdict.fork, size, _raw(ground, verdict.fork))
+            touched = {r.fid for r in ground.journal.records(verdict.fork) if r.fid}
+            self._only = frozenset(touched) if len(touched) <= MOST_TOUCHED else None
+        return name
+
+    def _keep_unshared(self, source: Lineage) -> str:
+        """The incident for what lies in folders that the two nodes never had in common; "": they had all."""
+        folders = self._ground.folders
+        if not folders.lacks(self._ground.setup.ordered):
+            return ""
+        self._only = frozenset()
+        return f"bound-{source.current:016x}-{folders.edition}"
+
+    # ------------------------------------------------------------------- apply
+
+    def lets_in(self, record: Record, durable: int) -> bool:
+        """Whether the record may be applied now. Raises QuarantineFull, OSError: it must not."""
+        if record.kind is not Kind.MIRROR_BEGIN:
+            return True
+        if record.lsn >= self._tells_from and record.a != LEFT_OUT:
+            self._portray(record)
+            self._tells_from = record.end
+        if record.a > LEFT_OUT or record.lsn < self._let_in_to or not self._meta.value.consistent:
+            return True
+        if self._stage is None or self._stage.at != record.lsn:
+            setup = self._ground.setup
+            room = room_for(self._ground.places.home, setup.queue_bytes, setup.limits)
+            self._stage = Stage(self._journal, record.lsn, room)
+        closed = self._stage.look()
+        if closed and closed <= durable:
+            self._look_ahead(record.lsn, closed)
+            self._let_in_to = closed
+            return True
+        return self._stage.overflows
+
+    def apply(self, record: Record) -> None:
+        if record.kind is Kind.MIRROR_BEGIN and record.a <= LEFT_OUT:
+            self._files_change(record)
+        if record.kind is Kind.MIRROR_BEGIN and record.a > LEFT_OUT:
+            self.applier.look_again()
+        keeper = self._keeper
+        if keeper is not None and record.lsn >= self._let_in_to:
+            keeper.before(record)
+        self.applier.apply(record)
+        meta = self._meta.value
+        if record.kind is Kind.MIRROR_END and record.a > LEFT_OUT:
+            self._meta.change(verify_needed="", verified_ns=time.time_ns())
+        elif record.kind is Kind.MIRROR_END and not self.closes(record):
+            self._meta.change(marks=marked(meta.marks, record))
+        elif record.kind is Kind.GENERATION and record.generation == meta.sender.current and meta.consistent:
+            self._meta.change(generations=self._lineage(record.end))
+
+    def closes(self, record: Record) -> bool:
+        """Whether the files are a picture of one moment again after this record."""
+        marks = self._meta.value.marks
+        return record.kind is Kind.MIRROR_END and marks != (0, 0) and marked(marks, record) == (0, 0)
+
+    def closing(self, record: Record) -> dict[str, object]:
+        """What is true once everything up to here is on stable storage, and not before."""
+        self._keeper = None
+        self._ground.folders.share(self._ground.setup.ordered)
+        fields: dict[str, object] = {"consistent": True, "marks": (0, 0), "keep": ""}
+        if self._ground.hot.spans is None:  # everything was compared
+            fields["verify_needed"] = ""
+        self._ground.hot.replace(frozenset(), 0)
+        return {**fields, "generations": self._lineage(record.end)}
+
+    def _files_change(self, record: Record) -> None:
+        """From here on the files are no picture of one moment. Durable before the first of them changes."""
+        meta = self._meta.value
+        lineage = meta.generations
+        if record.a == EVERYTHING:
+            if meta.marks[EVERYTHING] != record.lsn:  # else names were changed already, and each only once
+                self.applier.restart(record.lsn)
+            lineage = resync_began(lineage, meta.sender)
+            if meta.keep and self._keeper is None:
+                self._keeper = self._make_keeper()
+        self._meta.change(
+            consistent=False, staged_over=None, generations=lineage, marks=marked(meta.marks, record)
+        )
+
+    def _look_ahead(self, begin: int, end: int) -> None:
+        if self._meta.value.keep:
+            self._keeper = self._make_keeper()
+            self._keeper.look_ahead(self._journal.records(begin, end))
+
+    def _make_keeper(self) -> Keeper:
+        ground, meta = self._ground, self._meta.value
+        incident = ground.incident(
+            meta.keep, "overwritten by a resync", meta.generations.current, meta.generations.end
+        )
+        return Keeper(ground.trees, incident, self._only, ground.folders.has_shared)
+
+    def _lineage(self, lsn: int) -> Lineage:
+        """Of this node once it holds all of the source's data up to lsn: the source's own."""
+        meta = self._meta.value
+        sender = meta.sender if meta.sender.current else meta.generations
+        return reached(adopted(sender, lsn), lsn)
+
+    # -------------------------------------------------------------------- tell
+
+    def _portray(self, record: Record) -> None:
+        """The files stand still meanwhile. A source that is gone asks again."""
+        batches = portray(self._ground.trees, self._differing() if record.a == EVERYTHING else None)
+        try:
+            last = next(batches)
+            for batch in batches:
+                self._tell(Pictured(lsn=record.lsn, objects=last))
+                last = batch
+            self._tell(Pictured(lsn=record.lsn, objects=last, last=True))
+        except Broken:
+            return
+
+    def _differing(self) -> Extents | None:
+        doubt = Doubt()
+        doubt.add_extents(self._extents)
+        doubt.add_spans(self._ground.hot.spans)
+        return doubt.extents()
+
+
+def _raw(ground: Ground, lsn: int) -> Iterator[bytes]:
+    """All records from lsn on, as they are in the journal."""
+    while data := ground.journal.read(lsn):
+        yield data
+        lsn += len(data)

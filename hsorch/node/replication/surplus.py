@@ -1,0 +1,98 @@
+"""What the target has and the source has not: found folder by folder, weighed, and deleted with care."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+
+from hsorch.node.replication.bindings import Binding
+from hsorch.node.replication.massguard import MassGuard, Verdict
+
+
+class Surplus:
+    """Of one bound tree below root. Raises OSError."""
+
+    def __init__(self, root: str, binding: Binding, guard: MassGuard) -> None:
+        self._root = root
+        self._binding = binding
+        self._guard = guard
+        self.doomed: list[str] = []
+        self._files = 0
+        """Files of the tree that were listed, doomed ones included."""
+        self._weighed = 0
+
+    def folder(self, folder: str, named: set[str]) -> None:
+        """Note what the folder holds beyond the names of the source."""
+        prefix = folder + "/" if folder else ""
+        for item in self._children(folder):
+            is_folder = item.is_dir(follow_symlinks=False)
+            relative = prefix + item.name
+            if not is_folder:
+                self._files += 1
+            known = is_folder or item.is_symlink() or item.is_file(follow_symlinks=False)
+            if item.name in named or not known:
+                continue
+            if self._binding.enters(relative) if is_folder else self._binding.covers(relative):
+                self.doomed.append(relative)
+
+    def weigh(self, names: list[str]) -> Verdict:
+        files = size = inside = 0
+        for name in names:
+            for found, below in self._walk(name):
+                files += 1
+                inside += below
+                size += found.st_size
+        total = self._files + inside
+        admitted = self._guard.admits(files, max(total, files), time.monotonic_ns())
+        return Verdict(files, size, too_much=not admitted)
+
+    def wrote(self, files: int) -> None:
+        self._guard.wrote(files, time.monotonic_ns())
+
+    def settled(self) -> None:
+        self._guard.settled(time.monotonic_ns())
+
+    def delete(self, fd: int, name: str, keep: Callable[[str, str], None] | None) -> None:
+        """A file, or a folder with what is replicated of it. What is not bound stays, and its folders."""
+        try:
+            found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        if not stat.S_ISDIR(found.st_mode):
+            if keep is not None:
+                keep(self._root, name)
+            os.unlink(name, dir_fd=fd)
+            return
+        for item in self._children(name):
+            inner = f"{name}/{item.name}"
+            is_folder = item.is_dir(follow_symlinks=False)
+            if self._binding.enters(inner) if is_folder else self._binding.covers(inner):
+                self.delete(fd, inner, keep)
+        with contextlib.suppress(OSError):  # not empty: something in it is not ours to delete
+            os.rmdir(name, dir_fd=fd)
+
+    def _walk(self, name: str) -> Iterator[tuple[os.stat_result, int]]:
+        """Every file below name, or name itself; 1: it was not listed as part of its folder."""
+        try:
+            found = os.lstat(f"{self._root}/{name}")
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        if not stat.S_ISDIR(found.st_mode):
+            yield found, 0
+            return
+        for item in self._children(name):
+            if item.is_dir(follow_symlinks=False):
+                yield from ((inner, 1) for inner, _ in self._walk(f"{name}/{item.name}"))
+            else:
+                with contextlib.suppress(FileNotFoundError):
+                    yield item.stat(follow_symlinks=False), 1
+
+    def _children(self, folder: str) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(f"{self._root}/{folder}") as found:
+                return list(found)
+        except (FileNotFoundError, NotADirectoryError):
+            return []

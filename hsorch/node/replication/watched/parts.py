@@ -1,0 +1,232 @@
+"""What a node does for all its watched bindings together: as source follow each, as target take them in.
+
+A watched folder counts as the peer's copy from the end of a first whole mirror until this node is the source;
+until then, whatever would be replaced or deleted there goes to the quarantine first (REQ-H03, J12).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import msgspec
+
+from hsorch.node.replication.bound import Bound
+from hsorch.node.replication.foreign import Change
+from hsorch.node.replication.ground import LOST, Ground, unsure
+from hsorch.node.replication.landing import Keep
+from hsorch.node.replication.messages import Hello, Task
+from hsorch.node.replication.quarantine import About, Open, Quarantine, QuarantineFull, limit_of
+from hsorch.node.replication.watched.follow import Followed, Follower
+from hsorch.node.replication.watched.take import Taker
+from hsorch.node.replication.wire import Channel
+from hsorch.verbs import BindingReport, LimitReport
+
+_STATES = {"mirroring": "mirror", "following": "live", "held": "held"}
+
+
+class Following:
+    """The source's part; following when made."""
+
+    def __init__(self, ground: Ground, dial: Callable[[], Channel]) -> None:
+        """Raises OSError."""
+        self._bound = bound = ground.bound
+        for binding in ground.setup.watched:
+            bound.change(binding.path, follows=False)
+
+        def hello() -> Hello:
+            return _hello(ground)
+
+        self._followers = {
+            binding.path: Follower(binding, dial, hello, is_there=bound.is_there, verified=self._verified)
+            for binding in ground.setup.watched
+        }
+        for follower in self._followers.values():
+            follower.start()
+
+    @property
+    def level(self) -> bool:
+        """The standby has every change, or is about to."""
+        return all(follower.status().state == "following" for follower in self._followers.values())
+
+    def reports(self) -> tuple[BindingReport, ...]:
+        return tuple(_report(f.status(), self._bound) for f in self._followers.values())
+
+    def troubles(self) -> Iterator[LimitReport]:
+        for follower in self._followers.values():
+            seen = follower.status()
+            if seen.code:
+                yield LimitReport(code=seen.code, message=seen.detail, hint=seen.hint)
+            if seen.held:
+                yield LimitReport(
+                    code="HS634",
+                    message=f"{seen.held} deletions in {seen.path} are held back from the standby",
+                    hint="see that they were meant, then `hsorch release-deletions`",
+                )
+
+    def verify(self) -> None:
+        """Compare the contents of all files now."""
+        for follower in self._followers.values():
+            follower.verify()
+
+    def confirm(self, path: str) -> None:
+        """An operator lets the deletions through that are held back; path empty: everywhere."""
+        for name, follower in self._followers.items():
+            if path in ("", name):
+                follower.confirm()
+
+    def drain(self, limit_s: float) -> bool:
+        """A last round of each, until nothing changes any more. False: not in time."""
+        until = time.monotonic() + limit_s
+        return all(follower.drain(until) for follower in self._followers.values())
+
+    def stop(self) -> None:
+        threads = [threading.Thread(target=f.stop, daemon=True) for f in self._followers.values()]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _verified(self, path: str) -> None:
+        self._bound.change(path, verified=_now())
+
+
+class Taking:
+    """The target's part; serve() is the reception's purpose `watched`. It also answers for the standby's
+    folders as a whole: what others change there."""
+
+    def stop(self) -> None:
+        """Its channels are the reception's."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._bound = bound = ground.bound
+        self._lock = threading.Lock()
+        self._open: Open | None = None
+        self._full: QuarantineFull | None = None
+        self._taker = Taker(
+            ground.setup.watched, self._hello, self._keeps, is_there=bound.is_there, ended=self._ended
+        )
+
+    def serve(self, channel: Channel, theirs: Hello) -> None:
+        self._taker.serve(channel, theirs)
+
+    def changed(self, change: Change) -> None:
+        """Somebody else than the source changed something here: only a comparison of all finds how much.
+
+        The first finding is remembered, durably. Raises OSError."""
+        text = f"{change.path} was changed by {change.who}"
+        meta, watched = self._ground.meta, self._ground.setup.watched
+        path = next((b.path for b in watched if change.path.startswith(b.path + "/")), None)
+        if path is None:
+            if not meta.value.verify_needed:
+                meta.change(verify_needed=text)
+        elif not self._bound.note(path).changed:
+            self._bound.change(path, changed=text)
+
+    @property
+    def verify_needed(self) -> str:
+        """Of ordered and watched folders."""
+        notes = [self._bound.note(binding.path).changed for binding in self._ground.setup.watched]
+        return next(filter(None, (self._ground.meta.value.verify_needed, *notes)), "")
+
+    def troubles(self) -> Iterator[LimitReport]:
+        text = self.verify_needed
+        if text == LOST:
+            yield unsure(text)
+        elif text:
+            hint = "stop that program, then `hsorch verify` compares both sides and repairs this one"
+            yield LimitReport(code="HS633", message=text, hint=hint)
+        if (full := self._full) is not None:
+            yield LimitReport(code=full.code, message=full.message, hint=full.hint)
+
+    def reports(self) -> tuple[BindingReport, ...]:
+        connected = self._taker.connected
+        return tuple(
+            BindingReport(
+                path=binding.path,
+                kind="watched",
+                state="stopped" if binding.path not in connected
+                else "live" if self._bound.note(binding.path).follows else "mirror",
+                verified=self._bound.note(binding.path).verified,
+            )
+            for binding in self._ground.setup.watched
+        )  # fmt: skip
+
+    @property
+    def whole(self) -> bool:
+        """Every watched folder is the peer's copy."""
+        return all(self._bound.note(binding.path).follows for binding in self._ground.setup.watched)
+
+    def _hello(self) -> Hello:
+        return _hello(self._ground)
+
+    def _keeps(self, task: Task) -> Keep | None:
+        return self._keep if self._is_own(task.binding.path) else None
+
+    def _is_own(self, path: str) -> bool:
+        """Something there may be nowhere else."""
+        note = self._bound.note(path)
+        return bool(note.changed) or not note.follows
+
+    def _keep(self, root: str, relative: str) -> None:
+        with self._lock:
+            if not self._is_own(root):
+                return  # the mirror is over, and what comes now is a change like any other
+            if self._open is None:
+                folder = self._ground.places.quarantine
+                generation = self._ground.lineage().current
+                about = About(
+                    incident=f"watched-{generation:016x}-{self._ground.folders.edition}",
+                    time=_now(),
+                    reason="a first mirror replaces what stood in watched folders",
+                    generation=generation,
+                )
+                limit = limit_of(folder, self._ground.setup.limits.warn)
+                self._open = Quarantine(folder, limit).open(about)
+            try:
+                self._open.keep(root, relative)
+                self._full = None
+            except QuarantineFull as full:
+                self._full = full
+                self._let_go()  # room that is made is seen when the source asks again
+                raise
+
+    def _let_go(self) -> None:
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+    def _ended(self, task: Task) -> None:
+        self._bound.change(task.binding.path, follows=True)
+        if task.mode == "content":
+            self._bound.change(task.binding.path, changed="", verified=_now())
+        with self._lock:
+            if self.whole:
+                self._let_go()
+                self._full = None
+
+
+def _hello(ground: Ground) -> Hello:
+    return msgspec.structs.replace(ground.hello(), purpose="watched", lineage=ground.lineage())
+
+
+def _report(seen: Followed, bound: Bound) -> BindingReport:
+    figures = seen.figures
+    lost = seen.code == "HS674"
+    return BindingReport(
+        path=seen.path,
+        kind="watched",
+        state="lost" if lost else _STATES.get(seen.state, "stopped"),
+        detail=seen.detail,
+        left_files=figures.files_total - figures.files if figures else 0,
+        left_bytes=figures.left_bytes if figures else 0,
+        held=seen.held,
+        verified=bound.note(seen.path).verified,
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

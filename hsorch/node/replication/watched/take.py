@@ -1,0 +1,82 @@
+"""The target of all watched bindings: takes in what the source's followers send, each on its own channel.
+
+Who is connected is the peer (wire.py); here it is seen to that it may write: of this pair, in office, and not
+behind this node's own data.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from hsorch.node.replication.bindings import Binding
+from hsorch.node.replication.generations import MIRRORED, meet, refusal
+from hsorch.node.replication.landing import LandingError
+from hsorch.node.replication.massguard import MassGuard
+from hsorch.node.replication.messages import Hello, Refused, Task
+from hsorch.node.replication.receiving import Ended, Keeps, serve
+from hsorch.node.replication.wire import Channel
+
+
+class Taker:
+    """serve() each channel whose Hello names the purpose `watched`."""
+
+    def __init__(
+        self,
+        bindings: Sequence[Binding],
+        hello: Callable[[], Hello],
+        keeps: Keeps,
+        *,
+        is_there: Callable[[str], None] = lambda path: None,
+        ended: Ended | None = None,
+    ) -> None:
+        """is_there(path) raises NodeError while the bound disk is not the one it was."""
+        self._bindings = {binding.path: binding for binding in bindings}
+        self._guards = {binding.path: MassGuard() for binding in bindings}
+        self._hello = hello
+        self._keeps = keeps
+        self._is_there = is_there
+        self._ended = ended
+        self._lock = threading.Lock()
+        self._serving: dict[str, Channel] = {}
+
+    @property
+    def connected(self) -> frozenset[str]:
+        """Bound paths that are being followed by the source now."""
+        with self._lock:
+            return frozenset(path for path, channel in self._serving.items() if not channel.closed)
+
+    def serve(self, channel: Channel, theirs: Hello) -> None:
+        """Returns when the channel ends. Raises OSError, NodeError after telling the source why."""
+        mine = self._hello()
+        verdict = meet(mine.lineage, theirs.lineage)
+        if theirs.job != mine.job:
+            channel.send(Refused(why="this node belongs to another group"))
+        elif theirs.epoch < mine.epoch:
+            channel.send(Refused(why=f"epoch {theirs.epoch} is over, this node is at {mine.epoch}"))
+        elif verdict.meeting in MIRRORED:
+            channel.send(Refused(why=f"this node holds newer data: {verdict.reason}"))
+        else:
+            channel.send(mine)
+            if refusal(verdict) is None:
+                serve(
+                    channel,
+                    lambda task: self._begin(task, channel),
+                    guard=self._guards,
+                    keeps=self._keeps,
+                    ended=self._ended,
+                )
+
+    def _begin(self, task: Task, channel: Channel) -> str:
+        path = task.binding.path
+        if self._bindings.get(path) != task.binding:
+            raise LandingError(
+                f"{path} is not bound alike on both nodes",
+                hint="Run hsorch apply, so that both hold the same spec.",
+            )
+        self._is_there(path)
+        with self._lock:
+            older, self._serving[path] = self._serving.get(path), channel
+        if older is not None and older is not channel:
+            older.close()  # the source knows best which of its connections is the last
+        return path

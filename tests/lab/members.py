@@ -1,0 +1,220 @@
+"""Nodes that are a replicator process each, driven as the agent drives them, and an application beside."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from hsorch.node.paths import Paths
+from hsorch.node.replication.bindings import Binding
+from hsorch.node.replication.capture.group import clear_mounts
+from hsorch.node.replication.setup import Places, Setup
+from hsorch.node.replication.tls import make_key
+from tests.lab.killed_at import Moment, command
+
+# `extra`: less than that, and a commit that ended by removing its journal may be undone by a crash.
+COUNT = """
+import os, sqlite3, sys
+database = sqlite3.connect(sys.argv[1] + "/app.db", timeout=20)
+database.execute("pragma synchronous=extra")
+database.execute("create table if not exists t (n integer primary key, text text)")
+for number in range(int(sys.argv[2]), int(sys.argv[3])):
+    database.execute("insert into t values (?, ?)", (number, "x" * (number % 50 * 30)))
+    database.commit()
+    print(number, flush=True)
+"""
+
+
+class Member:
+    """A node: its own root, and the folder that both nodes would call the same."""
+
+    def __init__(self, home: Path, name: str, address: str) -> None:
+        self.name, self.address = name, address
+        self.root = home / name
+        self.data = self.root / "data"
+        self.data.mkdir(parents=True)
+        self.places = Places.of(Paths("pair", self.root))
+        self.places.home.mkdir(parents=True)
+        keys = self.places.keys
+        make_key(keys.certificate, keys.key, name)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def enroll(self, peer: Member, level: str, port: int, *, via: str = "") -> None:
+        """via: an address before the peer's own (Link)."""
+        self.places.keys.peer.write_bytes(peer.places.keys.certificate.read_bytes())
+        binding = Binding(path=str(self.data), kind="ordered", exclude=("*-shm",))
+        setup = Setup(
+            job="ab" * 16, node=self.name, bindings=(binding,), address=self.address,
+            peer=via or peer.address, port=port, level=level,  # type: ignore[arg-type]
+        )  # fmt: skip
+        self.places.setup.write_bytes(msgspec.json.encode(setup))
+
+    def start(self, *, dies_at: Moment | None = None) -> None:
+        """dies_at: once arm() was called."""
+        (self.root / "armed").unlink(missing_ok=True)
+        argv = [sys.executable, str(Path(__file__).with_name("one_machine.py")), "pair", str(self.root)]
+        if dies_at is not None:
+            argv = command(dies_at, "pair", self.root)
+        self.process = subprocess.Popen(
+            argv, cwd=Path(__file__).parents[2], stderr=(self.root / "err").open("ab")
+        )
+        until(self.answers)
+
+    def arm(self) -> None:
+        (self.root / "armed").touch()
+
+    def died(self) -> bool:
+        """By its own hand, as it was told to."""
+        assert self.process is not None
+        return self.process.poll() == -signal.SIGKILL
+
+    def answers(self) -> bool:
+        try:
+            return bool(self.ask("status"))
+        except OSError:
+            return False
+
+    def request(self, verb: str, **given: object) -> dict[str, Any]:
+        """The whole Reply."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
+            door.connect(str(self.places.control))
+            door.sendall(json.dumps({"verb": verb, "input": given}).encode() + b"\n")
+            with door.makefile("rb") as lines:
+                reply: dict[str, Any] = json.loads(lines.readline())
+        return reply
+
+    def ask(self, verb: str, **given: object) -> dict[str, Any]:
+        reply = self.request(verb, **given)
+        assert reply["ok"], reply
+        return reply["data"]  # type: ignore[no-any-return]
+
+    def troubles(self) -> set[str]:
+        return {trouble["code"] for trouble in self.ask("status")["troubles"]}
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(20)
+
+    def end(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+        clear_mounts([self.data])
+
+
+def until(true: Callable[[], bool], seconds: float = 40) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def protected(a: Member, b: Member) -> bool:
+    return bool(a.ask("status").get("guarded")) and bool(b.ask("status").get("consistent"))
+
+
+def count(member: Member, first: int, last: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", COUNT, str(member.data), str(first), str(last)], stdout=subprocess.PIPE
+    )
+
+
+def rows(folder: Path) -> list[int]:
+    text = (
+        "import sqlite3, sys; d = sqlite3.connect(sys.argv[1] + '/app.db');"
+        "assert d.execute('pragma integrity_check').fetchone() == ('ok',);"
+        "print(*[n for (n,) in d.execute('select n from t order by n')])"
+    )
+    argv = [sys.executable, "-c", text, str(folder)]
+    done = subprocess.run(argv, check=True, capture_output=True, timeout=30)
+    return [int(word) for word in done.stdout.split()]
+
+
+class Link:
+    """Between a source and its standby: may be cut, also after so many bytes."""
+
+    def __init__(self, address: str, port: int, to: str) -> None:
+        self._to = (to, port)
+        self._server = socket.create_server((address, port))
+        self._budget = -1
+        self._up = True
+        self._open: list[socket.socket] = []
+        self.carried = 0
+        self.flips = False
+        """The next bytes to the standby get one wrong bit."""
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut_after(self, count: int) -> None:
+        """The link goes down once so many bytes more went to the standby."""
+        self._budget = count
+
+    def flip_next(self) -> None:
+        self.flips = True
+
+    def cut(self) -> None:
+        self._up = False
+        while self._open:
+            with contextlib.suppress(OSError):
+                self._open.pop().shutdown(socket.SHUT_RDWR)
+
+    def mend(self) -> None:
+        self._budget, self._up = -1, True
+
+    @property
+    def up(self) -> bool:
+        return self._up
+
+    def close(self) -> None:
+        self.cut()
+        self._server.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._server.accept()
+                if not self._up:
+                    near.close()
+                    continue
+                far = socket.create_connection(self._to, 5)
+            except OSError:
+                if self._server.fileno() < 0:
+                    return
+                near.close()
+                continue
+            self._open += [near, far]
+            threading.Thread(target=self._carry, args=(near, far, True), daemon=True).start()
+            threading.Thread(target=self._carry, args=(far, near, False), daemon=True).start()
+
+    def _carry(self, source: socket.socket, target: socket.socket, counts: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(64 * 1024):
+                if counts and self.flips and self._up:
+                    data = data[:-1] + bytes([data[-1] ^ 1])
+                    self.flips = False
+                target.sendall(data)
+                if not counts:
+                    continue
+                self.carried += len(data)
+                if self._budget >= 0:
+                    self._budget -= len(data)
+                    if self._budget < 0:
+                        self.cut()
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,60 @@
+"""The first mirror of an ordered folder: written once, and gone on with where it was, whoever is killed."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.lab.members import until
+from tests.lab.test_replication_resync import MB, Pair, complete, pair
+
+__all__ = ["complete", "pair"]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(150)]
+FILES, SIZE = 12, 10 * MB
+
+
+def begin(pair: Pair, after: int) -> None:
+    """The mirror is under way; the link was cut after so many bytes."""
+    for n in range(FILES):
+        (pair.a.data / f"{n}").write_bytes(os.urandom(SIZE))
+    pair.link.cut_after(after)
+    pair.b.ask("role", role="target")
+    pair.a.ask("role", role="source")
+    until(lambda: not pair.link.up)
+
+
+def goes_on(pair: Pair) -> None:
+    """To its end, and nothing was sent by a second mirror."""
+    pair.link.mend()
+    pair.settle(pair.a, pair.b)
+    assert pair.a.ask("status")["copied"] == FILES * SIZE
+
+
+def test_the_standby_writes_what_it_gets_once(pair: Pair) -> None:
+    begin(pair, 60 * MB)
+    spooled = sum(path.stat().st_size for path in pair.b.places.journal.iterdir())
+    assert spooled < 20 * MB
+    assert not pair.b.ask("status").get("consistent"), "nor may it take over"
+    goes_on(pair)
+
+
+def test_a_standby_that_is_killed_in_the_middle_goes_on_where_it_was(complete: Pair) -> None:
+    begin(complete, 70 * MB)
+    complete.b.kill()
+    complete.b.start()
+    complete.b.ask("role", role="target")
+    goes_on(complete)
+    until(lambda: bool(complete.a.ask("status").get("guarded")))
+
+
+def test_the_application_goes_on_writing_meanwhile(complete: Pair) -> None:
+    begin(complete, 50 * MB)
+    for n in range(0, FILES, 2):
+        with (complete.a.data / f"{n}").open("r+b") as file:
+            file.seek(n * 100_000)
+            file.write(b"written while the mirror was cut" * 1000)
+    (complete.a.data / "1").rename(complete.a.data / "one")
+    (complete.a.data / "3").unlink()
+    complete.link.mend()
+    complete.settle(complete.a, complete.b)

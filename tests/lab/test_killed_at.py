@@ -1,0 +1,335 @@
+"""Each process of an ordered replication killed at each step of its protocol, exactly there.
+
+Random moments are test_replication_kills.py. Whatever the step: nothing acknowledged is lost, both sides end
+equal, and no more is sent than what differs.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from hsorch.node.replication.setup import Setup
+from tests.lab.killed_at import Moment
+from tests.lab.members import Member, count, free_port, protected, rows, until
+from tests.lab.replication_world import picture
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(150)]
+
+BALLAST = 12_000_000
+"""At rest on both sides: sent again only by a resync that is none."""
+
+
+def moments(*lines: str) -> list[Moment]:
+    found = []
+    for line in lines:
+        function, when, call = line.split()
+        found.append(Moment(function, when, int(call)))
+    return found
+
+
+WRITING = moments(
+    # append and local write
+    "journal:Journal.append before 60",
+    "journal:Journal.append after 61",
+    "journal:_write_all half 62",
+    "journal:Journal._roll before 2",
+    "journal:Journal._roll after 2",
+    "capture.files:write_all before 30",
+    "capture.files:write_all half 31",
+    "capture.files:write_all after 32",
+    "capture.names:_make_file before 3",
+    "capture.names:_make_file after 4",
+    "tree:Tree.set_fid after 5",
+    "capture.log:Mark.set before 50",
+    # flush, send, acknowledgement
+    "gate:Gate.wait before 9",
+    "gate:Gate.wait after 10",
+    "ship:Channel.send before 12",
+    "wire:Channel._push half 14",
+    "ship:Channel.send after 16",
+    "gate:Gate.acknowledge before 20",
+    "gate:Gate.acknowledge after 21",
+    "journal:Journal.delete_below before 1",
+)
+FOLLOWING = moments(
+    # spool
+    "journal:Journal.append_raw before 9",
+    "journal:_write_all half 10",
+    "journal:Journal.append_raw after 11",
+    "journal:Journal._roll before 2",
+    "journal:Journal._roll after 3",
+    "journal:Journal.sync before 7",
+    "journal:Journal.sync after 8",
+    "spool:Spool._acknowledge before 12",
+    # apply
+    "apply:Applier.apply before 40",
+    "apply:Applier.apply after 41",
+    "apply:write_all half 20",
+    "tree:Tree.set_applied before 6",
+    "tree:Tree.set_applied after 7",
+    "apply_names:NameApplier.apply after 8",
+    "tree:Tree.set_fid before 5",
+    "whereabouts:Whereabouts.remove before 3",
+    # checkpoint
+    "apply:Applier.checkpoint before 1",
+    "apply:Applier.checkpoint after 1",
+    "meta:MetaFile._save before 1",
+    "meta:MetaFile._save after 1",
+    "journal:Journal.delete_below before 1",
+    "journal:Journal.delete_below after 1",
+)
+SENDING_ALL = moments(
+    "levelling:Levelling.begin before 1",
+    "levelling:Levelling.begin after 1",
+    "image:Image.add after 1",
+    "capture.compare:Comparison.run before 1",
+    "capture.compare:Comparison._check before 9",
+    "capture.compare:Comparison._piece before 20",
+    "capture.compare:Comparison._piece after 15",
+    "capture.compare:Comparison._close before 1",
+    "capture.compare:Comparison._close after 1",
+    "source:Source._level before 1",
+    "meta:MetaFile._save after 1",
+    "ship:Channel.send after 3",
+)
+RECEIVING_ALL = moments(
+    "resync:Receiving.begin before 1",
+    "journal:Journal.restart before 1",
+    "journal:Journal.restart after 1",
+    "resync:Receiving.begin after 1",
+    "resync:portray before 1",
+    "spool:Spool._tell after 1",
+    "resync:Receiving._look_ahead before 1",
+    "resync:Receiving._look_ahead after 1",
+    "keeping:Keeper._keep before 1",
+    "quarantine:Open._note before 1",
+    "quarantine:Open._note after 1",
+    "resync:Receiving._files_change before 1",
+    "apply:Applier.restart after 1",
+    "resync:Receiving._files_change after 1",
+    "apply:Applier.apply after 3",
+    "resync:Receiving.closing before 1",
+    "resync:Receiving.closing after 1",
+    "spool:Spool._save_checkpoint after 1",
+    "journal:Journal.delete_below before 1",
+)
+COPYING_WHAT_WAS_LEFT_OUT = moments(
+    "source:copy_dirty before 1",
+    "capture.files:Files.copy before 1",
+    "capture.files:Files.copy after 1",
+    "source:copy_dirty after 1",
+    "queue:Queue.closed before 1",
+    "queue:Queue.closed after 1",
+)
+
+
+class Pair:
+    def __init__(self, home: Path, level: str) -> None:
+        self.a, self.b = Member(home, "a", "127.0.0.1"), Member(home, "b", "127.0.0.2")
+        port = free_port()
+        self.a.enroll(self.b, level, port)
+        self.b.enroll(self.a, level, port)
+        self.mirrored = 0
+        """Bytes that the first mirror took."""
+        (self.a.data / "ballast").write_bytes(os.urandom(BALLAST))
+        (self.a.data / "churn").mkdir()
+        for number in range(20):
+            (self.a.data / "churn" / f"old{number}").write_bytes(b"%d" % number * 3_000)
+
+    def protect(self, a_dies: Moment | None = None, b_dies: Moment | None = None) -> None:
+        self.a.start(dies_at=a_dies)
+        self.b.start(dies_at=b_dies)
+        self.b.ask("role", role="target")
+        self.a.ask("role", role="source")
+        until(lambda: protected(self.a, self.b))
+        self.mirrored = int(self.a.ask("status")["copied"])
+
+    def equal(self, source: Member, target: Member, *, copied_before: int = 0) -> None:
+        assert source.ask("drain", limit_s=40)["ok"]
+        assert picture(source.data, times=False) == picture(target.data, times=False)
+        copied = source.ask("status")["copied"] - copied_before
+        assert copied < BALLAST / 2, "more was sent than what differed"
+
+    def end(self) -> None:
+        self.a.end()
+        self.b.end()
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    made = Pair(tmp_path, "durable")
+    try:
+        yield made
+    finally:
+        made.end()
+
+
+class Load:
+    """An application that counts, and one that does anything."""
+
+    def __init__(self, pair: Pair) -> None:
+        self._counter = count(pair.a, 0, 100_000)
+        script = Path(__file__).with_name("random_ops.py")
+        argv = [sys.executable, str(script), str(pair.a.data / "churn"), "7", "100000"]
+        self._churn = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
+        assert self._counter.stdout is not None
+        self._said = [self._counter.stdout.readline() for _ in range(5)]
+
+    def until_it_kills(self, victim: Member) -> None:
+        try:
+            victim.arm()
+            until(victim.died)
+        finally:
+            for application in (self._counter, self._churn):
+                application.kill()
+
+    def told(self) -> list[int]:
+        """What was acknowledged. Flushes under way end with the source, or with the standby's return."""
+        self._said += self._counter.communicate(timeout=30)[0].splitlines()
+        self._churn.wait(30)
+        return [int(line) for line in self._said]
+
+
+def nothing_is_missing(folder: Path, told: list[int]) -> None:
+    """Of what was acknowledged; at most the one commit that was on its way is there, too."""
+    there = rows(folder)
+    assert there[: len(told)] == told
+    assert len(there) <= len(told) + 1
+
+
+@pytest.mark.parametrize("moment", WRITING, ids=str)
+def test_a_source_that_died_writing_comes_back(pair: Pair, moment: Moment) -> None:
+    pair.protect(a_dies=moment)
+    load = Load(pair)
+    load.until_it_kills(pair.a)
+    pair.a.start()
+    pair.a.ask("role", role="source")
+    until(lambda: protected(pair.a, pair.b))
+    nothing_is_missing(pair.a.data, load.told())
+    pair.equal(pair.a, pair.b)
+
+
+@pytest.mark.parametrize("moment", WRITING, ids=str)
+def test_a_standby_takes_over_from_a_source_that_died_writing(pair: Pair, moment: Moment) -> None:
+    pair.protect(a_dies=moment)
+    load = Load(pair)
+    load.until_it_kills(pair.a)
+    pair.b.ask("role", role="source", alone=True)
+    nothing_is_missing(pair.b.data, load.told())
+    pair.a.start()
+    pair.a.ask("role", role="target")
+    until(lambda: protected(pair.b, pair.a))
+    pair.equal(pair.b, pair.a)
+
+
+@pytest.mark.parametrize("moment", FOLLOWING, ids=str)
+def test_a_standby_that_died_following_comes_back(pair: Pair, moment: Moment) -> None:
+    pair.protect(b_dies=moment)
+    load = Load(pair)
+    load.until_it_kills(pair.b)
+    pair.b.start()
+    pair.b.ask("role", role="target")
+    until(lambda: protected(pair.a, pair.b))
+    nothing_is_missing(pair.a.data, load.told())
+    pair.equal(pair.a, pair.b, copied_before=pair.mirrored)
+    assert pair.a.ask("status")["copied"] == pair.mirrored, "the stream went on, nothing was compared"
+
+
+@pytest.mark.parametrize("moment", FOLLOWING[::3], ids=str)
+def test_a_standby_that_died_following_takes_over(pair: Pair, moment: Moment) -> None:
+    pair.protect(b_dies=moment)
+    load = Load(pair)
+    load.until_it_kills(pair.b)
+    pair.a.kill()
+    pair.b.start()
+    pair.b.ask("role", role="source", alone=True)
+    nothing_is_missing(pair.b.data, load.told())
+
+
+@pytest.mark.parametrize("moment", SENDING_ALL, ids=str)
+def test_a_source_that_died_in_the_first_mirror_ends_it(pair: Pair, moment: Moment) -> None:
+    pair.a.start(dies_at=moment)
+    pair.b.start()
+    pair.b.ask("role", role="target")
+    pair.a.arm()
+    ask_the_doomed(pair.a, role="source")
+    until(pair.a.died)
+    pair.a.start()
+    pair.a.ask("role", role="source")
+    until(lambda: protected(pair.a, pair.b))
+    assert pair.a.ask("drain", limit_s=40)["ok"]
+    assert picture(pair.a.data, times=False) == picture(pair.b.data, times=False)
+
+
+@pytest.mark.parametrize("moment", RECEIVING_ALL, ids=str)
+def test_an_old_active_that_died_in_its_resync_ends_it_and_keeps_what_only_it_had(
+    pair: Pair, moment: Moment
+) -> None:
+    pair.protect()
+    pair.b.kill()
+    wrote = subprocess.run(
+        ["sh", "-c", 'echo "only here" > "$1/unsent"; echo changed > "$1/churn/old3"; rm "$1/churn/old4"',
+         "sh", str(pair.a.data)],
+        check=False, timeout=30,
+    )  # fmt: skip
+    assert wrote.returncode == 0
+    pair.a.kill()
+    pair.b.start()
+    pair.b.ask("role", role="source", alone=True)
+    pair.a.start(dies_at=moment)
+    pair.a.arm()
+    ask_the_doomed(pair.a, role="target")
+    until(pair.a.died)
+    pair.a.start()
+    pair.a.ask("role", role="target")
+    until(lambda: protected(pair.b, pair.a))
+    pair.equal(pair.b, pair.a)
+    assert not (pair.a.data / "unsent").exists()
+    kept = {path.read_bytes() for path in pair.a.places.quarantine.rglob("*") if path.name.isdigit()}
+    assert {b"only here\n", b"changed\n"} <= kept
+
+
+@pytest.mark.parametrize("moment", COPYING_WHAT_WAS_LEFT_OUT, ids=str)
+def test_a_source_that_died_copying_what_it_left_out_goes_on(tmp_path: Path, moment: Moment) -> None:
+    pair = Pair(tmp_path, "none")
+    try:
+        for member in (pair.a, pair.b):
+            setup = msgspec.json.decode(member.places.setup.read_bytes(), type=Setup)
+            smaller = msgspec.structs.replace(setup, queue_bytes=300_000)
+            member.places.setup.write_bytes(msgspec.json.encode(smaller))
+        pair.a.start(dies_at=moment)
+        pair.b.start()
+        pair.b.ask("role", role="target")
+        pair.a.ask("role", role="source")
+        until(lambda: bool(pair.a.ask("status")["level"]) and bool(pair.b.ask("status")["consistent"]))
+        pair.b.kill()
+        until(lambda: not pair.a.ask("status")["connected"])
+        assert count(pair.a, 0, 120).wait(60) == 0
+        assert pair.a.ask("status")["behind"]
+        pair.a.arm()
+        pair.b.start()
+        pair.b.ask("role", role="target")
+        until(pair.a.died)
+        pair.a.start()
+        pair.a.ask("role", role="source")
+        until(lambda: bool(pair.a.ask("status")["level"]) and bool(pair.b.ask("status")["consistent"]))
+        nothing_is_missing(pair.a.data, list(range(120)))
+        pair.equal(pair.a, pair.b)
+    finally:
+        pair.end()
+
+
+def ask_the_doomed(member: Member, **given: str) -> None:
+    """It may die before it answers."""
+    try:
+        member.ask("role", **given)
+    except (OSError, ValueError):
+        assert member.process is not None
+        member.process.wait(20)

@@ -1,0 +1,396 @@
+"""Disks that fill up, go away or are swapped, and hands in the standby's folders: told, nothing destroyed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from hsorch.node.replication.bindings import Binding
+from hsorch.node.replication.setup import Setup
+from tests.lab.replication_world import picture as ordered_picture
+from tests.lab.replicators import Node, free_port, may_mount, until
+from tests.unit.replication.mirrors import picture
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+FILES, TABLES = "files", "tables"
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[tuple[Node, Node]]:
+    if why := may_mount():
+        pytest.skip(f"no mount namespaces on this machine: {why}")
+    a = Node(tmp_path, "a", "127.0.0.1", (FILES, TABLES))
+    b = Node(tmp_path, "b", "127.0.0.2", (FILES, TABLES))
+    common = tmp_path / "common"
+    bindings = (
+        Binding(path=str(common / TABLES), kind="ordered"),
+        Binding(path=str(common / FILES), kind="watched"),
+    )
+    port = free_port()
+    a.enroll(b, port, bindings)
+    b.enroll(a, port, bindings)
+    try:
+        a.start()
+        b.start()
+        yield a, b
+    finally:
+        a.end()
+        b.end()
+
+
+def follow(source: Node, target: Node) -> None:
+    target.ask("role", role="target")
+    source.ask("role", role="source")
+    until(lambda: level(source, target))
+
+
+def level(source: Node, target: Node) -> bool:
+    seen = source.ask("status")
+    return (
+        source.binding(FILES)["state"] == "live"
+        and seen["connected"]
+        and not seen["mirroring"]
+        and not seen["behind"]
+        and bool(target.ask("status")["consistent"])
+    )
+
+
+def equal(a: Node, b: Node) -> bool:
+    files = [picture(node.folders[FILES]) for node in (a, b)]
+    tables = [ordered_picture(node.folders[TABLES], times=False) for node in (a, b)]
+    return files[0] == files[1] and tables[0] == tables[1]
+
+
+def limits(node: Node, warn: int, stop: int) -> None:
+    """As from the next start on."""
+    setup = msgspec.json.decode(node.places.setup.read_bytes(), type=Setup)
+    setup = msgspec.structs.replace(setup, warn_bytes=warn, stop_bytes=stop)
+    node.places.setup.write_bytes(msgspec.json.encode(setup))
+
+
+def write(node: Node, path: str, text: str) -> None:
+    """As the node's application, through the mounts."""
+    script = 'printf %s "$2" > "$1"'
+    done = node.run("sh", "-c", script, "sh", str(node.home / "common" / path), text)
+    assert done.returncode == 0, done.stderr
+
+
+def test_ordered_and_watched_folders_follow_together(pair: tuple[Node, Node]) -> None:
+    a, b = pair
+    (a.folders[TABLES] / "before").write_bytes(b"1" * 10_000)
+    (a.folders[FILES] / "before").write_bytes(b"2" * 10_000)
+    follow(a, b)
+    write(a, "tables/t", "ordered")
+    write(a, "files/f", "watched")
+    assert a.ask("drain", limit_s=30)["ok"]
+    assert equal(a, b)
+    assert {x["kind"]: x["state"] for x in a.ask("status")["bindings"]} == {
+        "ordered": "live",
+        "watched": "live",
+    }
+
+
+def test_a_database_that_is_bound_file_by_file_is_warned_about(pair: tuple[Node, Node]) -> None:
+    a, b = pair
+    (a.folders[FILES] / "app.sqlite").write_bytes(b"1")
+    (a.folders[TABLES] / "ibdata1").write_bytes(b"whole folders in order are right")
+    follow(a, b)
+    until(lambda: a.troubles() == {"HS635"})
+    (trouble,) = a.ask("status")["troubles"]
+    assert "the SQLite file app.sqlite is bound as watched" in trouble["message"]
+
+
+def test_a_hand_in_the_standbys_folder_is_told_with_its_name(pair: tuple[Node, Node]) -> None:
+    a, b = pair
+    write_into = b.folders[TABLES]
+    follow(a, b)
+    assert b.troubles() == set()
+    write(b, "tables/by hand", "not replicated")
+    until(lambda: "HS633" in b.troubles())
+    assert "tables/by hand was changed by " in b.ask("status")["verify_needed"]
+    assert (write_into / "by hand").exists()
+    a.kill()
+    b.kill()
+    b.start()
+    b.ask("role", role="target")
+    assert "HS633" in b.troubles(), "a restart does not forget it"
+    a.start()
+    a.ask("role", role="source")
+    until(lambda: level(a, b))
+    a.ask("verify")
+    until(lambda: b.troubles() == set())
+    assert equal(a, b), "both were compared, and the standby's copy repaired"
+
+
+def test_the_source_is_told_to_stop_before_the_standbys_disk_is_full(pair: tuple[Node, Node]) -> None:
+    a, b = pair
+    follow(a, b)
+    b.kill()
+    limits(b, 1 << 60, 1 << 59)
+    b.start()
+    b.ask("role", role="target")
+    until(lambda: "HS632" in b.troubles())
+    assert b.ask("status")["space"] == "stop"
+    until(lambda: "free space on b" in a.ask("status")["state"])
+    write(a, "tables/meanwhile", "the application goes on")
+    b.kill()
+    limits(b, 2, 1)
+    b.start()
+    b.ask("role", role="target")
+    until(lambda: equal(a, b))
+
+
+def test_a_source_without_space_notes_places_only_and_copies_them_later(
+    tmp_path: Path, pair: tuple[Node, Node]
+) -> None:
+    a, b = pair
+    follow(a, b)
+    a.kill()
+    limits(a, 1 << 60, 1 << 59)
+    a.start()
+    a.ask("role", role="source")
+    until(lambda: "free space on a" in a.ask("status")["state"])
+    assert "HS632" in a.troubles()
+    before = a.ask("status")["lsn"]
+    write(a, "tables/large", "x" * 100_000)
+    assert a.ask("status")["behind"]
+    assert a.ask("status")["lsn"] - before < 20_000, "the data are not in the journal, too"
+    until(lambda: not a.ask("status")["connected"])
+    a.kill()
+    limits(a, 2, 1)
+    a.start()
+    a.ask("role", role="source")
+    until(lambda: level(a, b))
+    assert a.ask("drain", limit_s=30)["ok"]
+    assert equal(a, b)
+
+
+@contextlib.contextmanager
+def small_disk(node: Node, mib: int) -> Iterator[None]:
+    """What hsorch itself keeps on the node lies on a disk of its own."""
+    home = node.places.home
+    files = {path: (path.read_bytes(), path.stat().st_mode) for path in home.iterdir()}
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", home], check=True)
+    try:
+        for path, (content, mode) in files.items():
+            path.write_bytes(content)
+            path.chmod(mode)
+        yield
+    finally:
+        node.end()
+        subprocess.run(["umount", "-l", home], check=True)
+
+
+def fill(node: Node, leave: int) -> Path:
+    """Its own disk, but for so many bytes."""
+    filler = node.places.home / "filler"
+    with filler.open("wb") as file:
+        room = os.statvfs(node.places.home)
+        os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_frsize - leave)
+    return filler
+
+
+def test_under_complete_the_standby_knows_before_a_flush_goes_on_without_it(tmp_path: Path) -> None:
+    if why := may_mount():
+        pytest.skip(f"no mount namespaces on this machine: {why}")
+    a = Node(tmp_path, "a", "127.0.0.1", (TABLES,))
+    b = Node(tmp_path, "b", "127.0.0.2", (TABLES,))
+    bindings = (Binding(path=str(tmp_path / "common" / TABLES), kind="ordered"),)
+    port = free_port()
+    a.enroll(b, port, bindings, level="durable", warn_bytes=60 << 20, stop_bytes=50 << 20)
+    b.enroll(a, port, bindings, level="durable", warn_bytes=2, stop_bytes=1)
+    table = str(tmp_path / "common" / TABLES / "large")
+    try:
+        with small_disk(a, 200):
+            a.start()
+            b.start()
+            b.ask("role", role="target")
+            a.ask("role", role="source")
+            until(lambda: bool(a.ask("status")["guarded"] and b.ask("status")["guarded"]))
+            filler = fill(a, 40 << 20)
+            until(lambda: "free space on a" in a.ask("status")["state"])
+            assert not b.ask("status")["guarded"]
+            done = a.run(
+                "dd", "if=/dev/urandom", f"of={table}", "bs=64k", "count=80", "conv=fsync", timeout=10
+            )
+            assert done.returncode == 0, done.stderr
+            filler.unlink()
+            until(lambda: bool(a.ask("status")["guarded"] and b.ask("status")["guarded"]))
+            tables = [ordered_picture(node.folders[TABLES], times=False) for node in (a, b)]
+            assert tables[0] == tables[1]
+    finally:
+        a.end()
+        b.end()
+
+
+def test_a_full_disk_of_the_journal_is_none_of_the_applications_business(tmp_path: Path) -> None:
+    if why := may_mount():
+        pytest.skip(f"no mount namespaces on this machine: {why}")
+    a = Node(tmp_path, "a", "127.0.0.1", (TABLES,))
+    b = Node(tmp_path, "b", "127.0.0.2", (TABLES,))
+    bindings = (Binding(path=str(tmp_path / "common" / TABLES), kind="ordered"),)
+    port = free_port()
+    for node, peer in ((a, b), (b, a)):
+        node.enroll(peer, port, bindings, warn_bytes=2, stop_bytes=1)
+    try:
+        with small_disk(a, 400):
+            a.start()
+            b.start()
+            b.ask("role", role="target")
+            a.ask("role", role="source")
+            until(lambda: bool(b.ask("status")["consistent"]))
+            b.kill()
+            filler = fill(a, 8_000_000)
+            table = str(tmp_path / "common" / TABLES / "large")
+            done = a.run("dd", "if=/dev/urandom", f"of={table}", "bs=64k", "count=800", "conv=fsync")
+            assert done.returncode == 0, done.stderr
+            assert a.run("mkdir", f"{table}.d").returncode == 0
+            assert a.ask("status")["behind"]
+            filler.unlink()
+            b.start()
+            b.ask("role", role="target")
+            until(lambda: not a.ask("status")["behind"] and bool(b.ask("status")["consistent"]))
+            assert a.ask("drain", limit_s=30)["ok"]
+            tables = [ordered_picture(node.folders[TABLES], times=False) for node in (a, b)]
+            assert tables[0] == tables[1]
+    finally:
+        a.end()
+        b.end()
+
+
+def test_a_disk_that_is_swapped_on_the_standby_is_left_alone(tmp_path: Path, pair: tuple[Node, Node]) -> None:
+    a, b = pair
+    (a.folders[FILES] / "f").write_bytes(b"1")
+    follow(a, b)
+    common = str(tmp_path / "common" / FILES)
+    done = b.run("mount", "-t", "tmpfs", "tmpfs", common)
+    assert done.returncode == 0, done.stderr
+    until(lambda: "HS674" in b.troubles())
+    assert b.ask("status")["role"] == "none"
+    assert b.request("role", role="target")["code"] == "HS674"
+    assert b.run("ls", "-A", common).stdout == ""
+    assert (b.folders[FILES] / "f").read_bytes() == b"1"
+    b.run("umount", common)
+    b.ask("role", role="target")
+    until(lambda: level(a, b))
+    assert b.troubles() == set()
+
+
+def test_a_new_disk_is_filled_once_an_operator_chose_the_other_side(
+    tmp_path: Path, pair: tuple[Node, Node]
+) -> None:
+    a, b = pair
+    (a.folders[TABLES] / "t").write_bytes(b"1" * 5_000)
+    (a.folders[FILES] / "f").write_bytes(b"2" * 5_000)
+    follow(a, b)
+    for name in (TABLES, FILES):
+        assert b.run("mount", "-t", "tmpfs", "tmpfs", str(tmp_path / "common" / name)).returncode == 0
+    until(lambda: "HS674" in b.troubles())
+    winner = a.ask("choose")["lineage"]
+    b.ask("choose", winner=winner)
+    b.ask("role", role="target")
+    until(lambda: level(a, b))
+    for path in ("tables/t", "files/f"):
+        assert len(b.run("cat", str(tmp_path / "common" / path)).stdout) == 5_000
+
+
+def test_an_empty_disk_is_no_source(tmp_path: Path, pair: tuple[Node, Node]) -> None:
+    a, b = pair
+    (a.folders[TABLES] / "t").write_bytes(b"1")
+    follow(a, b)
+    a.ask("role", role="none")
+    common = str(tmp_path / "common" / TABLES)
+    assert a.run("mount", "-t", "tmpfs", "tmpfs", common).returncode == 0
+    refused = a.request("role", role="source")
+    assert (refused["ok"], refused["code"]) == (False, "HS674")
+    assert (b.folders[TABLES] / "t").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "says"),
+    [
+        ("rm -r {0}; mkdir {1}/hidden; mount --bind {1}/hidden {1}", "HS674", "No such file"),
+        ("mount -t ramfs ramfs {0}", "HS682", "extended attributes"),
+    ],
+)
+def test_a_folder_that_cannot_be_bound_is_named(
+    tmp_path: Path, pair: tuple[Node, Node], spoil: str, code: str, says: str
+) -> None:
+    a, _ = pair
+    folder = tmp_path / "common" / TABLES
+    done = a.run("sh", "-c", spoil.format(folder, tmp_path / "common"))
+    refused = a.request("role", role="source")
+    assert (refused["ok"], refused["code"]) == (False, code), done.stderr
+    assert str(folder) in refused["message"]
+    assert says in refused["message"] + refused["hint"]
+    assert a.ask("status")["role"] == "none"
+
+
+def test_a_program_that_writes_there_keeps_the_node_from_following(pair: tuple[Node, Node]) -> None:
+    _, b = pair
+    held = str(b.home / "common" / TABLES / "held")
+    assert b.process is not None
+    script = 'exec 3> "$1"; echo; exec sleep 60'
+    inside = ["nsenter", "--mount", "-t", str(b.process.pid), "sh", "-c", script, "sh", held]
+    holder = subprocess.Popen(inside, stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        refused = b.request("role", role="target")
+        assert refused["code"] == "HS630"
+        assert f"(pid {holder.pid}) holds {held}" in refused["message"]
+    finally:
+        holder.kill()
+        holder.wait()
+    assert os.path.lexists(b.folders[TABLES] / "held")
+    b.ask("role", role="target")
+
+
+def test_a_resync_of_more_than_the_actives_disk_has_room_for_comes_to_its_end(tmp_path: Path) -> None:
+    """Of the first mirror as of what was written while the standby was away, also when it breaks off."""
+    if why := may_mount():
+        pytest.skip(f"no mount namespaces on this machine: {why}")
+    a = Node(tmp_path, "a", "127.0.0.1", (TABLES,))
+    b = Node(tmp_path, "b", "127.0.0.2", (TABLES,))
+    bindings = (Binding(path=str(tmp_path / "common" / TABLES), kind="ordered"),)
+    port = free_port()
+    for node, peer in ((a, b), (b, a)):
+        node.enroll(peer, port, bindings, warn_bytes=2, stop_bytes=1, queue_bytes=1_000_000)
+    (a.folders[TABLES] / "large").write_bytes(os.urandom(450_000_000))
+    table = str(tmp_path / "common" / TABLES / "large")
+
+    def equal_but_for_the_last() -> bool:
+        seen = a.ask("status")
+        return bool(seen["level"] and b.ask("status")["consistent"])
+
+    try:
+        with small_disk(a, 320):
+            a.start()
+            b.start()
+            b.ask("role", role="target")
+            a.ask("role", role="source")
+            until(equal_but_for_the_last, 60)
+            b.kill()
+            over = ("dd", "if=/dev/urandom", f"of={table}", "bs=1M", "count=400", "conv=notrunc,fsync")
+            assert a.run(*over).returncode == 0
+            assert a.ask("status")["behind"]
+            b.start()
+            b.ask("role", role="target")
+            until(lambda: a.ask("status")["copied"] - 450_000_000 > 0, 60)
+            for node, role in ((a, "source"), (b, "target")):
+                node.kill()
+                node.start()
+                node.ask("role", role=role)
+            until(equal_but_for_the_last, 60)
+            assert a.ask("drain", limit_s=30)["ok"]
+            tables = [ordered_picture(node.folders[TABLES], times=False) for node in (a, b)]
+            assert tables[0] == tables[1]
+    finally:
+        a.end()
+        b.end()

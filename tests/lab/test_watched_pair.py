@@ -1,0 +1,127 @@
+"""A group whose folders are watched only: two replicator processes, no mount of ours, the same authority."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hsorch.node.replication.bindings import Binding
+from tests.lab.replicators import Node, free_port, may_mount, until
+from tests.unit.replication.mirrors import picture
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+PICTURES = "pictures"
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[tuple[Node, Node]]:
+    if why := may_mount():
+        pytest.skip(f"no mount namespaces on this machine: {why}")
+    a = Node(tmp_path, "a", "127.0.0.1", (PICTURES,))
+    b = Node(tmp_path, "b", "127.0.0.2", (PICTURES,))
+    bindings = (Binding(path=str(tmp_path / "common" / PICTURES), kind="watched"),)
+    port = free_port()
+    a.enroll(b, port, bindings)
+    b.enroll(a, port, bindings)
+    try:
+        a.start()
+        b.start()
+        yield a, b
+    finally:
+        a.end()
+        b.end()
+
+
+def follow(source: Node, target: Node) -> None:
+    target.ask("role", role="target")
+    source.ask("role", role="source")
+    until(lambda: source.binding(PICTURES)["state"] == "live")
+    until(lambda: bool(target.ask("status").get("consistent")))
+
+
+def equal(a: Node, b: Node) -> bool:
+    try:
+        return picture(a.folders[PICTURES]) == picture(b.folders[PICTURES])
+    except FileNotFoundError:  # it changes just now
+        return False
+
+
+def test_what_stood_on_the_standby_is_kept_before_it_is_replaced(pair: tuple[Node, Node]) -> None:
+    a, b = pair
+    (a.folders[PICTURES] / "cat").write_bytes(b"the right cat")
+    (b.folders[PICTURES] / "cat").write_bytes(b"another cat")
+    (b.folders[PICTURES] / "dog").write_bytes(b"nobody else has this dog")
+    follow(a, b)
+    assert equal(a, b)
+    kept = {path.read_bytes() for path in b.places.quarantine.rglob("*") if path.name.isdigit()}
+    assert kept == {b"another cat", b"nobody else has this dog"}
+
+
+def test_a_switch_turns_the_direction_round_and_loses_nothing(pair: tuple[Node, Node]) -> None:
+    a, b = pair
+    follow(a, b)
+    for number in range(300):
+        (a.folders[PICTURES] / f"{number}").write_bytes(os.urandom(2_000))
+    assert a.ask("drain", limit_s=30)["ok"]
+    assert equal(a, b), "drained means that everything is there"
+    a.ask("role", role="none")
+    b.ask("role", role="none")
+    follow(b, a)
+    (b.folders[PICTURES] / "from b").write_bytes(b"x")
+    (b.folders[PICTURES] / "0").unlink()
+    until(lambda: equal(a, b))
+    assert not a.places.quarantine.exists(), "nothing differed, so nothing had to be kept"
+
+
+def test_the_old_source_may_not_overwrite_what_came_after_it(pair: tuple[Node, Node]) -> None:
+    a, b = pair
+    (a.folders[PICTURES] / "shared").write_bytes(b"1")
+    follow(a, b)
+    a.kill()
+    (a.folders[PICTURES] / "never replicated").write_bytes(b"only a has this")
+    b.ask("role", role="source", alone=True)
+    (b.folders[PICTURES] / "after").write_bytes(b"2")
+    b.ask("role", role="none")
+    b.ask("role", role="target")
+    a.start()
+    a.ask("role", role="source")
+    until(lambda: "newer data" in a.binding(PICTURES).get("detail", ""))
+    assert (b.folders[PICTURES] / "after").read_bytes() == b"2"
+    a.ask("role", role="none")
+    a.ask("role", role="target")
+    b.ask("role", role="none")
+    b.ask("role", role="source")
+    until(lambda: equal(a, b))
+    assert (a.folders[PICTURES] / "after").read_bytes() == b"2"
+    kept = [p.read_bytes() for p in a.places.quarantine.rglob("*") if p.name.isdigit()]
+    assert kept == [b"only a has this"]
+
+
+def test_deletions_beyond_reason_wait_for_a_word(pair: tuple[Node, Node]) -> None:
+    a, b = pair
+    for number in range(300):
+        (a.folders[PICTURES] / f"{number}").write_bytes(b"x")
+    follow(a, b)
+    for path in list(a.folders[PICTURES].iterdir()):
+        path.unlink()
+    until(lambda: a.held(PICTURES) > 0)
+    assert a.troubles() == {"HS634"}
+    assert len(list(b.folders[PICTURES].iterdir())) > 150
+    assert not a.ask("drain", limit_s=1)["ok"], "what is held back did not reach the standby"
+    a.ask("confirm")
+    until(lambda: equal(a, b))
+    until(lambda: a.troubles() == set())
+    assert a.ask("drain", limit_s=30)["ok"]
+
+
+def test_a_takeover_in_the_middle_of_a_first_mirror_is_refused(pair: tuple[Node, Node]) -> None:
+    a, b = pair
+    (a.folders[PICTURES] / "large").write_bytes(os.urandom(300_000_000))
+    b.ask("role", role="target")
+    a.ask("role", role="source")
+    until(lambda: b.binding(PICTURES)["state"] == "mirror")
+    a.kill()
+    assert b.request("role", role="source", alone=True)["code"] == "HS686"

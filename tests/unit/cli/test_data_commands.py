@@ -1,0 +1,373 @@
+"""Which data count, what was put away, are both sides equal: an operator's words, to a pair in memory."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from hsorch.cli import nodes, verify
+from hsorch.cli.console import Terminal
+from hsorch.errors import ExitCode, NodeError
+from hsorch.node.replication.generations import Lineage
+from hsorch.verbs import BindingReport, DataReport, LimitReport
+from tests.unit.cli.data_pair import REFUSAL, Holdings, file
+from tests.unit.cli.pair import MANIFEST, FakePair
+
+GOLDEN = Path(__file__).parent / "golden"
+SOURCE = DataReport(role="source", state="complete", phase="live", connected=True, followed=True)
+TARGET = DataReport(role="target", state="logical", phase="live", connected=True)
+BOOK, PAGE = "/srv/app/book.db", "/srv/images/page.jpg"
+
+
+@pytest.fixture
+def held(hsorch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Holdings:
+    """After a partition: b wrote to its book and has an image that a lacks; a wrote a little."""
+    del hsorch  # It has changed into tmp_path.
+    (tmp_path / "cluster.yaml").write_text(MANIFEST)
+    pair = FakePair()
+    pair.holdings = holdings = Holdings(tmp_path / "kept")
+    pair.data = {"a": SOURCE, "b": TARGET}
+    monkeypatch.setattr(nodes, "transport_of", lambda _cluster, server: pair.nodes[server.name])
+    monkeypatch.setattr(verify, "EVERY_S", 0.0)
+    holdings.pair = pair
+    a, b = holdings.nodes["a"], holdings.nodes["b"]
+    a.wrote, a.ordered = [file(BOOK, 1024, 5)], [file("/srv/app/index.db", 10, 90)]
+    b.wrote = [file(BOOK, 2048, 60), file("/srv/app/index.db", 10, 30)]
+    a.watched = [file("/srv/images/old.jpg", 5, 1), file(PAGE, 7, 1)]
+    b.watched = [file("/srv/images/new.jpg", 9, 70), file("/srv/images/old.jpg", 5, 1), file(PAGE, 8, 80)]
+    return holdings
+
+
+# --------------------------------------------------------------------------- whose data count
+
+
+def test_a_survey_says_what_each_side_loses_and_changes_nothing(hsorch, held: Holdings) -> None:
+    ran = hsorch("select-source", "a", "--survey")
+    assert ran.code == ExitCode.OK
+    assert ran.out == (GOLDEN / "survey.txt").read_text()
+    assert held.orders == []
+
+
+def test_a_survey_for_programs_names_the_files_that_are_newer_on_the_loser(hsorch, held: Holdings) -> None:
+    value = json.loads(hsorch("select-source", "a", "--survey", "--format", "json").out)
+    side = value["nodes"]["b"]
+    assert side["meeting"] == "diverged"
+    assert side["loses"]["ordered"]["bytes"] == 2058
+    assert side["loses"]["watched"]["files"] == 2
+    assert [item["path"] for item in side["newer_here"]] == [PAGE, "/srv/images/new.jpg", BOOK]
+
+
+def test_the_choice_wants_the_clusters_name_and_shows_the_cost_first(hsorch, held: Holdings) -> None:
+    ran = hsorch("select-source", "a")
+    assert ran.code == ExitCode.REFUSED
+    assert "If a counts, b loses" in ran.err
+    assert held.orders == []
+    assert hsorch("select-source", "a", "--confirm", "plant-8").code == ExitCode.REFUSED
+    assert held.orders == []
+
+
+def test_the_winner_is_told_first_and_the_loser_learns_its_lineage(hsorch, held: Holdings) -> None:
+    ran = hsorch("select-source", "a", "--confirm", "plant-7")
+    assert ran.code == ExitCode.OK
+    assert [(node, verb) for node, verb, _ in held.orders] == [("a", "choose"), ("b", "choose")]
+    told = held.orders[1][2]
+    assert told.winner == held.nodes["a"].lineage
+    assert told.id == held.orders[0][2].id
+    assert "hsorch quarantine list" in ran.out
+
+
+def test_the_name_can_be_typed(hsorch, held: Holdings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Terminal, "interactive", True)
+    monkeypatch.setattr("sys.stdin", io.StringIO("plant-7\n"))
+    assert hsorch("select-source", "a").code == ExitCode.OK
+    assert len(held.orders) == 2
+
+
+def test_to_choose_the_older_data_the_losers_name_is_asked_for_too(hsorch, held: Holdings) -> None:
+    """a is merely behind b: choosing a throws the newer data away."""
+    held.nodes["a"].lineage = Lineage(current=7, end=1000)
+    refused = hsorch("select-source", "a", "--confirm", "plant-7")
+    assert refused.code == ExitCode.REFUSED
+    assert "'plant-7 b'" in refused.err
+    assert "b has the newer data" in hsorch("select-source", "a").err
+    assert hsorch("select-source", "a", "--confirm", "plant-7 b").code == ExitCode.OK
+
+
+def test_data_under_a_running_application_are_never_given_up(hsorch, held: Holdings) -> None:
+    held.nodes["b"].refuses = REFUSAL
+    ran = hsorch("select-source", "b", "--confirm", "plant-7")
+    assert ran.code == ExitCode.REFUSED
+    assert "HS749" in ran.err
+    assert [node for node, _, _ in held.orders] == ["b"], "the other side was told nothing"
+
+
+def test_a_choice_needs_an_answer_of_both(hsorch, held: Holdings) -> None:
+    held.pair.lose("b", times=20)
+    assert hsorch("select-source", "a", "--confirm", "plant-7").code == ExitCode.UNREACHABLE
+    assert held.orders == []
+
+
+def test_a_node_with_a_new_disk_has_nothing_to_lose_and_is_filled(hsorch, held: Holdings) -> None:
+    held.nodes["b"].lost = NodeError("b: /srv/app lies on another disk", hint="mount it", code="HS674")
+    assert hsorch("select-source", "a", "--survey").out.startswith("b has nothing to lose: ")
+    assert hsorch("select-source", "a", "--confirm", "plant-7").code == ExitCode.OK
+    assert [(node, verb) for node, verb, _ in held.orders] == [("a", "choose"), ("b", "choose")]
+
+
+def test_where_nothing_was_replicated_there_is_no_choice(hsorch, held: Holdings) -> None:
+    for node in held.nodes.values():
+        node.lineage = Lineage()
+    ran = hsorch("select-source", "a", "--confirm", "plant-7")
+    assert ran.code == ExitCode.REFUSED
+    assert "bring-in --source a" in ran.err
+
+
+# --------------------------------------------------------------------------- which way at a bring-in
+
+
+def out(held: Holdings) -> None:
+    held.pair.active = ""
+
+
+def test_the_first_bring_in_shows_the_way_and_wants_the_name_where_files_are_overwritten(
+    hsorch, held: Holdings
+) -> None:
+    out(held)
+    for node in held.nodes.values():
+        node.lineage = Lineage()
+    ran = hsorch("bring-in", "--yes")
+    assert ran.code == ExitCode.REFUSED
+    assert "a ==> b, b will be overwritten: 4 files" in ran.err
+    assert held.pair.orders == []
+    assert hsorch("bring-in", "--confirm", "plant-7").code == ExitCode.OK
+
+
+def test_the_first_bring_in_onto_an_empty_node_wants_a_yes(hsorch, held: Holdings) -> None:
+    out(held)
+    for node in held.nodes.values():
+        node.lineage = Lineage()
+    held.nodes["b"].wrote = held.nodes["b"].watched = []
+    assert hsorch("bring-in", "--yes").code == ExitCode.OK
+
+
+def test_a_bring_in_where_the_older_data_are_is_refused_with_the_right_words(hsorch, held: Holdings) -> None:
+    out(held)
+    held.nodes["a"].lineage = Lineage(current=7, end=1000)
+    ran = hsorch("bring-in", "--yes")
+    assert ran.code == ExitCode.REFUSED
+    assert "HS940" in ran.err
+    assert "hsorch bring-in --source b" in ran.err
+    assert held.pair.orders == []
+
+
+def test_a_bring_in_with_another_source_makes_it_the_active_node_first(hsorch, held: Holdings) -> None:
+    out(held)
+    held.nodes["a"].lineage = Lineage(current=7, end=1000)
+    assert hsorch("bring-in", "--source", "b", "--yes").code == ExitCode.OK
+    assert [(o.verb, o.target) for _, o in held.pair.orders] == [("set-active", "b"), ("bring-in", "")]
+
+
+def test_a_bring_in_after_both_went_on_alone_waits_for_the_choice(hsorch, held: Holdings) -> None:
+    out(held)
+    ran = hsorch("bring-in", "--yes")
+    assert ran.code == ExitCode.REFUSED
+    assert "HS690" in ran.err
+
+
+def test_a_bring_in_is_possible_when_the_other_node_is_away(hsorch, held: Holdings) -> None:
+    out(held)
+    held.pair.lose("b", times=20)
+    assert hsorch("bring-in", "--yes").code == ExitCode.OK
+
+
+def test_bring_out_says_what_the_other_node_lacks(hsorch, held: Holdings) -> None:
+    lonely = DataReport(role="source", state="complete", phase="connecting", queue_bytes=3 << 20)
+    held.pair.data["a"] = lonely
+    assert "b lacks 3.0 MiB of its data that a has" in hsorch("bring-out").err
+    assert "b lacks 3.0 MiB" in hsorch("bring-out", "--confirm", "plant-7").out
+
+
+def test_a_forced_takeover_says_what_the_data_there_are_worth(hsorch, held: Holdings) -> None:
+    ran = hsorch("takeover", "--force", "--node", "b")
+    assert "The data on b are 'logical'" in ran.err
+    assert "quarantine" in ran.err
+
+
+# --------------------------------------------------------------------------- the quarantine
+
+
+@pytest.fixture
+def kept(held: Holdings, tmp_path: Path) -> Holdings:
+    root = tmp_path / "data"
+    (root / "sub").mkdir(parents=True)
+    (root / "book").write_bytes(b"only b had this")
+    (root / "sub" / "page").write_bytes(b"and this")
+    for name in ("book", "sub/page"):
+        os.utime(root / name, ns=(0, file("", 0, 9).mtime_ns))
+    held.keep("b", "choice-1", root, "book", "sub/page")
+    return held
+
+
+def test_the_quarantine_is_listed_and_shown(hsorch, kept: Holdings) -> None:
+    (line,) = hsorch("quarantine", "list").out.splitlines()[1:]
+    assert line.split()[:4] == ["choice-1", "b", "2026-01-31T08:00:01.000Z", "2"]
+    assert "select-source a" in line
+    assert "sub/page" in hsorch("quarantine", "show", "choice-1").out
+    value = json.loads(hsorch("quarantine", "list", "--format", "json").out)
+    assert value["nodes"]["b"][0]["files"] == 2
+    assert value["nodes"]["a"] == []
+
+
+def test_an_empty_quarantine_says_so(hsorch, held: Holdings) -> None:
+    assert hsorch("quarantine", "list").out == "Nothing is kept in quarantine.\n"
+
+
+def test_what_was_kept_comes_back_into_a_new_folder_only(hsorch, kept: Holdings, tmp_path: Path) -> None:
+    back = tmp_path / "back"
+    ran = hsorch("quarantine", "restore", "choice-1", "--to", str(back))
+    assert ran.out == f"b: 2 files restored to {back}\n"
+    assert [p.read_bytes() for p in back.rglob("book")] == [b"only b had this"]
+    again = hsorch("quarantine", "restore", "choice-1", "--to", str(back))
+    assert again.code == ExitCode.ERROR
+    assert "HS693" in again.err
+
+
+def test_dropping_shows_what_goes_and_wants_the_clusters_name(hsorch, kept: Holdings) -> None:
+    ran = hsorch("quarantine", "drop", "choice-1")
+    assert ran.code == ExitCode.REFUSED
+    assert "sub/page" in ran.err
+    assert hsorch("quarantine", "drop", "choice-1", "--yes").code == ExitCode.USAGE
+    assert hsorch("quarantine", "drop", "choice-1", "--confirm", "plant-7").code == ExitCode.OK
+    assert kept.nodes["b"].quarantine.incidents() == []
+
+
+def test_the_same_name_on_both_nodes_has_to_be_told_apart(hsorch, kept: Holdings, tmp_path: Path) -> None:
+    kept.keep("a", "choice-1", tmp_path / "data", "book")
+    ran = hsorch("quarantine", "show", "choice-1")
+    assert ran.code == ExitCode.USAGE
+    assert "--node a" in ran.err
+    assert "a keeps choice-1" in hsorch("quarantine", "show", "choice-1", "--node", "a").out
+
+
+def test_a_list_is_shown_also_when_one_node_is_silent(hsorch, kept: Holdings) -> None:
+    kept.pair.lose("a")
+    ran = hsorch("quarantine", "list")
+    assert ran.code == ExitCode.ERROR
+    assert "choice-1" in ran.out
+    assert "a can't be asked: [HS501]" in ran.err
+
+
+# --------------------------------------------------------------------------- equal?
+
+
+def stories(held: Holdings, *told: DataReport) -> None:
+    """What the source says, look by look; the last one stays."""
+    rest = list(told)
+    real = held.pair.report
+
+    def report(name: str):
+        if name == "a":
+            held.pair.data["a"] = rest.pop(0) if len(rest) > 1 else rest[0]
+        return real(name)
+
+    held.pair.report = report
+
+
+def told(phase: str, **more: object) -> DataReport:
+    return DataReport(role="source", state="complete", connected=True, phase=phase, **more)
+
+
+def test_verify_shows_how_far_it_is_and_ends_with_equal(hsorch, held: Holdings) -> None:
+    running = told("verify", checked_bytes=1 << 30, left_bytes=2 << 30, speed=1 << 29, left_ms=4000)
+    done = told("live", checked_bytes=3 << 30, differing_bytes=0, verified="2026-01-31T09:00:00Z")
+    stories(held, told("live"), running, done)
+    ran = hsorch("verify")
+    assert ran.out == "plant-7: 3.0 GiB compared at 2026-01-31T09:00:00Z: equal\n"
+    assert "verify: 1.0 GiB compared, 2.0 GiB left at 512 MiB/s, 4 s" in ran.err
+    assert ran.code == ExitCode.OK
+    assert [(node, verb) for node, verb, _ in held.orders] == [("a", "verify")]
+
+
+def test_verify_waits_for_every_folder(hsorch, held: Holdings) -> None:
+    def folders(images: str) -> tuple[BindingReport, ...]:
+        return (BindingReport(path="/srv/images", kind="watched", state="live", verified=images),)
+
+    at = "2026-01-31T09:00:00Z"
+    half = told("verify", verified=at, differing_bytes=0, bindings=folders(""))
+    stories(held, told("live", bindings=folders("")), half, half, structs.replace(half, bindings=folders(at)))
+    ran = hsorch("verify")
+    assert ran.code == ExitCode.OK
+    assert ran.err.count("verify: ") == 2
+
+
+def test_verify_that_found_a_difference_is_2(hsorch, held: Holdings) -> None:
+    stories(held, told("live"), told("live", differing_bytes=4096, verified="2026-01-31T09:00:00Z"))
+    ran = hsorch("verify")
+    assert "4.0 KiB differed and was sent anew" in ran.out
+    assert ran.code == ExitCode.CHANGES
+
+
+def test_a_file_too_many_is_a_difference_too(hsorch, held: Holdings) -> None:
+    at = "2026-01-31T09:00:00Z"
+    stories(held, told("live"), told("live", differing_bytes=0, differing_names=2, verified=at))
+    ran = hsorch("verify")
+    assert "2 names were put right" in ran.out
+    assert ran.code == ExitCode.CHANGES
+
+
+def test_verify_that_breaks_off_does_not_wait_for_ever(
+    hsorch, held: Holdings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "BEGINS_WITHIN_S", 0.0)
+    stories(held, told("live"), told("connecting"))
+    ran = hsorch("verify")
+    assert ran.code == ExitCode.ERROR
+    assert "HS943" in ran.err
+
+
+def test_nothing_is_compared_while_nobody_is_the_source(hsorch, held: Holdings) -> None:
+    held.pair.data["a"] = DataReport(role="none", state="unknown", phase="stopped")
+    ran = hsorch("verify")
+    assert ran.code == ExitCode.REFUSED
+    assert "HS942" in ran.err
+
+
+def test_held_deletions_go_on_by_the_clusters_name_only(hsorch, held: Holdings) -> None:
+    assert "holds no deletions back" in hsorch("release-deletions").out
+    images = BindingReport(path="/srv/images", kind="watched", state="held", held=1200)
+    held.pair.data["a"] = told("live", bindings=(images,))
+    ran = hsorch("release-deletions")
+    assert ran.code == ExitCode.REFUSED
+    assert "/srv/images: 1200 files that are gone on a are still on the standby" in ran.err
+    assert hsorch("release-deletions", "--confirm", "plant-7").code == ExitCode.OK
+    assert [(node, verb) for node, verb, _ in held.orders] == [("a", "release-deletions")]
+
+
+def test_what_runs_on_by_itself_is_told_to_programs_too(hsorch, held: Holdings) -> None:
+    begun = json.loads(hsorch("verify", "--no-wait", "--format", "json").out)
+    assert (begun["cluster"], begun["source"]) == ("plant-7", "a")
+    images = BindingReport(path="/srv/images", kind="watched", state="held", held=1200)
+    held.pair.data["a"] = told("live", bindings=(images,))
+    let_go = json.loads(hsorch("release-deletions", "--confirm", "plant-7", "--format", "json").out)
+    assert let_go["files"] == 1200
+
+
+WAITS = LimitReport(code="HS637", message="b was active before the takeover", hint="hsorch resync")
+
+
+def test_a_node_that_came_back_follows_by_the_clusters_name_only(hsorch, held: Holdings) -> None:
+    assert "HS944" in hsorch("resync").err, "nobody waits"
+    held.pair.data["b"] = DataReport(role="none", state="complete", phase="stopped", troubles=(WAITS,))
+    looked = hsorch("resync", "--survey")
+    assert looked.code == ExitCode.OK
+    assert "If a counts, b loses" in looked.out
+    assert hsorch("resync").code == ExitCode.REFUSED
+    assert held.orders == [], "a look changes nothing"
+    told_ = json.loads(hsorch("resync", "--confirm", "plant-7", "--format", "json").out)
+    assert told_["waits"] == "b"
+    assert [(node, verb) for node, verb, _ in held.orders] == [("b", "follow")]

@@ -1,0 +1,199 @@
+"""Data that cannot be read any more, or are not what they were taken for (rule 12)."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from hsorch.node.core import data_rules
+from hsorch.node.core.types import DataChanged, DataState, Image, Operation, Verb
+from hsorch.spec import Data
+from tests.unit.core.duo import Duo
+from tests.unit.core.test_data import SOURCE, TARGET, blank, level, replicated
+
+
+def following(takeover: str, state: DataState) -> Duo:
+    """a has been active for long; b's data are like this."""
+    return level(blank(replicated(takeover)), state, guarded=takeover == "complete").run(10_000)
+
+
+def lose_data_of_active(duo: Duo) -> None:
+    """Its disk gives errors: the replicator gives no answer, and the program neither runs nor starts."""
+    duo.feed("a", DataChanged(state=DataState.UNKNOWN))
+    duo.nodes["a"].fails = {("app", Operation.CHECK), ("app", Operation.START)}
+    duo.nodes["a"].effects.discard("app")
+
+
+@pytest.mark.parametrize(
+    ("takeover", "state"), [("complete", DataState.COMPLETE), ("logical", DataState.LOGICAL)]
+)
+def test_a_holder_that_cannot_read_its_data_hands_over_and_the_peer_goes_on_alone(
+    takeover: str, state: DataState
+) -> None:
+    duo = following(takeover, state)
+    lose_data_of_active(duo)
+    duo.run(8_000)
+    assert duo.active == "b"
+    assert duo.config("b") == "0.2 SOLO(b)", "its peer follows nobody, so it has no vote"
+    (told,) = duo.nodes["b"].told("takeover_begin")
+    assert "cannot read its data" in told.message
+    assert duo.state("b").durable.failovers, "it counts as a takeover"
+
+
+def test_a_hand_over_of_unread_data_loses_no_more_than_it_says() -> None:
+    duo = following("logical", DataState.LOGICAL)
+    level(duo, DataState.LOGICAL, source=replace(SOURCE, lsn=9_096, behind_bytes=4_096, behind_ms=12))
+    lose_data_of_active(duo)
+    duo.run(8_000)
+    (told,) = duo.nodes["b"].told("takeover_begin")
+    assert told.fields["lost_bytes"] == 4_096
+    assert told.fields["lost_ms"] > 12 + 1_500, "what the replicator of a said last is older than the failure"
+
+
+def test_a_holder_keeps_data_that_it_cannot_read_when_the_peer_could_not_take_over() -> None:
+    duo = following("complete", DataState.COMPLETE)
+    duo.feed("b", DataChanged(state=DataState.LOGICAL, image=TARGET))
+    lose_data_of_active(duo.run(500))
+    duo.run(20_000)
+    assert duo.active == ""
+    assert duo.config("b") == "0.0 PAIR(a)"
+
+
+def test_a_standby_gives_up_its_vote_only_to_a_source_that_could_go_on_alone() -> None:
+    duo = following("complete", DataState.COMPLETE)
+    duo.feed("b", DataChanged(state=DataState.COMPLETE, image=replace(TARGET, flows=False)))
+    duo.feed("a", DataChanged(state=DataState.UNKNOWN))
+    duo.run(8_000)
+    assert duo.config("b") == "0.0 PAIR(a)"
+
+
+@pytest.mark.parametrize(
+    ("mine", "short"),
+    [(4_000, False), (3_999, True)],
+    ids=["it has what the source counted on", "its disks were set back"],
+)
+def test_a_standby_with_less_than_its_source_counted_on_is_not_complete(mine: int, short: bool) -> None:
+    """Set back to a snapshot, promise included; and the active dies before the stream stands again."""
+    duo = following("complete", DataState.COMPLETE)
+    waiting = replace(SOURCE, behind_bytes=1_000, behind_ms=3, flows=False, level=False)
+    duo.feed("a", DataChanged(state=DataState.COMPLETE, guarded=True, image=waiting))
+    duo.feed("b", DataChanged(state=DataState.COMPLETE, image=replace(TARGET, lsn=mine, flows=False)))
+    duo.run(500)
+    duo.crash("a")
+    duo.run(6_000)
+    assert (duo.active == "") is short
+    assert data_rules.seen(duo.state("b")) is (DataState.LOGICAL if short else DataState.COMPLETE)
+
+
+def test_a_forced_takeover_promises_nothing_where_the_peer_may_have_gone_on_alone() -> None:
+    """b was cut off; for all it knows its data are complete, but a may have gone on with the witness."""
+    duo = following("complete", DataState.COMPLETE)
+    duo.partition()
+    duo.witness_down = {"b"}
+    duo.run(4_000)
+    assert duo.config("a") == "1.0 SOLO(a)"
+    duo.forced = True
+    duo.order("b", Verb.TAKEOVER)
+    duo.run(3_000)
+    (told,) = duo.nodes["b"].told("takeover_forced")
+    assert "what is lost is not known" in told.message
+    assert told.fields["lost_ms"] == -1
+
+
+def test_a_forced_takeover_that_the_witness_confirms_says_what_it_loses() -> None:
+    duo = level(blank(replicated("complete")), DataState.LOGICAL)
+    duo.crash("a")
+    duo.run(4_000)
+    duo.order("b", Verb.TAKEOVER)
+    duo.run(2_000)
+    (told,) = duo.nodes["b"].told("takeover_forced")
+    assert told.fields["lost_ms"] > 0
+
+
+def test_a_handing_over_that_the_disk_refused_to_store_still_counts_against_flapping() -> None:
+    """The reason was told meanwhile, and the peer that told it has started again since."""
+    duo = following("logical", DataState.LOGICAL)
+    duo.feed("a", DataChanged(state=DataState.COMPLETE, followed=True, image=SOURCE))
+    duo.nodes["a"].fails = {("app", Operation.CHECK), ("app", Operation.START)}
+    duo.nodes["a"].effects.discard("app")
+    while duo.config("a") != "0.2 PAIR(b)":
+        duo.nodes["b"].disk_full = duo.state("a").group.release != ""
+        duo.run(1)
+    duo.run(20)
+    assert duo.config("b") == "0.0 PAIR(a)"
+    duo.restart_agent("a")
+    duo.feed("a", DataChanged(state=DataState.COMPLETE, image=replace(SOURCE, flows=False, level=False)))
+    duo.nodes["b"].disk_full = False
+    duo.run(3_000)
+    assert duo.config("b").endswith("(b)")
+    assert duo.state("b").durable.failovers
+
+
+def test_an_image_says_what_it_counts_by_its_own_line_only() -> None:
+    duo = following("complete", DataState.COMPLETE)
+    state = replace(duo.state("b"), image=Image(generation="other"))
+    assert not data_rules.short(state)
+
+
+def test_who_was_handed_everything_starts_although_its_peer_leaves_at_once() -> None:
+    """By its policy b would not take these data over. It did not have to: a gave it all, then its vote."""
+    duo = blank(replicated("complete"))
+    duo.feed("a", DataChanged(state=DataState.COMPLETE, followed=True, image=SOURCE))
+    duo.feed("b", DataChanged(state=DataState.LOGICAL, image=TARGET))
+    duo.run(500)
+    duo.order("a", Verb.SHUTDOWN)
+    duo.run(2_000)
+    assert duo.nodes["a"].left
+    assert duo.config("b") == "0.3 SOLO(b)"
+    assert duo.active == "b"
+
+
+def both_boot_again() -> Duo:
+    """a wrote last, for all it knows; the replicator of b has not spoken yet."""
+    duo = following("logical", DataState.LOGICAL)
+    duo.crash("a")
+    duo.crash("b")
+    duo.boot()
+    duo.feed("a", DataChanged(state=DataState.COMPLETE, image=replace(SOURCE, flows=False, level=False)))
+    return duo.run(5_000)
+
+
+def test_who_wrote_last_waits_for_a_peer_that_does_not_know_yet_what_it_wrote() -> None:
+    duo = both_boot_again()
+    assert duo.active == ""
+    went_on = Image(generation="g2", ancestors=("g1",), lsn=6_000, source=True)
+    duo.feed("b", DataChanged(state=DataState.COMPLETE, image=went_on))
+    duo.run(6_000)
+    assert duo.active == "b"
+
+
+def test_it_does_not_wait_for_ever_for_a_replicator_that_gives_no_answer() -> None:
+    assert both_boot_again().run(8_000).active == "a"
+
+
+def test_what_was_said_of_the_data_before_they_were_started_counts_no_more() -> None:
+    base = replicated()
+    stands = tuple(replace(r, depends_on=r.depends_on or ("data",)) for r in base.group.resources)
+    spec = replace(base, group=replace(base.group, resources=(Data(name="data"), *stands)))
+    duo = blank(spec)
+    assert duo.active == "a"
+    assert duo.state("a").data is DataState.UNKNOWN
+    assert duo.state("b").data is DataState.BLANK
+
+
+def test_a_torn_image_is_not_started_again_and_again() -> None:
+    """Between two words of its replicator the image of b was torn; a, whom it was to follow, is whole."""
+    duo = following("logical", DataState.LOGICAL)
+    duo.crash("a")
+    while "app" not in duo.nodes["b"].effects:
+        duo.run(1)
+    duo.feed("b", DataChanged(state=DataState.INCONSISTENT, image=TARGET))
+    duo.nodes["b"].fails = {("app", Operation.CHECK), ("app", Operation.START)}
+    duo.nodes["b"].effects.discard("app")
+    duo.run(5_000)
+    assert duo.active == ""
+    assert len(duo.nodes["b"].told("group_begin")) == 1
+    duo.boot("a")
+    duo.feed("a", DataChanged(state=DataState.COMPLETE, image=replace(SOURCE, flows=False, level=False)))
+    duo.run(8_000)
+    assert duo.active == "a"

@@ -1,0 +1,221 @@
+"""The agent and its replicator: what is asked when, and what the core gets to hear."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from hsorch.node.core.state import Group, Phase
+from hsorch.node.core.types import Config, DataChanged, DataState, Epoch
+from hsorch.node.data import DataDriver, Door
+from hsorch.node.data_report import state_of
+from hsorch.node.paths import Paths
+from hsorch.node.replication.orders import ReplicationStatus
+from hsorch.spec import Binding, Replication
+from tests.unit.core.conftest import make_spec
+from tests.unit.core.duo import Duo
+from tests.unit.node.replicator import ToldReplicator
+
+SOURCE = ReplicationStatus(
+    role="source", state="streaming", mode="durable", connected=True, guarded=True, lsn=5_000, applied=5_000
+)
+
+
+class Link:
+    """A driver with its replicator, and a core's state to drive by."""
+
+    def __init__(self, paths: Paths, report: ReplicationStatus) -> None:
+        self.replicator = ToldReplicator(paths, report)
+        self.door = Door(paths)
+        self.driver = DataDriver(self.door)
+        self.driver.start()
+        bound = Replication(bindings=(Binding(path="/srv", kind="ordered"),))
+        self.state = Duo(replace(make_spec(takeover="complete"), replication=bound)).boot().state("a")
+        self.heard: list[DataChanged] = []
+
+    def be(self, *, acting: bool, solo: bool = False, holder: str = "a") -> None:
+        config = Config(epoch=Epoch(3, 1), holder=holder, solo=solo)
+        self.state = replace(
+            self.state,
+            durable=replace(self.state.durable, config=config),
+            group=Group(phase=Phase.ON if acting else Phase.OFF),
+        )
+
+    def turn(self) -> None:
+        news = self.driver.turn(self.state)
+        if news is not None:
+            self.heard.append(news)
+        self.driver.confirm(self.state)
+
+    def until(self, what: str, limit_s: float = 10.0) -> None:
+        """Turns go by until the replicator was told it."""
+        ends = time.monotonic() + limit_s
+        while what not in self.replicator.told:
+            assert time.monotonic() < ends, f"never told {what}: {self.replicator.told}"
+            self.turn()
+            time.sleep(0.01)
+
+    def until_heard(self, limit_s: float = 10.0) -> None:
+        """Turns go by until the core hears something of a replicator that answers."""
+        ends = time.monotonic() + limit_s
+        while not any(news.state is not DataState.UNKNOWN for news in self.heard):
+            assert time.monotonic() < ends, "nothing was heard"
+            self.turn()
+            time.sleep(0.01)
+
+    def turns(self, seconds: float) -> None:
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            self.turn()
+            time.sleep(0.01)
+
+
+@pytest.fixture
+def paths(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Paths]:
+    root = Path("/tmp") / tmp_path_factory.mktemp("d", numbered=True).name
+    paths = Paths("p", root)
+    paths.run.mkdir(parents=True, exist_ok=True)
+    yield paths
+    for path in sorted(root.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    root.rmdir()
+
+
+@pytest.fixture
+def link(paths: Paths) -> Iterator[Link]:
+    link = Link(paths, SOURCE)
+    yield link
+    link.driver.stop()
+    link.replicator.close()
+
+
+def test_an_active_source_is_left_alone(link: Link) -> None:
+    link.be(acting=True)
+    link.turns(1.0)
+    assert link.replicator.told == ["reload", "authority"], "its setup, and in whose name it speaks, no more"
+    assert [said.state for said in link.heard] == [DataState.COMPLETE]
+
+
+def test_a_source_whose_group_is_off_becomes_the_target(link: Link) -> None:
+    link.be(acting=False, holder="b")
+    link.until("target")
+
+
+def test_flushes_thaw_only_after_the_core_has_heard_that_they_are_not_guarded(link: Link) -> None:
+    link.be(acting=True)
+    link.turns(0.6)
+    assert link.heard[-1].guarded
+    link.replicator.report = replace(SOURCE, frozen=2, connected=False)
+    link.turns(0.6)
+    assert "thaw" not in link.replicator.told, "in a pair the standby has a vote"
+    link.be(acting=True, solo=True)
+    link.until("thaw")
+    assert not link.heard[-1].guarded
+
+
+def test_what_the_replicator_was_asked_before_the_data_were_started_counts_no_more(link: Link) -> None:
+    """It is the source by then; its last word may be of the standby that it was."""
+    link.be(acting=True)
+    link.until_heard()
+    link.state = replace(link.state, data_starts=1)
+    link.heard.clear()
+    link.turn()
+    assert link.heard == [], "what is known is from before"
+    link.until_heard()
+    assert link.heard[-1].guarded
+
+
+def test_a_thaw_that_came_too_late_is_taken_back(link: Link) -> None:
+    """The standby was connected again in between: the replicator refuses, and goes on guarding."""
+    link.replicator.refuses = {"thaw"}
+    link.replicator.report = replace(SOURCE, connected=False)
+    link.be(acting=True, solo=True)
+    link.until("thaw")
+    link.replicator.report = SOURCE
+    link.turns(1.5)
+    assert link.heard[-1].guarded
+
+
+@pytest.mark.parametrize("drains", [True, False])
+def test_a_release_tells_whether_the_peer_has_everything(link: Link, drains: bool) -> None:
+    link.replicator.drains = drains
+    assert link.door.order("release", 2.0).followed is drains
+    assert link.replicator.told == ["drain", "none"]
+
+
+def test_a_replicator_that_is_gone_makes_the_data_unknown(link: Link) -> None:
+    link.be(acting=True)
+    link.turns(0.6)
+    link.replicator.close()
+    link.turns(3.0)
+    assert link.driver.report is None
+    assert link.heard[-1].state is DataState.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("seen", "worth"),
+    [
+        (ReplicationStatus(role="none", state="", mode="none", blank=True), "blank"),
+        (ReplicationStatus(role="target", state="", mode="none", blank=True, lsn=4096), "blank"),
+        (ReplicationStatus(role="target", state="", mode="none", lsn=9), "inconsistent"),
+        (ReplicationStatus(role="target", state="", mode="none", generation=1, consistent=True), "logical"),
+        (
+            ReplicationStatus(
+                role="target", state="", mode="none", generation=1, consistent=True, guarded=True
+            ),
+            "logical",
+        ),
+        (
+            ReplicationStatus(
+                role="target", state="", mode="durable", generation=1, consistent=True, guarded=True
+            ),
+            "complete",
+        ),
+        (
+            ReplicationStatus(role="target", state="", mode="durable", generation=1, consistent=True),
+            "logical",
+        ),
+        (
+            ReplicationStatus(
+                role="target", state="", mode="none", generation=1, consistent=True, verify_needed="touched"
+            ),
+            "outdated",
+        ),
+        (ReplicationStatus(role="target", state="", mode="none", generation=1, fault="EIO"), "unknown"),
+        (ReplicationStatus(role="none", state="", mode="none", generation=1, was="source"), "complete"),
+    ],
+)
+def test_what_lies_on_a_node_is_worth_what_its_replicator_can_say_of_it(
+    seen: ReplicationStatus, worth: str
+) -> None:
+    assert state_of(seen).value == worth
+
+
+def test_a_new_epoch_is_told_once(link: Link) -> None:
+    link.be(acting=True)
+    link.until("authority")
+    link.turns(0.6)
+    assert link.replicator.told == ["reload", "authority"]
+    link.be(acting=True, solo=True)
+    link.turns(0.6)
+    assert link.replicator.told == ["reload", "authority"], "the same epoch"
+
+
+def test_a_new_spec_is_told_until_the_replicator_has_taken_it(link: Link) -> None:
+    link.replicator.refuses.add("reload")
+    link.be(acting=True)
+    link.until("reload")
+    link.turns(1.0)
+    assert link.replicator.told.count("reload") > 1
+    link.replicator.refuses.clear()
+    link.until("authority")
+    told = link.replicator.told.count("reload")
+    link.turns(0.6)
+    assert link.replicator.told.count("reload") == told
+    link.state = replace(link.state, spec=replace(link.state.spec, revision=link.state.spec.revision + 1))
+    link.turns(0.6)
+    assert link.replicator.told.count("reload") == told + 1

@@ -1,0 +1,126 @@
+"""A source takes back what it promised for its standby only once the standby knows."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from unittest.mock import MagicMock
+
+import pytest
+
+from hsorch.node.replication.bindings import Binding
+from hsorch.node.replication.capture.compare import Stopped
+from hsorch.node.replication.capture.copyin import copy_dirty
+from hsorch.node.replication.dirty import DirtyMap
+from hsorch.node.replication.gate import Gate
+from hsorch.node.replication.generations import Lineage
+from hsorch.node.replication.levelling import Levelling
+from hsorch.node.replication.messages import Guarded
+from hsorch.node.replication.source import Source
+from hsorch.node.replication.tree import Tree
+
+
+class Standby:
+    """In place of the shipper: a connected standby that has said nothing of what it counts as yet."""
+
+    connected, connections, peer_guarded, answered = True, 1, False, 0
+
+    def __init__(self, *, answers: bool) -> None:
+        self.heard: list[Guarded] = []
+        self._answers = answers
+
+    def say(self, message: Guarded) -> None:
+        self.heard.append(message)
+        if self._answers:
+            self.answered, self.peer_guarded = message.number, message.on
+
+
+def guarded(standby: Standby) -> Source:
+    source = Source.__new__(Source)
+    source.gate = Gate("durable")
+    source.shipper = standby  # type: ignore[assignment]
+    source._ground = MagicMock()
+    source._ground.meta.value.generations = Lineage(current=1)
+    source._promising = threading.Lock()
+    source._stopped = threading.Event()
+    source._may_guard, source._said, source._said_on = True, 0, 0
+    source._level()
+    return source
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_flushes_go_on_alone_only_when_the_standby_answered_that(answers: bool) -> None:
+    """That it does not count as complete by its last word is not enough: the opposite may be on its way."""
+    standby = Standby(answers=answers)
+    source = guarded(standby)
+    assert source.unguard(0.1) is answers
+    assert source.gate.guards is not answers
+    assert [said.on for said in standby.heard] == [True, False]
+
+
+def test_nothing_is_promised_while_that_is_being_taken_back() -> None:
+    standby = Standby(answers=True)
+    source = guarded(standby)
+    source.unguard()
+    source._level()
+    assert not source.gate.guards
+    assert not standby.heard[-1].on
+
+
+def test_what_was_taken_back_is_promised_again_over_the_same_connection() -> None:
+    standby = Standby(answers=True)
+    source = guarded(standby)
+    source.unguard()
+    source.guard()
+    source._level()
+    assert source.gate.guards
+    assert standby.heard[-1].on
+
+
+def test_a_promise_that_is_being_taken_back_at_the_end_outlives_it() -> None:
+    """The standby forgot it, but its agent may not know yet: the next source here still waits for it."""
+    source = guarded(Standby(answers=True))
+    source._stopped.set()
+    source._unguarded()
+    assert source.gate.guards
+
+
+def test_what_was_left_out_is_not_copied_on_after_the_end(tmp_path: Path) -> None:
+    tree = Tree(0, Binding(path=str(tmp_path), kind="ordered"))
+    (tmp_path / "large").write_bytes(b"x")
+    tree.set_fid("large", 7)
+    dirty = DirtyMap()
+    dirty.add(7, 0, 1)
+    files = MagicMock()
+    with pytest.raises(Stopped):
+        copy_dirty([tree], dirty, MagicMock(), MagicMock(), files, lambda: True)
+    files.copy.assert_not_called()
+    tree.close()
+
+
+def test_nothing_of_a_source_runs_on_after_its_end() -> None:
+    """What comes late would write over what the next part made durable."""
+    source = guarded(Standby(answers=True))
+    done: list[str] = []
+
+    def late(who: str) -> None:
+        source._stopped.wait(10)
+        time.sleep(0.05)
+        done.append(who)
+
+    source.capture = MagicMock()
+    source.shipper = MagicMock()
+    source._activity = MagicMock()
+    levelling = source.levelling = Levelling(
+        [], MagicMock(), MagicMock(), MagicMock(), MagicMock(),
+        on_begin=MagicMock(), on_end=MagicMock(), on_fault=MagicMock(),
+    )  # fmt: skip
+    source._guarding = threading.Thread(target=late, args=("guard",))
+    levelling._thread = threading.Thread(target=late, args=("compare",))
+    source._guarding.start()
+    levelling._thread.start()
+    source._ground.rest.side_effect = lambda _: done.append("at rest")  # type: ignore[attr-defined]
+    source.stop()
+    assert sorted(done[:2]) == ["compare", "guard"]
+    assert done[2:] == ["at rest"]

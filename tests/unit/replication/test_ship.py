@@ -1,0 +1,161 @@
+"""What a meeting with the standby means for flushes that wait for it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from hsorch.node.replication.doubt import Extents
+from hsorch.node.replication.gate import Gate, Level
+from hsorch.node.replication.generations import Fork, Lineage, Verdict
+from hsorch.node.replication.journal import Journal, Start
+from hsorch.node.replication.messages import VERSION, Ack, Begin, Hello, Message, Pictured, Refused
+from hsorch.node.replication.meta import Place
+from hsorch.node.replication.record import Kind
+from hsorch.node.replication.ship import Shipper
+from hsorch.node.replication.wire import Broken, Channel, Frame
+
+JOB = b"j" * 16
+GENERATION = 0x5EED
+
+
+class Standby:
+    """A channel to a standby that says Hello and breaks off after the Begin."""
+
+    closed = False
+
+    def __init__(self, hello: Hello, gate: Gate) -> None:
+        self._hello = hello
+        self._gate = gate
+        self.begins: list[Begin] = []
+        self.acked_after_begin: list[int] = []
+
+    def send(self, message: Message, body: bytes = b"") -> None:
+        if isinstance(message, Begin):
+            self.begins.append(message)
+
+    def receive(self, timeout_s: float | None = None) -> Frame | None:
+        if not self.begins:
+            return Frame(self._hello, bytearray())
+        self.acked_after_begin.append(self._gate.acked)
+        raise Broken("the link was cut before the standby read it")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Stuck(Standby):
+    """It has no room for what is sent."""
+
+    def receive(self, timeout_s: float | None = None) -> Frame | None:
+        return Frame(Refused(why="no space left") if self.begins else self._hello, bytearray())
+
+
+class Resyncs:
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def begin(self, verdict: Verdict) -> tuple[Place, Extents | None]:
+        record = self._journal.append(Kind.MIRROR_BEGIN)
+        return Place(generation=record.generation, lsn=record.lsn, crc=record.previous), None
+
+    def resumes(self, theirs: Place) -> bool:
+        return False
+
+    def goes_on(self) -> None: ...
+
+    def told(self, message: Pictured) -> None: ...
+
+    def acknowledged(self, ack: Ack) -> None: ...
+
+
+@pytest.mark.parametrize("level", ["received", "durable"])
+def test_a_resync_answers_no_flush_before_the_standby_has_heard_of_it(tmp_path: Path, level: Level) -> None:
+    """Until then it counts as complete, and may take over without what the flush was about."""
+    journal = Journal(tmp_path / "journal", Start(job=JOB, generation=GENERATION))
+    gate = Gate(level)
+    flushed = journal.append(Kind.WRITE, fid=1, b=3, data=b"new").end
+    mine = Hello(job=JOB, node="a", purpose="stream", lineage=Lineage(current=GENERATION, unsure_from=1))
+    theirs = Hello(job=JOB, node="b", purpose="stream", lineage=Lineage(current=GENERATION))
+    standby = Standby(theirs, gate)
+    channel = cast(Channel, standby)
+    shipper = Shipper(journal, gate, lambda: channel, lambda: mine, Resyncs(journal))
+    with pytest.raises(Broken):
+        shipper._converse(channel)
+    assert standby.begins[0].fresh
+    assert gate.guards
+    assert max(standby.acked_after_begin) < flushed
+
+
+@pytest.mark.parametrize("guards", [True, False], ids=["flushes wait for it", "they do not"])
+def test_a_standby_is_told_how_far_it_was_counted_on(tmp_path: Path, guards: bool) -> None:
+    """One that comes back with less was set back, or lost what it had taken."""
+    journal = Journal(tmp_path / "journal", Start(job=JOB, generation=GENERATION))
+    gate = Gate("durable")
+    at = Place(generation=GENERATION, lsn=journal.end, crc=journal.crc)
+    taken = journal.append(Kind.WRITE, fid=1, b=3, data=b"new").end
+    gate.acknowledge(taken, taken, taken)
+    if not guards:
+        gate.open()
+    lineage = Lineage(current=GENERATION)
+    standby = Standby(Hello(job=JOB, node="b", purpose="stream", lineage=lineage, end=at), gate)
+    channel, hello = cast(Channel, standby), Hello(job=JOB, node="a", purpose="stream", lineage=lineage)
+    with pytest.raises(Broken):
+        Shipper(journal, gate, lambda: channel, lambda: hello, Resyncs(journal))._converse(channel)
+    assert standby.begins[0].counted == (taken if guards else 0)
+
+
+@pytest.mark.parametrize("unsure", ["source", "standby"])
+def test_who_lost_power_as_source_is_compared_although_it_is_only_behind(tmp_path: Path, unsure: str) -> None:
+    """Its files may lack writes that its journal has, and no stream would bring them again."""
+    journal = Journal(tmp_path / "journal", Start(job=JOB, generation=GENERATION))
+    fork = journal.append(Kind.WRITE, fid=1, b=3, data=b"new")
+    at = Place(generation=GENERATION, lsn=fork.end, crc=journal.crc)
+    journal.begin_generation(GENERATION + 1)
+    base = Fork(generation=GENERATION, lsn=fork.end)
+    cut = {unsure: fork.end}
+    mine = Lineage(
+        current=GENERATION + 1, base=base, end=journal.end, unsure_from=cut.get("source", 0)
+    )  # fmt: skip
+    theirs = Lineage(current=GENERATION, end=fork.end, unsure_from=cut.get("standby", 0))
+    gate = Gate("none")
+    standby = Standby(Hello(job=JOB, node="b", purpose="stream", lineage=theirs, end=at), gate)
+    channel, hello = cast(Channel, standby), Hello(job=JOB, node="a", purpose="stream", lineage=mine)
+    with pytest.raises(Broken):
+        Shipper(journal, gate, lambda: channel, lambda: hello, Resyncs(journal))._converse(channel)
+    assert standby.begins[0].fresh
+
+
+def test_why_the_standby_broke_off_is_what_the_source_says(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal", Start(job=JOB, generation=GENERATION))
+    at = Place(generation=GENERATION, lsn=journal.end, crc=journal.crc)
+    mine = Hello(job=JOB, node="a", purpose="stream", lineage=Lineage(current=GENERATION))
+    theirs = Hello(job=JOB, node="b", purpose="stream", lineage=Lineage(current=GENERATION), end=at)
+    gate, standbys = Gate("none"), list[Stuck]()
+
+    def dial() -> Channel:
+        standbys.append(Stuck(theirs, gate))
+        return cast(Channel, standbys[-1])
+
+    shipper = Shipper(journal, gate, dial, lambda: mine, Resyncs(journal))
+    shipper.start()
+    ends = time.monotonic() + 20
+    while shipper.state != "the standby stopped: no space left":
+        assert time.monotonic() < ends, shipper.state
+        time.sleep(0.02)
+    assert standbys[0].closed
+    shipper.stop()
+
+
+def test_a_standby_of_another_version_gets_no_stream(tmp_path: Path) -> None:
+    """Also one that does not look at ours: what it would say next is not what we would hear."""
+    journal = Journal(tmp_path / "journal", Start(job=JOB, generation=GENERATION))
+    gate = Gate("none")
+    standby = Standby(Hello(version=VERSION - 1, job=JOB, node="b", purpose="stream"), gate)
+    channel, hello = cast(Channel, standby), Hello(job=JOB, node="a", purpose="stream")
+    with pytest.raises(Broken, match=rf"b speaks version {VERSION - 1} .* this node version {VERSION}"):
+        Shipper(journal, gate, lambda: channel, lambda: hello, Resyncs(journal))._converse(channel)
+    assert not standby.begins

@@ -1,0 +1,109 @@
+"""Records that are damaged between a source's memory and its standby's spool, below what TLS protects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from hsorch.node.replication.gate import Gate
+from hsorch.node.replication.generations import Lineage
+from hsorch.node.replication.journal import Journal, Start
+from hsorch.node.replication.messages import Begin, Data, Hello, Message, Refused
+from hsorch.node.replication.meta import Place
+from hsorch.node.replication.record import Kind
+from hsorch.node.replication.ship import Shipper
+from hsorch.node.replication.spool import Spool
+from hsorch.node.replication.wire import Broken, Channel, Frame
+from tests.unit.replication.test_ends import SENDER, flip, standing
+from tests.unit.replication.test_ship import GENERATION, JOB, Resyncs
+
+
+class Wire:
+    """A channel on which the other side says what was laid down before."""
+
+    closed = False
+
+    def __init__(self, *frames: Frame) -> None:
+        self._frames = list(frames)
+        self.said: list[Message] = []
+
+    def send(self, message: Message, body: bytes = b"") -> None:
+        self.said.append(message)
+
+    def receive(self, timeout_s: float | None = None) -> Frame | None:
+        if not self._frames:
+            raise Broken("nothing more")
+        return self._frames.pop(0)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def damaged(data: bytes, ends: list[int], how: str) -> bytes:
+    """The third of the records is not what it was."""
+    first, second, third = ends[:3]
+    changed = bytearray(data)
+    if how == "flipped":
+        changed[second + 30] ^= 1
+    elif how == "dropped":
+        del changed[second:third]
+    elif how == "doubled":
+        changed[third:third] = changed[first:second]
+    else:
+        changed[second:] = data[third : ends[3]] + data[second:third] + data[ends[3] :]
+    return bytes(changed)
+
+
+@pytest.mark.parametrize(("how", "good"), [("flipped", 2), ("dropped", 2), ("doubled", 3), ("swapped", 2)])
+def test_the_spool_ends_with_the_last_good_record(tmp_path: Path, how: str, good: int) -> None:
+    with standing(tmp_path) as ground:
+        here = ground.here()
+        source = Journal(
+            tmp_path / "source", Start(ground.meta.value.job, here.generation, here.lsn, here.crc)
+        )
+        ends = [source.append(Kind.CREATE, fid=None, a=0o600, path=b"%d" % n).end for n in range(5)]
+        data = damaged(source.read(here.lsn), [end - here.lsn for end in ends], how)
+        hello = Hello(job=ground.meta.value.job, node="a", purpose="stream", lineage=SENDER)
+        wire = Wire(Frame(Begin(at=here), bytearray()), Frame(Data(lsn=here.lsn), bytearray(data)))
+        spool = Spool(ground)
+        with pytest.raises(Broken, match="record at"):
+            spool.serve(cast(Channel, wire), hello)
+        refusal = wire.said[-1]
+        assert isinstance(refusal, Refused)
+        assert f"record at {ends[good - 1]}" in refusal.why
+        spool.finish()
+        assert ground.meta.value.checkpoint.lsn == ends[good - 1]
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [str(n) for n in range(good)]
+
+
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_a_refused_source_looks_at_its_journal_before_it_sends_again(tmp_path: Path, on_disk: bool) -> None:
+    """Damage on the way goes by; damage on the disk would be sent again for ever."""
+    journal = Journal(tmp_path / "journal", Start(job=JOB, generation=GENERATION))
+    begin = journal.end
+    for number in range(5):
+        journal.append(Kind.WRITE, fid=1, a=number, b=3, data=b"%03d" % number)
+    if on_disk:
+        (segment,) = (tmp_path / "journal").iterdir()
+        flip(segment, segment.read_bytes().index(b"003"))
+    lineage = Lineage(current=GENERATION, end=journal.end)
+    hello = Hello(job=JOB, node="a", purpose="stream", lineage=lineage)
+    theirs = Hello(
+        job=JOB, node="b", purpose="stream", lineage=Lineage(current=GENERATION, end=begin),
+        end=Place(generation=GENERATION, lsn=begin),
+    )  # fmt: skip
+    told: list[str] = []
+    shipper = Shipper(
+        journal, Gate("none"), lambda: cast(Channel, None), lambda: hello, Resyncs(journal),
+        on_damage=told.append,
+    )  # fmt: skip
+    begins: list[Begin] = []
+    for _ in range(2):
+        wire = Wire(Frame(theirs, bytearray()), Frame(Refused(why="damaged on the way"), bytearray()))
+        with pytest.raises(Broken):
+            shipper._converse(cast(Channel, wire))
+        begins += [message for message in wire.said if isinstance(message, Begin)]
+    assert [message.fresh for message in begins] == [False, on_disk]
+    assert bool(told) is on_disk
