@@ -197,6 +197,8 @@ class Link:
                     return
                 near.close()
                 continue
+            for end in (near, far):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._open += [near, far]
             threading.Thread(target=self._carry, args=(near, far, True), daemon=True).start()
             threading.Thread(target=self._carry, args=(far, near, False), daemon=True).start()

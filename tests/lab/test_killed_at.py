@@ -52,7 +52,7 @@ WRITING = moments(
     "gate:Gate.wait before 9",
     "gate:Gate.wait after 10",
     "ship:Channel.send before 12",
-    "wire:Channel._push half 14",
+    "session:Session.write half 14",
     "ship:Channel.send after 16",
     "gate:Gate.acknowledge before 20",
     "gate:Gate.acknowledge after 21",

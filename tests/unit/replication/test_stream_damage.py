@@ -15,7 +15,7 @@ from hsorch.node.replication.meta import Place
 from hsorch.node.replication.record import Kind
 from hsorch.node.replication.ship import Shipper
 from hsorch.node.replication.spool import Spool
-from hsorch.node.replication.wire import Broken, Channel, Frame
+from hsorch.node.replication.wire import Broken, Channel, Frame, Room
 from tests.unit.replication.test_ends import SENDER, flip, standing
 from tests.unit.replication.test_ship import GENERATION, JOB, Resyncs
 
@@ -32,7 +32,7 @@ class Wire:
     def send(self, message: Message, body: bytes = b"") -> None:
         self.said.append(message)
 
-    def receive(self, timeout_s: float | None = None) -> Frame | None:
+    def receive(self, timeout_s: float | None = None, *, room: Room | None = None) -> Frame | None:
         if not self._frames:
             raise Broken("nothing more")
         return self._frames.pop(0)
