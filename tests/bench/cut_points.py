@@ -25,7 +25,7 @@ from hsorch.node.replication.record import Kind
 from hsorch.node.replication.tree import Tree
 from tests.bench.table import Row, Table
 from tests.lab import mariadb
-from tests.lab.replication_world import Active, refuse
+from tests.replicators.world import Active, refuse
 
 CUTS = 100
 JOURNAL_BYTES = 250_000_000

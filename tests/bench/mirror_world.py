@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 from hsorch.node.replication.bindings import Binding
-from tests.lab.replicators import Node
+from tests.replicators.nodes import Node
 
 SOURCE, TARGET = "10.213.7.1", "10.213.7.2"
 NODE_PORT, RSYNC_PORT, SSH_PORT = 7801, 7802, 7803

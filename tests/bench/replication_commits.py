@@ -21,7 +21,7 @@ from hsorch.node.replication.gate import Level
 from hsorch.node.replication.setup import Setup
 from tests.bench.table import Row, Table
 from tests.lab import mariadb
-from tests.lab.members import Member, free_port, until
+from tests.replicators.members import Member, free_port, until
 
 ROUNDS = 3
 SECONDS = 5

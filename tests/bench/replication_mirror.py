@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.bench.mirror_world import LIMIT_S, Kind, Took, World, cpu_of, world
 from tests.bench.table import Row, Table
-from tests.lab.replicators import Node
+from tests.replicators.nodes import Node
 
 ROUNDS = 3
 NOTE = (

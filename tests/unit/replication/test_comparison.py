@@ -20,7 +20,7 @@ from hsorch.node.replication.journal import Journal, Start
 from hsorch.node.replication.portray import portray
 from hsorch.node.replication.record import Kind, Record
 from hsorch.node.replication.tree import Attributes, Tree
-from tests.lab.replication_world import START, binding, picture
+from tests.replicators.world import START, binding, picture
 
 OWNER = (os.getuid(), os.getgid())
 

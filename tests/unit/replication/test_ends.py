@@ -30,7 +30,7 @@ from hsorch.node.replication.source import Source, made_whole
 from hsorch.node.replication.spool import Spool
 from hsorch.node.replication.stage import EVERYTHING, LEFT_OUT
 from hsorch.node.replication.target import Target
-from tests.lab.members import until
+from tests.replicators.members import until
 
 SENDER = Lineage(current=0x5EED)
 OLD, NEW = 71, 72

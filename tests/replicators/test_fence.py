@@ -23,7 +23,7 @@ SOURCE = """
 import sys, time
 from pathlib import Path
 from hsorch.node.replication.gate import Gate
-from tests.lab.replication_world import Active
+from tests.replicators.world import Active
 with Active(Path(sys.argv[1]), Gate("durable")):
     print("mounted", flush=True)
     time.sleep(60)

@@ -1,6 +1,6 @@
 """Each process of an ordered replication killed at each step of its protocol, exactly there.
 
-Random moments are test_replication_kills.py. Whatever the step: nothing acknowledged is lost, both sides end
+Random moments are test_kills.py. Whatever the step: nothing acknowledged is lost, both sides end
 equal, and no more is sent than what differs.
 """
 
@@ -16,9 +16,9 @@ import msgspec
 import pytest
 
 from hsorch.node.replication.setup import Setup
-from tests.lab.killed_at import Moment
-from tests.lab.members import Member, count, free_port, protected, rows, until
-from tests.lab.replication_world import picture
+from tests.replicators.killed_at import Moment
+from tests.replicators.members import Member, count, free_port, protected, rows, until
+from tests.replicators.world import picture
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(150)]
 

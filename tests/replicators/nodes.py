@@ -26,7 +26,7 @@ from hsorch.node.paths import Paths
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.setup import Places, Setup
 from hsorch.node.replication.tls import make_key
-from tests.lab.killed_at import Moment, command
+from tests.replicators.killed_at import Moment, command
 
 PROJECT = Path(__file__).parents[2]
 

@@ -14,7 +14,7 @@ import pytest
 from hsorch.node.core.types import DataState
 from hsorch.node.data_report import state_of
 from hsorch.node.replication.orders import ReplicationStatus
-from tests.lab.replicators import Node, Pair, kept, pair_of, until
+from tests.replicators.nodes import Node, Pair, kept, pair_of, until
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
 

@@ -13,8 +13,8 @@ import pytest
 
 from hsorch.node.replication.quarantine import Quarantine
 from hsorch.node.replication.spool import PAST_BYTES
-from tests.lab.members import Link, Member, count, free_port, protected, rows, until
-from tests.lab.replication_world import picture
+from tests.replicators.members import Link, Member, count, free_port, protected, rows, until
+from tests.replicators.world import picture
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(150)]
 MB = 1_000_000

@@ -13,8 +13,8 @@ import pytest
 
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.setup import Setup
-from tests.lab.replication_world import picture as ordered_picture
-from tests.lab.replicators import Node, free_port, may_mount, until
+from tests.replicators.nodes import Node, free_port, may_mount, until
+from tests.replicators.world import picture as ordered_picture
 from tests.unit.replication.mirrors import picture
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]

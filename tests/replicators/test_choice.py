@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from hsorch.node.replication.quarantine import Quarantine
-from tests.lab.members import Member, count, free_port, protected, rows, until
-from tests.lab.replication_world import picture
+from tests.replicators.members import Member, count, free_port, protected, rows, until
+from tests.replicators.world import picture
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import odd_ops
-from tests.lab.replication_world import Active, picture, replay
+from tests.replicators import odd_ops
+from tests.replicators.world import Active, picture, replay
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(150)]
 REFUSED = {

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from hsorch.node.replication.bindings import STAGING, Binding
-from tests.lab.killed_at import Moment
-from tests.lab.replicators import Node, free_port, may_mount, until
-from tests.lab.test_killed_at import ask_the_doomed, moments
+from tests.replicators.killed_at import Moment
+from tests.replicators.nodes import Node, free_port, may_mount, until
+from tests.replicators.test_killed_at import ask_the_doomed, moments
 from tests.unit.replication.mirrors import picture
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]

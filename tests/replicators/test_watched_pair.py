@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hsorch.node.replication.bindings import Binding
-from tests.lab.replicators import Node, free_port, may_mount, until
+from tests.replicators.nodes import Node, free_port, may_mount, until
 from tests.unit.replication.mirrors import picture
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hsorch.node.replication.record import Kind
-from tests.lab.replication_world import Active, picture, replay
+from tests.replicators.world import Active, picture, replay
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(60)]
 

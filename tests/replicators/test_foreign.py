@@ -14,7 +14,7 @@ from hsorch.errors import NodeError
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.foreign import Change, Sentry
 from hsorch.node.replication.holders import refuse_holders
-from tests.lab.replicators import until
+from tests.replicators.nodes import until
 
 pytestmark = pytest.mark.lab
 

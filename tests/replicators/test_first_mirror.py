@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from tests.lab.members import until
-from tests.lab.test_replication_resync import MB, Pair, complete, pair
+from tests.replicators.members import until
+from tests.replicators.test_resync import MB, Pair, complete, pair
 
 __all__ = ["complete", "pair"]
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(150)]

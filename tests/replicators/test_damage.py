@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from hsorch.node.replication.record import Record, parse_all
-from tests.lab.killed_at import Moment
-from tests.lab.members import Link, Member, count, free_port, protected, rows, until
-from tests.lab.replication_world import picture
+from tests.replicators.killed_at import Moment
+from tests.replicators.members import Link, Member, count, free_port, protected, rows, until
+from tests.replicators.world import picture
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(150)]
 HEAD = 64

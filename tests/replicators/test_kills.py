@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.members import Member, count, free_port, protected, rows, until
-from tests.lab.replication_world import picture
+from tests.replicators.members import Member, count, free_port, protected, rows, until
+from tests.replicators.world import picture
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(280)]
 

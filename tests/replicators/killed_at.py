@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.lab import one_machine
+from tests.replicators import one_machine
 
 HOME = "hsorch.node.replication"
 SEGMENT_BYTES = 128 * 1024

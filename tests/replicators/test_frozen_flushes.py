@@ -24,7 +24,7 @@ import sys
 from pathlib import Path
 from hsorch.node.replication.capture.callers import was_killed
 from hsorch.node.replication.gate import Gate
-from tests.lab.replication_world import Active
+from tests.replicators.world import Active
 gate = Gate("durable", was_killed)
 with Active(Path(sys.argv[1]), gate):
     print("mounted", flush=True)

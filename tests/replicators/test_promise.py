@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.members import Link, Member, count, free_port, protected, until
+from tests.replicators.members import Link, Member, count, free_port, protected, until
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(150)]
 

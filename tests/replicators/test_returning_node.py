@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.replicators import Pair, kept, pair_of, until
+from tests.replicators.nodes import Pair, kept, pair_of, until
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
 ASKS = {"takeover": False}

@@ -14,8 +14,8 @@ import pytest
 from hsorch.node.replication.capture.group import clear_mounts
 from hsorch.node.replication.hot import EXTENT_BYTES
 from hsorch.node.replication.meta import MetaFile
-from tests.lab.members import Member, until
-from tests.lab.test_replication_resync import MB, Pair, begin, kept
+from tests.replicators.members import Member, until
+from tests.replicators.test_resync import MB, Pair, begin, kept
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(150)]
 SIZE = 96 * MB

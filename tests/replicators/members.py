@@ -21,7 +21,7 @@ from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.capture.group import clear_mounts
 from hsorch.node.replication.setup import Places, Setup
 from hsorch.node.replication.tls import make_key
-from tests.lab.killed_at import Moment, command
+from tests.replicators.killed_at import Moment, command
 
 # `extra`: less than that, and a commit that ended by removing its journal may be undone by a crash.
 COUNT = """
