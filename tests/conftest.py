@@ -1,7 +1,7 @@
 """Which tests may run beside each other.
 
-A pair of nodes measures time: two pairs on one machine would measure each other. So everything in tests/lab runs
-in one process, one after the other, and all the rest in the other.
+A pair of nodes measures time: two pairs on one machine would measure each other. So everything in tests/lab
+runs in one process, one after the other, and all the rest in the other.
 """
 
 from __future__ import annotations
