@@ -1,5 +1,6 @@
-"""A replicator that kills itself at one exact place: python killed_at.py FUNCTION WHEN CALL CLUSTER ROOT.
+"""A replicator that kills itself at one exact place: killed_at.py PROGRAM FUNCTION WHEN CALL CLUSTER ROOT.
 
+PROGRAM is the module whose main() is the replicator.
 FUNCTION is module:Class.method, or module:name as that module calls it, below hsorch.node.replication. WHEN:
 `before` or `after` it, or when it got `half` of its data. Calls count from the moment the file ROOT/armed
 exists. The program under test has no such places itself.
@@ -17,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.replicators import one_machine
 
 HOME = "hsorch.node.replication"
 SEGMENT_BYTES = 128 * 1024
@@ -36,8 +36,9 @@ class Moment:
         return f"{self.when}-{self.function.rpartition(':')[2]}-{self.call}"
 
 
-def command(moment: Moment, cluster: str, root: Path) -> list[str]:
-    return [sys.executable, __file__, moment.function, moment.when, str(moment.call), cluster, str(root)]
+def command(program: str, moment: Moment, cluster: str, root: Path) -> list[str]:
+    place = [moment.function, moment.when, str(moment.call)]
+    return [sys.executable, __file__, program, *place, cluster, str(root)]
 
 
 def install(moment: Moment, armed: Path) -> None:
@@ -70,14 +71,15 @@ def _half(value: Any) -> Any:
     return value[: len(value) // 2] if isinstance(value, bytes | bytearray | memoryview | list) else value
 
 
-def main(function: str, when: str, call: str, cluster: str, root: str) -> int:
+def main(program: str, function: str, when: str, call: str, cluster: str, root: str) -> int:
     from hsorch.node.replication.journal import Journal
 
     defaults = Journal.__init__.__kwdefaults__
     assert defaults is not None
     defaults["segment_bytes"] = SEGMENT_BYTES
     install(Moment(function, when, int(call)), Path(root) / "armed")
-    return one_machine.main([cluster, root])
+    ended: int = importlib.import_module(program).main([cluster, root])
+    return ended
 
 
 if __name__ == "__main__":

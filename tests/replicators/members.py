@@ -65,7 +65,7 @@ class Member:
         (self.root / "armed").unlink(missing_ok=True)
         argv = [sys.executable, str(Path(__file__).with_name("one_machine.py")), "pair", str(self.root)]
         if dies_at is not None:
-            argv = command(dies_at, "pair", self.root)
+            argv = command("tests.replicators.one_machine", dies_at, "pair", self.root)
         self.process = subprocess.Popen(
             argv, cwd=Path(__file__).parents[2], stderr=(self.root / "err").open("ab")
         )

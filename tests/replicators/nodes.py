@@ -67,7 +67,7 @@ class Node:
         run = shlex.join(
             [sys.executable, "-m", "hsorch.node", "replicator", "pair", str(self.root)]
             if dies_at is None
-            else command(dies_at, "pair", self.root)
+            else command("hsorch.node.replication.door", dies_at, "pair", self.root)
         )
         script = " && ".join([*mounts, f"exec {run}"])
         there = ["nsenter", f"--net=/run/netns/{self._space}"] if self._space else []
