@@ -10,11 +10,13 @@ import os
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from hsorch.node.core.types import Durable, Persisted, StoreProbed
 
+T = TypeVar("T")
 FORMAT = 1
 PROBE_BYTES = 4096
 """As much as a state takes on a disk."""
@@ -45,7 +47,7 @@ class Store:
     def load(self) -> Loaded:
         """Never raises: what cannot be read is forgotten, and detail says why."""
         try:
-            return Loaded(unseal(self._state.read_bytes()))
+            return Loaded(unseal(self._state.read_bytes(), Durable))
         except FileNotFoundError:
             if self._incarnation.exists():
                 return Loaded(
@@ -89,12 +91,13 @@ class Store:
         return number
 
 
-def seal(durable: Durable) -> bytes:
+def seal(durable: object) -> bytes:
+    """For a state file: with its format and a checksum."""
     body = msgspec.json.encode(durable)
     return msgspec.json.encode(_Sealed(format=FORMAT, digest=_digest(body), durable=msgspec.Raw(body)))
 
 
-def unseal(data: bytes) -> Durable:
+def unseal(data: bytes, kind: type[T]) -> T:
     """Raises ValueError: torn, changed, or of another format."""
     try:
         sealed = msgspec.json.decode(data, type=_Sealed)
@@ -102,7 +105,7 @@ def unseal(data: bytes) -> Durable:
             raise ValueError(f"format {sealed.format} is not {FORMAT}")
         if sealed.digest != _digest(bytes(sealed.durable)):
             raise ValueError("its checksum is wrong")
-        return msgspec.json.decode(sealed.durable, type=Durable)
+        return msgspec.json.decode(sealed.durable, type=kind)
     except msgspec.DecodeError as error:
         raise ValueError(f"it is torn or not a state file ({error})") from error
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from hsorch.errors import NodeError
-from hsorch.node.store import replace_file
+from hsorch.node.store import replace_file, seal, unseal
 from hsorch.spec import Wire
 
 _BY_UUID = Path("/dev/disk/by-uuid")
@@ -43,8 +43,8 @@ class Bound:
         self._notes: dict[str, Note] = {}
         if file.exists():
             try:
-                self._notes = msgspec.json.decode(file.read_bytes(), type=dict[str, Note])
-            except msgspec.DecodeError as error:
+                self._notes = unseal(file.read_bytes(), dict[str, Note])
+            except ValueError as error:
                 raise ValueError(f"{file}: {error}") from error
 
     def note(self, path: str) -> Note:
@@ -56,7 +56,7 @@ class Bound:
             note = msgspec.structs.replace(self.note(path), **fields)
             if note != self.note(path):
                 notes = {**self._notes, path: note}
-                replace_file(self._file, msgspec.json.encode(notes), mode=0o600)
+                replace_file(self._file, seal(notes), mode=0o600)
                 self._notes = notes
 
     def forget(self, paths: Iterable[str]) -> None:
@@ -65,7 +65,7 @@ class Bound:
         with self._lock:
             notes = {path: note for path, note in self._notes.items() if path not in gone}
             if notes != self._notes:
-                replace_file(self._file, msgspec.json.encode(notes), mode=0o600)
+                replace_file(self._file, seal(notes), mode=0o600)
                 self._notes = notes
 
     def is_there(self, path: str) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 
 from hsorch.node.replication.bindings import Binding
-from hsorch.node.store import replace_file
-from hsorch.spec import Wire, encode
+from hsorch.node.store import replace_file, seal, unseal
+from hsorch.spec import Wire
 
 
 class Noted(Wire, frozen=True, kw_only=True):
@@ -35,8 +35,8 @@ class Folders:
         self._noted = Noted()
         if file.exists():
             try:
-                self._noted = msgspec.json.decode(file.read_bytes(), type=Noted)
-            except msgspec.DecodeError as error:
+                self._noted = unseal(file.read_bytes(), Noted)
+            except ValueError as error:
                 raise ValueError(f"{file}: {error}") from error
 
     @property
@@ -68,7 +68,7 @@ class Folders:
 
     def _save(self, noted: Noted) -> None:
         if noted != self._noted:
-            replace_file(self._file, encode(noted), mode=0o600)
+            replace_file(self._file, seal(noted), mode=0o600)
             self._noted = noted
 
 
