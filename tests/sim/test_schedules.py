@@ -46,6 +46,12 @@ def test_a_rebooted_holder_gives_nothing_away_before_its_replicator_has_spoken(
     assert run(spec, draw(spec, 391)).invariant == ""
 
 
+def test_a_holder_that_was_handed_everything_starts_though_the_giver_lost_power_in_that_moment() -> None:
+    """Each waited for data that the other did not have either."""
+    spec = replicated("complete")
+    assert run(spec, draw(spec, 8295)).invariant == ""
+
+
 @pytest.mark.parametrize(
     ("takeover", "seed"),
     [("complete", 11937), ("complete", 13491), ("logical", 13491)],

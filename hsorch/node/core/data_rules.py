@@ -115,7 +115,17 @@ def may_serve(state: State, now: Instant) -> bool:
     if state.data is DataState.BLANK:  # the first start of all
         return beat is not None and beat.data is DataState.BLANK
     known = beat is not None or not state.durable.stale
-    return known and (state.image.source or gate(state.spec.policy, state.data))
+    fit = state.image.source or gate(state.spec.policy, state.data) or _has_all(state, beat)
+    return known and fit
+
+
+def _has_all(state: State, beat: Beat | None) -> bool:
+    """Both nodes are here with one line of data, and nothing of it is missing on this one, as far as either
+    knows: a word of an operator could bring no more."""
+    if beat is None or state.durable.stale or short(state) or state.data is not DataState.LOGICAL:
+        return False
+    theirs, mine = beat.image, state.image
+    return beat.data in _WHOLE and theirs.generation == mine.generation and theirs.lsn <= mine.lsn
 
 
 def to_be_heard(state: State, beat: Beat | None, now: Instant) -> bool:

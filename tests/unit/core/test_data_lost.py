@@ -197,3 +197,31 @@ def test_a_torn_image_is_not_started_again_and_again() -> None:
     duo.feed("a", DataChanged(state=DataState.COMPLETE, image=replace(SOURCE, flows=False, level=False)))
     duo.run(8_000)
     assert duo.active == "a"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "starts"),
+    [(TARGET, True), (replace(TARGET, lsn=TARGET.lsn + 1), False), (Image(generation="g9", lsn=10), False)],
+    ids=["it lacks nothing of the peer's", "the peer has more", "the peer's are another line"],
+)
+def test_two_of_whom_neither_knows_what_it_promised_start_where_nothing_is_missing(
+    theirs: Image, starts: bool
+) -> None:
+    """Both lost power while the group was handed over. No operator could bring more than both of them have."""
+    duo = following("complete", DataState.COMPLETE)
+    duo.crash("a")
+    duo.crash("b")
+    duo.boot()
+    duo.feed("a", DataChanged(state=DataState.LOGICAL, image=replace(TARGET, flows=False)))
+    duo.feed("b", DataChanged(state=DataState.LOGICAL, image=replace(theirs, flows=False)))
+    duo.run(8_000)
+    assert (duo.active == "a") is starts
+
+
+def test_alone_it_does_not_start_on_data_that_may_lack_what_was_promised() -> None:
+    duo = following("complete", DataState.COMPLETE)
+    duo.crash("a")
+    duo.crash("b")
+    duo.boot("a")
+    duo.feed("a", DataChanged(state=DataState.LOGICAL, image=replace(TARGET, flows=False)))
+    assert duo.run(8_000).active == ""
