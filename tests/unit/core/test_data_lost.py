@@ -207,7 +207,7 @@ def test_a_torn_image_is_not_started_again_and_again() -> None:
 def test_two_of_whom_neither_knows_what_it_promised_start_where_nothing_is_missing(
     theirs: Image, starts: bool
 ) -> None:
-    """Both lost power while the group was handed over. No operator could bring more than both of them have."""
+    """Both lost power while the group was handed over. No operator could bring more than they have."""
     duo = following("complete", DataState.COMPLETE)
     duo.crash("a")
     duo.crash("b")
