@@ -180,6 +180,8 @@ def _ask(
                 hint="look at `hsorch status` and `hsorch events`: the operation may still go on",
                 code="HS602",
             ) from error
+    if not answer.endswith(b"\n"):  # it died, or gave up, while it was asked
+        raise absent
     reply = msgspec.json.decode(answer, type=Reply)
     if reply.ok:
         return msgspec.json.decode(reply.data, type=kind)

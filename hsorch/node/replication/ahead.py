@@ -64,5 +64,5 @@ class Ahead:
                 frame = self._channel.receive(room=room)
                 if frame is not None:
                     self._ready.put((frame, room))
-        except Broken as end:
-            self._ready.put(end)
+        except Exception as end:  # whoever takes must not wait for a thread that is no more
+            self._ready.put(end if isinstance(end, Broken) else Broken(f"cannot receive: {end!r}"))

@@ -7,6 +7,7 @@ business.
 from __future__ import annotations
 
 import contextlib
+import resource
 import signal
 import socket
 import sys
@@ -86,6 +87,13 @@ def serve(door: socket.socket, replicator: Replicator, stopped: threading.Event)
             threading.Thread(target=talk, args=(caller,), daemon=True).start()
 
 
+def allow_open_files() -> None:
+    """Each file that an application has open in an ordered folder is open here, too: as many as the system
+    lets a process have, where a service manager gives 1024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def main(argv: list[str]) -> int:
     if len(argv) not in (1, 2):
         sys.stderr.write("usage: hsorch.node replicator CLUSTER [ROOT]\n")
@@ -97,6 +105,7 @@ def main(argv: list[str]) -> int:
     except NodeError as error:
         sys.stderr.write(f"{error.code}: {error.message}\n")
         return 1
+    allow_open_files()
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stopped.set())

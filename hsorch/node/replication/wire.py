@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from hsorch.errors import NodeError
 from hsorch.node.replication.messages import Message
 from hsorch.node.replication.record import Buffer
 from hsorch.node.replication.session import Session
@@ -107,7 +108,7 @@ class Channel:
             raise self._fail(f"it gave nothing for {SILENCE_S:g} s")
         try:
             return Frame(_decode(rest[:head_bytes]), rest[head_bytes:])
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, ValueError) as error:  # ValueError: text that is no UTF-8
             raise self._fail(f"it sent an unknown message ({error})") from error
 
     def close(self) -> None:
@@ -192,11 +193,11 @@ def _secure(plain: socket.socket, keys: Keys, *, server: bool, timeout_s: float)
         for level, option, value in _LIVENESS:
             plain.setsockopt(level, option, value)
         session = Session(plain, context(keys, server=server), server=server)
-        shown = session.shake_hands(timeout_s)
-    except OSError as error:
+        is_peer = pinned(session.shake_hands(timeout_s), keys)
+    except (OSError, NodeError, ValueError) as error:  # the keys may just be exchanged
         plain.close()
         raise Broken(f"no TLS with the peer: {error}") from error
-    if not pinned(shown, keys):
+    if not is_peer:
         session.close()
         raise Broken("the other end is not the enrolled peer")
     return Channel(session)

@@ -111,6 +111,24 @@ def test_a_stale_socket_of_a_dead_agent_is_no_agent(paths: Paths) -> None:
     assert caught.value.code == "HS601"
 
 
+@pytest.mark.parametrize("said", [b"", b'{"ok":true,"da'])
+def test_a_replicator_that_dies_while_it_is_asked_does_not_run(paths: Paths, said: bytes) -> None:
+    with socket.create_server(str(paths.replicator_control), family=socket.AF_UNIX) as dying:
+
+        def die() -> None:
+            caller, _ = dying.accept()
+            with caller:
+                caller.recv(65_536)
+                caller.sendall(said)
+
+        thread = threading.Thread(target=die)
+        thread.start()
+        with pytest.raises(NodeError) as caught:
+            control.ask_replicator(paths, "status", b"{}", str, 5.0)
+        thread.join()
+    assert caught.value.code == "HS615"
+
+
 def test_an_answer_that_does_not_come_is_an_error(door: Door) -> None:
     kept: list[control.Caller] = []
     door.handle = lambda request, caller: kept.append(caller)

@@ -200,3 +200,15 @@ def test_a_mass_deletion_is_held_back_live_too(trees: Trees) -> None:
         (trees.here / "still alive").write_bytes(b"1")
         eventually(lambda: (trees.there / "still alive").exists())
     assert len(picture(trees.there)) > 250
+
+
+def test_a_folder_is_watched_however_many_files_an_application_has_open(trees: Trees) -> None:
+    with contextlib.ExitStack() as many:
+        while many.enter_context(open(os.devnull, "rb")).fileno() < 1024:
+            pass
+        watcher = Watcher(str(trees.here), trees.binding)
+        try:
+            (trees.here / "new").write_bytes(b"x")
+            assert watcher.wait(10).names == {"new"}
+        finally:
+            watcher.close()

@@ -6,12 +6,16 @@ import contextlib
 import os
 import socket
 import stat
+import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import msgspec
 import pytest
 
-from hsorch.node.replication.messages import Ack, Data
+from hsorch.node.replication.ahead import Ahead
+from hsorch.node.replication.messages import Ack, Data, Refused
 from hsorch.node.replication.tls import Keys
 from hsorch.node.replication.wire import Broken, Channel, Listener, connect
 
@@ -135,3 +139,45 @@ def test_one_flipped_byte_on_the_wire_ends_the_channel(enrolled: Pair) -> None:
     connected.send(Data(lsn=2), b"damaged")
     with pytest.raises(Broken):
         other.receive(10)
+
+
+def test_keys_that_are_just_exchanged_end_one_attempt_and_not_who_makes_it(
+    enrolled: Pair, tmp_path: Path
+) -> None:
+    a, b = enrolled
+    peer = tmp_path / "peer"
+    changing = Keys(b.certificate, b.key, peer)
+    for half in (None, "", "-----BEGIN CERTIFICATE-----"):
+        if half is not None:
+            peer.write_text(half)
+        for client, server in ((a, changing), (Keys(a.certificate, a.key, peer), b)):
+            with pytest.raises(Broken):
+                meet(client, server)
+    peer.write_bytes(b.peer.read_bytes())
+    meet(a, changing)
+
+
+@pytest.mark.parametrize("damage", [b"\xff", b"\xc1"])
+def test_who_waits_for_a_frame_hears_of_one_that_makes_no_sense(enrolled: Pair, damage: bytes) -> None:
+    a, b = meet(*enrolled)
+    ahead = Ahead(b)
+    head = msgspec.msgpack.encode(Refused(why="told")).replace(b"told", b"tol" + damage)
+    a._session.write(struct.pack(">II", len(head), 0) + head, timeout_s=10)
+    with pytest.raises(Broken, match="unknown message"):
+        ahead.next(10)
+    ahead.end()
+
+
+def test_who_waits_for_a_frame_hears_of_whatever_ends_the_receiver(
+    enrolled: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, b = meet(*enrolled)
+
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError("no room for it")
+
+    monkeypatch.setattr(b, "receive", fail)
+    ahead = Ahead(b)
+    with pytest.raises(Broken, match="no room for it"):
+        ahead.next(10)
+    ahead.end()
