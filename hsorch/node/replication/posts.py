@@ -167,10 +167,10 @@ class TargetPost:
         """Everything received is in the files. Raises OSError, Damaged: it is not, and the post is ended."""
         self._lookout.stop()
         self._reception.stop()
-        try:
-            self.part.finish()
-        finally:
-            self._sentry.stop()
+        with contextlib.ExitStack() as each:  # whatever the one before it raises
+            each.callback(self._sentry.stop)
+            each.callback(self.part.finish)
+            each.callback(self._watched.stop)
 
     def _on_space(self, level: Level) -> None:
         self._reception.pause(_no_room(level, self._ground))

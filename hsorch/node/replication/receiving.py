@@ -34,8 +34,8 @@ def serve(
 ) -> None:
     """guard: by bound path, as it must outlive a channel; a fresh one where there is none.
 
-    Returns when the source closed the channel between two frames or for good; staging keeps the rest. The
-    channel is closed then.
+    Returns when the channel is closed, by the source or here: what came and was not begun by then is left
+    out, and staging keeps what was.
 
     Raises OSError and NodeError after telling the source why.
     """
@@ -46,9 +46,9 @@ def serve(
 
     ahead = Ahead(channel)
     try:
-        while True:
+        while not channel.closed:
             frame = ahead.next()
-            if frame is None:
+            if frame is None or channel.closed:
                 continue
             if isinstance(frame.message, Task):
                 if landing is not None:

@@ -6,6 +6,7 @@ until then, whatever would be replaced or deleted there goes to the quarantine f
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ from hsorch.node.replication.watched.take import Taker
 from hsorch.node.replication.wire import Channel
 from hsorch.verbs import BindingReport, LimitReport
 
+ENDS_WITHIN_S = 60.0
+"""A large file that was begun is brought to its end."""
 _STATES = {"mirroring": "mirror", "following": "live", "held": "held"}
 
 
@@ -97,9 +100,6 @@ class Taking:
     """The target's part; serve() is the reception's purpose `watched`. It also answers for the standby's
     folders as a whole: what others change there."""
 
-    def stop(self) -> None:
-        """Its channels are the reception's."""
-
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._bound = bound = ground.bound
@@ -109,6 +109,11 @@ class Taking:
         self._taker = Taker(
             ground.setup.watched, self._hello, self._keeps, is_there=bound.is_there, ended=self._ended
         )
+
+    def stop(self) -> None:
+        """What came for the folders is in them, or never will be. Raises OSError: that takes too long."""
+        if not self._taker.stop(ENDS_WITHIN_S):
+            raise OSError(errno.EBUSY, "a watched folder is still being written")
 
     def serve(self, channel: Channel, theirs: Hello) -> None:
         self._taker.serve(channel, theirs)

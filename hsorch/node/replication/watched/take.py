@@ -15,7 +15,7 @@ from hsorch.node.replication.landing import LandingError
 from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import Hello, Refused, Task
 from hsorch.node.replication.receiving import Ended, Keeps, serve
-from hsorch.node.replication.wire import Channel
+from hsorch.node.replication.wire import Broken, Channel
 
 
 class Taker:
@@ -37,14 +37,24 @@ class Taker:
         self._keeps = keeps
         self._is_there = is_there
         self._ended = ended
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._serving: dict[str, Channel] = {}
+        """Each writes into its folder until it is taken out here, closed or not."""
+        self._stopped = False
 
     @property
     def connected(self) -> frozenset[str]:
         """Bound paths that are being followed by the source now."""
-        with self._lock:
+        with self._changed:
             return frozenset(path for path, channel in self._serving.items() if not channel.closed)
+
+    def stop(self, limit_s: float) -> bool:
+        """Nothing is written into the folders any more. False: a disk still holds what was under way."""
+        with self._changed:
+            self._stopped = True
+            for channel in self._serving.values():
+                channel.close()
+            return self._changed.wait_for(lambda: not self._serving, limit_s)
 
     def serve(self, channel: Channel, theirs: Hello) -> None:
         """Returns when the channel ends. Raises OSError, NodeError after telling the source why."""
@@ -59,13 +69,16 @@ class Taker:
         else:
             channel.send(mine)
             if refusal(verdict) is None:
-                serve(
-                    channel,
-                    lambda task: self._begin(task, channel),
-                    guard=self._guards,
-                    keeps=self._keeps,
-                    ended=self._ended,
-                )
+                try:
+                    serve(
+                        channel,
+                        lambda task: self._begin(task, channel),
+                        guard=self._guards,
+                        keeps=self._keeps,
+                        ended=self._ended,
+                    )
+                finally:
+                    self._over(channel)
 
     def _begin(self, task: Task, channel: Channel) -> str:
         path = task.binding.path
@@ -74,9 +87,18 @@ class Taker:
                 f"{path} is not bound alike on both nodes",
                 hint="Run hsorch apply, so that both hold the same spec.",
             )
+        with self._changed:
+            # The source knows best which connection is its last; what an older one brought comes first.
+            while (older := self._serving.get(path, channel)) is not channel:
+                older.close()
+                self._changed.wait()
+            if self._stopped or channel.closed:
+                raise Broken("a newer connection took the place of this one, or the part is over")
+            self._serving[path] = channel
         self._is_there(path)
-        with self._lock:
-            older, self._serving[path] = self._serving.get(path), channel
-        if older is not None and older is not channel:
-            older.close()  # the source knows best which of its connections is the last
         return path
+
+    def _over(self, channel: Channel) -> None:
+        with self._changed:
+            self._serving = {path: other for path, other in self._serving.items() if other is not channel}
+            self._changed.notify_all()
