@@ -45,10 +45,13 @@ def up(terminal: Terminal, manifest: Path) -> None:
 def down(terminal: Terminal, cluster: str | None, every: bool) -> None:
     """End a lab; nothing of it is left: processes, interfaces, disks, files."""
     from hsorch.lab import lifecycle
+    from hsorch.plan import journal
 
     names = [state.cluster for state in lifecycle.labs()] if every else [cluster or _only_lab()]
     for name in names:
         was_up = lifecycle.down(name)
+        if was_up:
+            journal.forget(name)
         terminal.tell(f"The lab of {name} is down." if was_up else f"The lab of {name} was not up.")
 
 

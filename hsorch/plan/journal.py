@@ -96,7 +96,7 @@ def opened(cluster: str, folder: Path | None = None) -> Iterator[Journal]:
 
     Raises RefusedError HS435 while another apply of this cluster runs on this machine.
     """
-    path = (folder or state_folder()) / cluster / "apply.ndjson"
+    path = _path(cluster, folder)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
@@ -122,8 +122,17 @@ def opened(cluster: str, folder: Path | None = None) -> Iterator[Journal]:
 
 def peek(cluster: str, folder: Path | None = None) -> Pending | None:
     """What an apply that stopped left to do; reads only."""
-    path = (folder or state_folder()) / cluster / "apply.ndjson"
+    path = _path(cluster, folder)
     return Journal(path, -1).pending() if path.exists() else None
+
+
+def forget(cluster: str, folder: Path | None = None) -> None:
+    """The machines are gone, and with them what was under way there."""
+    _path(cluster, folder).unlink(missing_ok=True)
+
+
+def _path(cluster: str, folder: Path | None) -> Path:
+    return (folder or state_folder()) / cluster / "apply.ndjson"
 
 
 def state_folder() -> Path:

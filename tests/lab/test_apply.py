@@ -220,6 +220,12 @@ def test_an_apply_killed_at_this_step_and_run_again_ends_the_same(
     assert "No changes." in hsorch("plan", str(absent_pair.manifest)).stdout
 
 
+def test_a_new_lab_of_the_same_name_owes_nothing_of_an_apply_that_was_killed(absent_pair: Pair) -> None:
+    killed_apply(absent_pair.manifest, "activate node-b")
+    hsorch("lab", "down", absent_pair.cluster)
+    assert journal.peek(absent_pair.cluster) is None
+
+
 @pytest.mark.parametrize("step", ["bring-out", "commit node-b", "verify", "bring-in", "unlock node-a"])
 def test_a_group_that_was_taken_out_for_a_change_comes_in_again_though_apply_was_killed(
     step: str, pair_once: Pair
