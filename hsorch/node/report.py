@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from hsorch import __version__
 from hsorch.node import clock
-from hsorch.node.core import facts, report
+from hsorch.node.core import data_rules, facts, report
 from hsorch.node.core.limits import limits
 from hsorch.node.core.state import State
 from hsorch.node.core.types import Instant
 from hsorch.node.data import DataDriver
 from hsorch.node.events import RECENT
 from hsorch.spec import WIRE, AnyResource
-from hsorch.verbs import LimitReport, ResourceReport, StatusReport
+from hsorch.verbs import DataReport, LimitReport, ResourceReport, StatusReport
 
 if TYPE_CHECKING:
     from hsorch.node.agent import Agent
@@ -56,7 +58,7 @@ def status_report(agent: Agent) -> StatusReport:
         links=world.links.report(now),
         resources=_resources(state),
         limits=(*limit_reports(state, now), *data_limits(world.data)),
-        data=world.data.report if world.data is not None else None,
+        data=_data(state, world.data),
         events=tuple(world.log.recent)[-RECENT:],
         last_outage_ms=state.outage // clock.MILLISECOND if state.outage else -1,
     )
@@ -74,6 +76,14 @@ def data_limits(data: DataDriver | None) -> tuple[LimitReport, ...]:
         message, hint = "The replicator gives no answer.", "The guard starts it again by itself; see the log."
         return (LimitReport(code="HS615", message=message, hint=hint),)
     return data.report.troubles
+
+
+def _data(state: State, driver: DataDriver | None) -> DataReport | None:
+    """What the data here are worth to the pair, which is less than what the replicator knows by itself where
+    the peer went on alone."""
+    if driver is None or driver.report is None:
+        return None
+    return replace(driver.report, state=data_rules.seen(state).value)
 
 
 def _resources(state: State) -> tuple[ResourceReport, ...]:

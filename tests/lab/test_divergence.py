@@ -121,6 +121,10 @@ def test_a_group_is_not_started_where_its_data_are_old(pair: Pair) -> None:
     assert "node-b lacks" in out.stdout
     pair.heal()
     until("the nodes hear each other", lambda: all(r and r.peer_seen for r in map(pair.status, pair.nodes)))
+    missed = pair.status("node-b")
+    assert missed is not None
+    assert missed.data is not None
+    assert missed.data.state == "outdated", "by itself its replicator knows of nothing that it missed"
 
     old = hsorch("bring-in", str(pair.manifest), "--source", "node-b", "--yes", check=False)
     assert old.returncode == ExitCode.REFUSED
