@@ -60,12 +60,29 @@ class Anchor:
         return cls(os.statvfs(root).f_fsid, Path(root).stat().st_dev)
 
 
+def leads_below(root: str, relative: str) -> bool:
+    """Whether the way to a name leads through folders that are there: behind a link it would be elsewhere.
+
+    Raises OSError."""
+    try:
+        at = relative.find("/")
+        while at >= 0:
+            if not stat.S_ISDIR(os.lstat(f"{root}/{relative[:at]}").st_mode):
+                return False
+            at = relative.find("/", at + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def entry_of(root: str, relative: str) -> Entry | None:
     """The object as it is now; None: it is gone, or of a kind that is not replicated (socket, device, fifo).
 
     Raises OSError for anything else.
     """
     path = f"{root}/{relative}"
+    if not leads_below(root, relative):
+        return None
     try:
         return _entry(path, relative, os.lstat(path))
     except (FileNotFoundError, NotADirectoryError):
@@ -81,6 +98,8 @@ def entry_of_open(
 
 def folder_of(root: str, relative: str) -> Entry | None:
     """A folder with its time; None: it is none (any more). Raises OSError."""
+    if not leads_below(root, relative):
+        return None
     try:
         found = os.lstat(f"{root}/{relative}")
     except (FileNotFoundError, NotADirectoryError):

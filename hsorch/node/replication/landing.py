@@ -7,7 +7,6 @@ is started there and not finished is found again by the next mirror. What must n
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import stat
@@ -17,7 +16,7 @@ import msgspec
 
 from hsorch.errors import NodeError
 from hsorch.node.replication.bindings import STAGING, Binding
-from hsorch.node.replication.entries import FILE, FOLDER, LINK, TWIN, Entry, dress, xattrs_of
+from hsorch.node.replication.entries import FILE, FOLDER, LINK, TWIN, Entry, dress, leads_below, xattrs_of
 from hsorch.node.replication.extents import sync_filesystem, write_at
 from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import (
@@ -119,6 +118,7 @@ class Landing:
                         self._compare_names(listing)
                 self._reply(Wanted(number=message.number, wants=bytes(wants)))
             case Open():
+                self._checked(message.entry.name)
                 self._partials.open(message.file, message.entry, fresh=message.fresh)
             case Hashes():
                 blocks = self._partials.compare(message.file, message.offset, message.end, bytes(body))
@@ -221,6 +221,9 @@ class Landing:
 
     def _place(self, staged: str, name: str) -> None:
         """Give a finished file its name."""
+        if not leads_below(self._root, name):
+            os.unlink(staged, dir_fd=self._fd)  # its folder went meanwhile; a later change says so
+            return
         if self._keep is not None and self._stat(name) is not None:
             self._keep(self._root, name)
         try:
@@ -228,18 +231,9 @@ class Landing:
         except IsADirectoryError:
             self._displace(name, os.stat(name, dir_fd=self._fd, follow_symlinks=False))
             os.rename(staged, name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
-        except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR) and not self._parent_is_there(name):
-                os.unlink(staged, dir_fd=self._fd)  # its folder went meanwhile; a later change says so
-                return
-            raise
-
-    def _parent_is_there(self, name: str) -> bool:
-        found = self._stat(name.rpartition("/")[0] or ".")
-        return found is not None and stat.S_ISDIR(found.st_mode)
 
     def _folder(self, name: str, entry: Entry, found: os.stat_result | None) -> None:
-        if self.task.survey:
+        if self.task.survey or not leads_below(self._root, name):
             return
         if found is None:
             os.mkdir(name, 0o700, dir_fd=self._fd)
@@ -288,6 +282,8 @@ class Landing:
 
     def _dress_folder(self, entry: Entry) -> None:
         name = self._checked(entry.name) if entry.path else "."
+        if not leads_below(self._root, name):
+            return
         try:
             fd = os.open(name, _O_FOLDER, dir_fd=self._fd)
         except (FileNotFoundError, NotADirectoryError):
@@ -302,7 +298,8 @@ class Landing:
     def _compare_names(self, listing: Listing) -> None:
         self._seen.update(entry.name.rpartition("/")[2] for entry in listing.entries)
         if listing.last:
-            self._surplus.folder(os.fsdecode(listing.folder), self._seen)
+            folder = os.fsdecode(listing.folder)
+            self._surplus.folder(self._checked(folder) if folder else "", self._seen)
             self._seen = set()
 
     def _tell_doomed(self) -> None:
@@ -312,6 +309,7 @@ class Landing:
 
     def _delete(self, names: list[str]) -> None:
         """Nothing at all when the guard says that it is too much."""
+        names = [name for name in names if leads_below(self._root, name)]
         verdict = self._surplus.weigh(names)
         self._tally["deleted"] += verdict.files
         self._tally["deleted_bytes"] += verdict.size
@@ -348,6 +346,8 @@ class Landing:
     # ---------------------------------------------------------------------------------------------- helpers
 
     def _stat(self, name: str) -> os.stat_result | None:
+        if not leads_below(self._root, name):
+            return None
         try:
             return os.stat(name, dir_fd=self._fd, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):

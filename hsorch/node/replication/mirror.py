@@ -225,7 +225,9 @@ class Mirror:
     def _finish(self) -> Reached:
         """Names, deletions, folders' times, in this order: each would undo the one before."""
         if not self._task.survey:
-            self._channel.send(Twins(pairs=self.twins.all_pairs()))
+            pairs = self.twins.all_pairs()
+            for at in range(0, len(pairs), BATCH):
+                self._channel.send(Twins(pairs=pairs[at : at + BATCH]))
         self._channel.send(Prune())
         while isinstance(reply := self._reply(), Doomed):
             gone = [path for path in reply.paths if self._really_gone(path)]

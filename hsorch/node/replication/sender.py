@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from hsorch.node.replication.entries import Entry, entry_of_open
+from hsorch.node.replication.entries import Entry, entry_of_open, leads_below
 from hsorch.node.replication.extents import data_extents
 from hsorch.node.replication.messages import Close, Hashes, Hole, Need, Open, Pack, Piece
 from hsorch.node.replication.progress import Progress
@@ -177,6 +177,8 @@ class Sender:
 
     def _open(self, name: str) -> tuple[int, os.stat_result] | None:
         """None: the file is gone, or something else has its name; a later change tells of that."""
+        if not leads_below(self._root, name):
+            return None
         try:
             fd = os.open(f"{self._root}/{name}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:

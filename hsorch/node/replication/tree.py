@@ -17,6 +17,7 @@ import msgspec
 
 from hsorch.errors import NodeError
 from hsorch.node.replication.bindings import Binding
+from hsorch.node.replication.entries import leads_below
 
 HIDDEN = "user.hsorch."
 """Extended attributes of ours: no application sees or changes them."""
@@ -90,12 +91,7 @@ class Tree:
         A link on the way leads elsewhere, so what lies behind it is not below this folder.
         """
         try:
-            at = relative.find("/")
-            while at >= 0:
-                if not stat.S_ISDIR(os.lstat(self._base + relative[:at]).st_mode):
-                    return None
-                at = relative.find("/", at + 1)
-            return os.lstat(self.path(relative))
+            return os.lstat(self.path(relative)) if leads_below(self._base, relative) else None
         except OSError as error:
             if error.errno in _GONE:
                 return None

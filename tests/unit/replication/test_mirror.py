@@ -356,16 +356,3 @@ def test_a_mirror_while_the_tree_changes_leaves_no_harm(trees: Trees) -> None:
         thread.join()
     trees.mirror("content", confirmed=True)
     assert trees.equal()
-
-
-def test_names_that_leave_the_root_are_refused(trees: Trees) -> None:
-    from hsorch.node.replication.entries import FILE, Entry
-    from hsorch.node.replication.messages import Pack, Refused, Task
-
-    with trees.channel() as channel:
-        channel.send(Task(binding=trees.binding))
-        channel.send(Pack(entries=[Entry(b"../evil", FILE, 0o644, 0, 0, 1, 4)]), b"evil")
-        frame = channel.receive(10)
-    assert frame is not None
-    assert isinstance(frame.message, Refused)
-    assert not (trees.there.parent / "evil").exists()

@@ -202,6 +202,34 @@ def test_a_mass_deletion_is_held_back_live_too(trees: Trees) -> None:
     assert len(picture(trees.there)) > 250
 
 
+@pytest.fixture
+def apart(tmp_path: Path, enrolled: tuple[Keys, Keys]) -> Trees:
+    """Each node has a folder beside the bound one that is its own."""
+    for node in ("a", "b"):
+        (tmp_path / node / "bound/folder").mkdir(parents=True)
+        (tmp_path / node / "own").mkdir()
+    for name in ("deleted", "written"):
+        (tmp_path / "a/bound/folder" / name).write_bytes(b"of the folder")
+        (tmp_path / "b/own" / name).write_bytes(b"nobody's but b's")
+    (tmp_path / "a/own/written").write_bytes(b"nobody's but a's")
+    return Trees(tmp_path / "a/bound", tmp_path / "b/bound", enrolled)
+
+
+def test_what_lies_behind_a_link_is_never_touched_through_a_folder_that_it_replaced(apart: Trees) -> None:
+    with live(apart):
+        (apart.here / "folder/written").write_bytes(b"changed just before")
+        (apart.here / "folder").rename(apart.here.parent / "moved away")
+        (apart.here / "folder").symlink_to("../own")
+        (apart.here / "last").touch()
+        eventually(lambda: (apart.there / "last").exists())
+        eventually(lambda: (apart.there / "folder").is_symlink())
+    own = apart.there.parent / "own"
+    assert {path.name: path.read_bytes() for path in own.iterdir()} == {
+        "deleted": b"nobody's but b's",
+        "written": b"nobody's but b's",
+    }
+
+
 def test_a_folder_is_watched_however_many_files_an_application_has_open(trees: Trees) -> None:
     with contextlib.ExitStack() as many:
         while many.enter_context(open(os.devnull, "rb")).fileno() < 1024:
