@@ -115,11 +115,11 @@ def may_serve(state: State, now: Instant) -> bool:
     if state.data is DataState.BLANK:  # the first start of all
         return beat is not None and beat.data is DataState.BLANK
     known = beat is not None or not state.durable.stale
-    fit = state.image.source or gate(state.spec.policy, state.data) or _has_all(state, beat)
+    fit = state.image.source or gate(state.spec.policy, state.data) or lacks_nothing(state, beat)
     return known and fit
 
 
-def _has_all(state: State, beat: Beat | None) -> bool:
+def lacks_nothing(state: State, beat: Beat | None) -> bool:
     """Both nodes are here with one line of data, and nothing of it is missing on this one, as far as either
     knows: a word of an operator could bring no more."""
     if beat is None or state.durable.stale or short(state) or state.data is not DataState.LOGICAL:
