@@ -225,3 +225,15 @@ def test_alone_it_does_not_start_on_data_that_may_lack_what_was_promised() -> No
     duo.boot("a")
     duo.feed("a", DataChanged(state=DataState.LOGICAL, image=replace(TARGET, flows=False)))
     assert duo.run(8_000).active == ""
+
+
+def test_what_is_known_to_be_missing_on_both_waits_for_a_word() -> None:
+    """b had said before what a could count on, and both disks were set back since."""
+    duo = following("complete", DataState.COMPLETE)
+    duo.feed("a", DataChanged(state=DataState.LOGICAL, image=replace(TARGET, flows=False)))
+    duo.feed("b", DataChanged(state=DataState.LOGICAL, image=replace(TARGET, flows=False)))
+    duo.run(500)
+    state = duo.state("a")
+    assert data_rules.lacks_nothing(state, state.peer.beat)
+    counted = replace(state, peer=replace(state.peer, source=replace(SOURCE, lsn=TARGET.lsn + 1)))
+    assert not data_rules.lacks_nothing(counted, counted.peer.beat)
