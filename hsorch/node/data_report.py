@@ -10,6 +10,7 @@ from hsorch.verbs import DataReport, LimitReport
 NEAR_BYTES = 1024 * 1024
 """A queue shorter than this is on its way."""
 _WAYS_OUT = {
+    "HS683": "Until it can, this node takes nothing over: `hsorch explain HS683`.",
     "HS679": "hsorch quarantine list; restore what is needed, drop what nobody needs, or make space.",
 }
 

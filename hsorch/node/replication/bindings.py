@@ -22,8 +22,9 @@ Preset = Literal["", "mariadb", "sqlite"]
 STAGING = ".hsorch-staging"
 """Folder of half-done files below a watched root; never replicated."""
 
-REFUSED = ("/", "/proc", "/sys", "/dev", "/run", "/boot", "/etc", "/usr", "/bin", "/sbin", "/lib", "/var")
+REFUSED = ("/", "/proc", "/sys", "/dev", "/run", "/boot", "/etc", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/var")
 REFUSED_TREES = ("/proc", "/sys", "/dev", "/var/lib/hsorch", "/run/hsorch")
+"""Nothing in them, and nothing around them: a folder that holds the journal would replicate itself."""
 
 
 class BindingError(HsorchError):
@@ -233,7 +234,7 @@ def _normal(binding: Binding) -> Binding:
             f"binding {binding.path!r} is not an absolute path", hint="Write the path from the root."
         )
     text = "/" + "/".join(path.parts[1:])
-    if text in REFUSED or any(_below(text, tree) for tree in REFUSED_TREES):
+    if text in REFUSED or any(_below(text, tree) or _below(tree, text) for tree in REFUSED_TREES):
         raise BindingError(
             f"binding {text} is a drive root or belongs to the system",
             hint="Bind the application's own folders below it.",

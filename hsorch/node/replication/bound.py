@@ -1,7 +1,7 @@
-"""What a node remembers of its bound folders, durably: which volume each lies on, whose copy it is.
+"""What a node remembers of its bound folders, durably: which folder it is, on which volume, whose copy.
 
-A disk that was formatted, swapped or not mounted is another volume: nothing is concluded from what is missing
-there (REQ-L05, L06).
+A disk that was formatted, swapped or not mounted is another volume, and a folder that was made anew is another
+folder: nothing is concluded from what is missing there (REQ-L05, L06).
 """
 
 from __future__ import annotations
@@ -15,10 +15,14 @@ from pathlib import Path
 import msgspec
 
 from hsorch.errors import NodeError
+from hsorch.node.replication.bindings import Binding
+from hsorch.node.replication.mountinfo import mounted
+from hsorch.node.replication.tree import HIDDEN
 from hsorch.node.store import replace_file, seal, unseal
 from hsorch.spec import Wire
 
 _BY_UUID = Path("/dev/disk/by-uuid")
+_MARK = HIDDEN + "folder"
 
 
 class Note(Wire, frozen=True, kw_only=True):
@@ -26,6 +30,8 @@ class Note(Wire, frozen=True, kw_only=True):
 
     volume: str = ""
     """volume_of() at bring-in; empty: never brought in."""
+    mark: str = ""
+    """What the folder itself was marked with then; empty: its file system keeps no attributes."""
     follows: bool = False
     """Everything there came from the peer: what is replaced is nobody's only copy."""
     changed: str = ""
@@ -68,20 +74,50 @@ class Bound:
                 replace_file(self._file, seal(notes), mode=0o600)
                 self._notes = notes
 
-    def is_there(self, path: str) -> None:
-        """The volume that was brought in lies at path; the first one ever seen is remembered.
+    def is_there(self, binding: Binding) -> None:
+        """The folder that was brought in lies at the bound path, all of it on one volume; the first one ever
+        seen is remembered.
 
-        path must have no mount of ours over it. Raises NodeError HS674.
+        path must have no mount of ours over it. Raises NodeError HS674, HS682, HS697.
         """
-        known = self.note(path).volume
+        path = binding.path
+        known = self.note(path)
         try:
-            found = volume_of(path)
+            volume, mark = volume_of(path), _mark_of(path)
         except OSError as error:
             raise _lost(f"{path} cannot be read: {error.strerror}") from error
-        if not known:
-            self.change(path, volume=found)
-        elif found != known:
-            raise _lost(f"{path} lies on another volume ({found}) than when it was brought in ({known})")
+        if (real := os.path.realpath(path)) != path:
+            raise NodeError(
+                f"{path} leads to {real}, through a symbolic link",
+                hint=f"bind {real} itself: programs may go on to use the link",
+                code="HS682",
+            )
+        if not known.volume:
+            self.adopt(path)
+        elif volume != known.volume:
+            raise _lost(f"{path} lies on another volume ({volume}) than when it was brought in ({known.volume})")
+        elif mark != known.mark:
+            raise _lost(f"{path} is not the folder that was brought in: it was made anew, or lost its mark")
+        refuse_inner(binding)
+
+    def adopt(self, path: str) -> None:
+        """The folder that lies there now is the one. Raises OSError."""
+        self.change(path, volume=volume_of(path), mark=_mark(path))
+
+
+def refuse_inner(binding: Binding) -> None:
+    """Raises NodeError HS697: another file system lies below the bound folder, where it is replicated. Its
+    files would vanish here with it, and the order of writes ends at its edge."""
+    for mount in mounted():
+        if mount.where.startswith(binding.path + "/"):
+            inner = mount.where[len(binding.path) + 1 :]
+            if binding.enters(inner) or binding.covers(inner):
+                raise NodeError(
+                    f"another file system ({mount.kind}) is mounted at {mount.where}, below the bound "
+                    f"{binding.path}",
+                    hint=f"unmount it, or leave it out: `exclude: ['./{inner}', '{inner}/**']`",
+                    code="HS697",
+                )
 
 
 def volume_of(path: str) -> str:
@@ -98,6 +134,31 @@ def volume_of(path: str) -> str:
             except OSError:
                 continue  # a disk that is just going
     return f"fsid {os.statvfs(path).f_fsid:016x}"
+
+
+def _mark_of(path: str) -> str:
+    try:
+        return os.getxattr(path, _MARK).decode("ascii", "replace")
+    except OSError as error:
+        if error.errno in (errno.ENODATA, errno.ENOTSUP):
+            return ""
+        raise
+
+
+def _mark(path: str) -> str:
+    """A new one, on stable storage: a power cut must not make another folder of it."""
+    mark = os.urandom(8).hex()
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.setxattr(folder, _MARK, mark.encode("ascii"))
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:
+            return ""
+        raise
+    finally:
+        os.close(folder)
+    return mark
 
 
 def _lost(message: str) -> NodeError:

@@ -113,7 +113,7 @@ def folder_of(root: str, relative: str) -> Entry | None:
 def scan(root: str, binding: Binding, below: str = "") -> Iterator[tuple[str, list[Entry]]]:
     """(folder, all replicated objects directly in it), parents first. What vanishes meanwhile is left out.
 
-    Other file systems mounted below are entered like folders. Raises OSError.
+    Raises OSError.
     """
     folders = [below]
     while folders:

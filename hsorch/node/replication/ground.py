@@ -49,7 +49,7 @@ class Ground:
         clear_mounts([Path(binding.path) for binding in setup.ordered])
         self.bound = kept(Bound, places.bound)
         for binding in setup.bindings:
-            self.bound.is_there(binding.path)
+            self.bound.is_there(binding)
         self.places, self.setup, self.boot = places, setup, boot
         job = bytes.fromhex(setup.job)
         self.folders = kept(Folders, places.folders)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hsorch.errors import RefusedError
 from hsorch.node.replication.ground import kept
-from hsorch.node.replication.meta import Meta, MetaFile
+from hsorch.node.replication.meta import Meta, recall
 from hsorch.node.replication.setup import Places, Setup
 
 
@@ -22,7 +22,7 @@ def refuse_unasked(places: Places, setup: Setup) -> None:
     """Raises Held: it waits. NodeError HS639, OSError: the durable state cannot be read."""
     if not places.meta.exists():
         return
-    meta = kept(MetaFile, places.meta).value
+    meta = kept(lambda file: recall(file, setup.job), places.meta).value
     if meta.role != "source" or not meta.generations.current:
         return
     if has_handed_over(meta):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hsorch.errors import NodeError
+from hsorch.node.replication.mountinfo import mounted
 
 _WRITES = os.O_WRONLY | os.O_RDWR
 _NAMED = 3
@@ -27,7 +28,8 @@ def refuse_holders(folders: Sequence[str]) -> None:
 def _holders(folders: Sequence[str]) -> Iterator[tuple[str, str]]:
     """(program and pid, path). Processes that end meanwhile, or may not be looked at, are left out."""
     prefixes = tuple(os.path.realpath(folder) + "/" for folder in folders)
-    mounts, here = _mounts(), Path("/proc/self/ns/mnt").readlink()
+    mounts = frozenset(mount.number for mount in mounted())
+    here = Path("/proc/self/ns/mnt").readlink()
     for process in Path("/proc").iterdir():
         if not process.name.isdigit() or int(process.name) == os.getpid():
             continue
@@ -56,8 +58,3 @@ def _open_for_writing(process: Path, prefixes: tuple[str, ...], mounts: frozense
         # A file of a mount that was taken away leads nowhere any more.
         if int(known["flags"], 8) & _WRITES and known["mnt_id"].strip() in mounts:
             yield path
-
-
-def _mounts() -> frozenset[str]:
-    text = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
-    return frozenset(line.split(" ", 1)[0] for line in text.splitlines())

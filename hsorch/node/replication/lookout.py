@@ -1,4 +1,5 @@
-"""Looks every second at the volumes that replication writes to: is there room, are they the ones bound?
+"""Looks every second at the volumes that replication writes to: is there room, are they the ones bound, and
+does none lie below them?
 
 Tells its owner when an answer changes; what follows from it is decided there. Never touches a mount of ours:
 the folders below one are reached by their descriptors.
@@ -9,9 +10,11 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from hsorch.errors import NodeError
+from hsorch.node.replication.bindings import Binding
+from hsorch.node.replication.bound import refuse_inner
 from hsorch.node.replication.ground import Ground
 from hsorch.node.replication.space import GIB, Level, Volume, observe, worst
 from hsorch.verbs import LimitReport
@@ -30,8 +33,9 @@ class Lookout:
         on_lost: Callable[[NodeError], None] | None = None,
         every_s: float = LOOK_S,
     ) -> None:
-        """on_space(level): the worst volume's, when it changed. on_lost(why): a bound disk went away (HS674);
-        None where mounts of ours lie over the folders. Called by the thread, which ends after on_lost.
+        """on_space(level): the worst volume's, when it changed. on_lost(why): a bound folder is not the one it
+        was (HS674, HS697); None where mounts of ours lie over them. Called by the thread, which ends after
+        on_lost.
         """
         self._ground = ground
         self._on_space = on_space
@@ -43,6 +47,8 @@ class Lookout:
         self._places.update((binding.path, binding.path) for binding in ground.setup.watched)
         self._volumes = {name: Volume(name, ground.places.home) for name in self._one_per_volume()}
         self._told = Level.OK
+        self._inner: NodeError | None = None
+        """Under our mounts: another one lies below them, and what is written there goes past us."""
 
     @property
     def level(self) -> Level:
@@ -55,7 +61,9 @@ class Lookout:
         self._stopped.set()
 
     def troubles(self) -> Iterator[LimitReport]:
-        """HS631, HS632."""
+        """HS631, HS632, HS697."""
+        if (inner := self._inner) is not None:
+            yield LimitReport(code=inner.code, message=inner.message, hint=inner.hint)
         limits = self._ground.setup.limits
         for volume in self._volumes.values():
             free = f"{max(0, volume.free) / GIB:.1f} GiB are free on the volume of {volume.name}"
@@ -71,7 +79,9 @@ class Lookout:
     def _run(self) -> None:
         while not self._stopped.is_set():
             self._look_at_space()
-            if self._on_lost is not None and (why := self._lost()) is not None:
+            if self._on_lost is None:
+                self._inner = self._first_fault(self._ground.setup.ordered, refuse_inner)
+            elif why := self._first_fault(self._ground.setup.bindings, self._ground.bound.is_there):
                 self._on_lost(why)
                 return
             self._stopped.wait(self._every_s)
@@ -85,10 +95,12 @@ class Lookout:
             self._told = level
             self._on_space(level)
 
-    def _lost(self) -> NodeError | None:
-        for binding in self._ground.setup.bindings:
+    def _first_fault(
+        self, bindings: Sequence[Binding], look: Callable[[Binding], None]
+    ) -> NodeError | None:
+        for binding in bindings:
             try:
-                self._ground.bound.is_there(binding.path)
+                look(binding)
             except NodeError as error:
                 return error
         return None

@@ -130,6 +130,14 @@ class MetaFile:
         self._sequence, self._value = sequence, value
 
 
+def recall(path: Path, job: str) -> MetaFile:
+    """What is there of the group `job` (hexadecimal). Raises ValueError also where it is another group's."""
+    found = MetaFile(path)
+    if found.value.job != bytes.fromhex(job):
+        raise ValueError(f"{path} belongs to another group")
+    return found
+
+
 def _seal(sequence: int, value: Meta) -> bytes:
     body = msgspec.msgpack.encode(value)
     head = _HEAD.pack(_MAGIC, 0, sequence, len(body), crc32(body, crc32(struct.pack("<Q", sequence))))

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import msgspec
 
 from hsorch.errors import NodeError, RefusedError
+from hsorch.node.replication.capture.mount import refuse_unmountable
 from hsorch.node.replication.databases import gaps
 from hsorch.node.replication.foreign import Sentry
 from hsorch.node.replication.ground import Ground
@@ -32,6 +33,8 @@ from hsorch.node.replication.watched.parts import Following, Taking
 from hsorch.verbs import LimitReport
 
 SAMPLE_S = 0.05
+MOUNTABLE_S = (5.0, 300.0)
+"""So often it is tried whether a standby could mount: while it could not, and while it could."""
 _LATER = LimitReport(
     code="HS636",
     message="The spec asks for other folders, or another promise, than what is in use here.",
@@ -43,8 +46,10 @@ class SourcePost:
     """At work when made."""
 
     def __init__(self, ground: Ground, *, alone: bool) -> None:
-        """alone: as Source. Raises NodeError HS630 and what Source raises; then nothing is left behind."""
+        """alone: as Source. Raises NodeError HS630, HS683 and what Source raises; then nothing is left behind."""
         setup = ground.setup
+        if setup.ordered:
+            refuse_unmountable(ground.places.trial)
         try:
             refuse_holders([binding.path for binding in setup.ordered])
         except NodeError as held:
@@ -146,7 +151,12 @@ class TargetPost:
             undo.callback(self._sentry.stop)
             self._lookout = Lookout(ground, on_space=self._on_space, on_lost=on_lost)
             undo.pop_all()
+        self._ended = threading.Event()
+        self._unmountable: NodeError | None = None
+        """Why this node could not become the source."""
         self._lookout.start()
+        if setup.ordered:
+            threading.Thread(target=self._try_to_mount, name="trial", daemon=True).start()
         self._reception.open({"stream": self.part.serve, "watched": self._watched.serve})
 
     def must_be_whole(self) -> None:
@@ -161,16 +171,30 @@ class TargetPost:
 
     def status(self) -> ReplicationStatus:
         seen = with_watched(of_target(self._ground, self.part), self._watched)
+        if (why := self._unmountable) is not None and seen.consistent and not seen.fault:
+            seen = msgspec.structs.replace(seen, fault=why.message, fault_code=why.code)
         return with_sentry(with_lookout(seen, self._lookout), self._sentry)
 
     def stop(self) -> None:
         """Everything received is in the files. Raises OSError, Damaged: it is not, and the post is ended."""
+        self._ended.set()
         self._lookout.stop()
         self._reception.stop()
         with contextlib.ExitStack() as each:  # whatever the one before it raises
             each.callback(self._sentry.stop)
             each.callback(self.part.finish)
             each.callback(self._watched.stop)
+
+    def _try_to_mount(self) -> None:
+        """A standby that could not mount takes nothing over, and says so before it is needed."""
+        while True:
+            try:
+                refuse_unmountable(self._ground.places.trial)
+                self._unmountable = None
+            except NodeError as why:
+                self._unmountable = why
+            if self._ended.wait(MOUNTABLE_S[self._unmountable is None]):
+                return
 
     def _on_space(self, level: Level) -> None:
         self._reception.pause(_no_room(level, self._ground))

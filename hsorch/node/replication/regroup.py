@@ -22,7 +22,7 @@ from hsorch.node.replication.folders import Folders
 from hsorch.node.replication.generations import NOWHERE, doubted
 from hsorch.node.replication.ground import Ground, begins_at, kept
 from hsorch.node.replication.journal import Journal, Start
-from hsorch.node.replication.meta import MetaFile
+from hsorch.node.replication.meta import MetaFile, recall
 from hsorch.node.replication.record import Damaged
 from hsorch.node.replication.setup import Places, Setup
 from hsorch.node.replication.source import made_whole
@@ -34,6 +34,8 @@ def take_up(places: Places, setup: Setup, boot: str) -> None:
 
     Raises NodeError HS639, HS674, HS682 (a folder that is new is not there), OSError, ValueError.
     """
+    if places.meta.exists():
+        kept(lambda file: recall(file, setup.job), places.meta)
     folders = kept(Folders, places.folders)
     before = folders.played
     if before == setup.bindings:
@@ -91,7 +93,7 @@ def _begin_notes(places: Places, before: tuple[Binding, ...], setup: Setup) -> N
     bound.forget(binding.path for binding in before if binding.path not in {b.path for b in setup.bindings})
     for binding in setup.bindings:
         if binding not in before:
-            bound.is_there(binding.path)
+            bound.is_there(binding)
             bound.change(binding.path, follows=False)
     for number, binding in enumerate(setup.ordered):
         if binding not in before:

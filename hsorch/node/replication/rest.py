@@ -7,25 +7,30 @@ from pathlib import Path
 
 import msgspec
 
-from hsorch.node.replication.bound import Bound, volume_of
+from hsorch.node.replication.bound import Bound
 from hsorch.node.replication.capture.group import clear_mounts
 from hsorch.node.replication.folders import Folders
 from hsorch.node.replication.generations import Lineage
 from hsorch.node.replication.ground import TORN
 from hsorch.node.replication.journal import end_by_size
-from hsorch.node.replication.meta import Meta, MetaFile, Place
+from hsorch.node.replication.meta import Meta, MetaFile, Place, recall
 from hsorch.node.replication.orders import ReplicationStatus
 from hsorch.node.replication.setup import Places, Setup
 
 
 def begin_empty(places: Places, setup: Setup, boot: str) -> None:
     """An operator chose whose data count while a bound disk is not the one that was, or what is remembered
-    of the data cannot be read: the disks that are there now are the ones, and nothing is known of them.
+    of the data cannot be read, or is another group's: the disks that are there now are the ones, and nothing is known of them.
 
     Raises OSError, ValueError.
     """
     clear_mounts([Path(binding.path) for binding in setup.ordered])
-    for read, file in ((Bound, places.bound), (MetaFile, places.meta), (Folders, places.folders)):
+    kept = (
+        (Bound, places.bound),
+        (lambda file: recall(file, setup.job), places.meta),
+        (Folders, places.folders),
+    )
+    for read, file in kept:
         try:
             read(file)
         except FileNotFoundError:
@@ -40,7 +45,8 @@ def begin_empty(places: Places, setup: Setup, boot: str) -> None:
         marks=(0, 0), staged_over=None, keep="", verify_needed="", torn=False,
     )  # fmt: skip
     for binding in setup.bindings:
-        bound.change(binding.path, volume=volume_of(binding.path), follows=False, changed="")
+        bound.adopt(binding.path)
+        bound.change(binding.path, follows=False, changed="")
 
 
 def give_up(places: Places) -> None:
@@ -65,7 +71,7 @@ def at_rest(places: Places, setup: Setup) -> ReplicationStatus:
     """A node whose durable state is torn says a fault, one that has none says nothing at all."""
     plain = ReplicationStatus(role="none", state="stopped", mode=setup.level, blank=True)
     try:
-        meta = MetaFile(places.meta).value
+        meta = recall(places.meta, setup.job).value
         end = meta.generations.end if meta.clean else end_by_size(places.journal)
     except FileNotFoundError:
         return plain

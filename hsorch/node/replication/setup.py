@@ -140,6 +140,11 @@ class Places:
         return self.run / "replicator.sock"
 
     @property
+    def trial(self) -> Path:
+        """Where it is tried whether this node can mount at all."""
+        return self.run / "trial"
+
+    @property
     def keys(self) -> Keys:
         return Keys(self.home / "own.crt", self.home / "own.key", self.home / "peer.crt")
 

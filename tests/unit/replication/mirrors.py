@@ -22,6 +22,7 @@ from hsorch.node.replication.mirror import Mirror
 from hsorch.node.replication.receiving import serve
 from hsorch.node.replication.record import Buffer
 from hsorch.node.replication.tls import Keys
+from hsorch.node.replication.tree import HIDDEN
 from hsorch.node.replication.wire import Channel, Listener, connect
 
 
@@ -152,6 +153,7 @@ def _look(path: Path) -> tuple[object, ...]:
     attributes = {
         name: os.getxattr(path, name, follow_symlinks=False)
         for name in os.listxattr(path, follow_symlinks=False)
+        if not name.startswith(HIDDEN)
     }
     return (
         stat.S_IFMT(seen.st_mode),

@@ -125,6 +125,7 @@ def test_an_ordered_folder_inside_a_watched_one_is_taken_out_of_it() -> None:
         ("/var", "HS671"),
         ("/proc/1", "HS671"),
         ("/var/lib/hsorch/x", "HS671"),
+        ("/var/lib", "HS671"),
         ("relative", "HS670"),
         ("/srv/../etc", "HS670"),
     ],

@@ -6,15 +6,19 @@ stays and answers ENOTCONN: the application stops instead of writing past the jo
 
 from __future__ import annotations
 
+import ctypes
+import os
 import subprocess
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from hsorch.errors import NodeError
 from hsorch.node.replication.capture.attributes import AttributeChanges
 from hsorch.node.replication.capture.files import Files
 from hsorch.node.replication.capture.names import Names
+from hsorch.node.replication.mountinfo import mounted
 from hsorch.node.replication.tree import Tree
 
 TYPE = "fuse.hsorch"
@@ -22,6 +26,48 @@ ATTRIBUTES_S = 1
 """How long the kernel may remember sizes and times. To it a file with two names is two files, so elsewhere
 than below a database (which links nothing) it must ask each time."""
 _WITHIN_S = 10.0
+_DEVICE = "/dev/fuse"
+_NOSUID, _NODEV, _DETACH = 2, 4, 2
+
+
+def refuse_unmountable(place: Path) -> None:
+    """Before anything durable says that this node is the source. place: an empty folder of ours, or none yet.
+
+    Raises NodeError HS683: no FUSE, or the kernel mounts nothing for us.
+    """
+    _library()
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.umount2(os.fsencode(place), _DETACH)  # what a killed process left
+    try:
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        device = os.open(_DEVICE, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            options = f"fd={device},rootmode=40000,user_id={os.geteuid()},group_id={os.getegid()}"
+            if libc.mount(b"hsorch", os.fsencode(place), b"fuse", _NOSUID | _NODEV, options.encode("ascii")):
+                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(place))
+        finally:
+            os.close(device)
+        libc.umount2(os.fsencode(place), _DETACH)
+    except OSError as error:
+        raise NodeError(
+            f"this node cannot mount over its ordered folders: {error.strerror} ({error.filename})",
+            hint="load the module fuse (`modprobe fuse`); in a container, let it see /dev/fuse and mount",
+            code="HS683",
+        ) from error
+
+
+def _library() -> Any:
+    """Raises NodeError HS683."""
+    try:
+        from hsorch.node.replication.capture import operations
+    except (ImportError, OSError) as error:
+        raise NodeError(
+            "ordered replication needs FUSE, and it cannot be loaded",
+            hint="install the packages fuse3 and libfuse3-3, and mfusepy with hsorch's runtime",
+            detail=str(error),
+            code="HS683",
+        ) from error
+    return operations
 
 
 class Mount:
@@ -29,24 +75,16 @@ class Mount:
 
     def __init__(self, tree: Tree, files: Files, names: Names, attributes: AttributeChanges) -> None:
         """Mounted when it returns. Raises NodeError HS683: no FUSE, or the kernel refused."""
-        try:
-            from hsorch.node.replication.capture.operations import THREADS, Fuse, Mounted
-        except (ImportError, OSError) as error:
-            raise NodeError(
-                "ordered replication needs FUSE, and it cannot be loaded",
-                hint="install the packages fuse3 and libfuse3-3, and mfusepy with hsorch's runtime",
-                detail=str(error),
-                code="HS683",
-            ) from error
+        library = _library()
         self._folder = tree.folder
         self._failure = ""
 
         def serve() -> None:
             try:
-                Fuse(
-                    Mounted(tree, files, names, attributes), str(tree.folder), foreground=True, use_ino=True,
+                library.Fuse(
+                    library.Mounted(tree, files, names, attributes), str(tree.folder), foreground=True, use_ino=True,
                     allow_other=True, default_permissions=True, fsname="hsorch", subtype="hsorch",
-                    attr_timeout=ATTRIBUTES_S if tree.binding.preset else 0, **THREADS,
+                    attr_timeout=ATTRIBUTES_S if tree.binding.preset else 0, **library.THREADS,
                 )  # fmt: skip
             except RuntimeError as error:
                 self._failure = f"the mount ended with error {error}"
@@ -81,12 +119,7 @@ class Mount:
 def is_mounted(folder: Path) -> bool:
     """Whether an hsorch mount lies over folder; asks the kernel's table, never the mount itself."""
     wanted = str(folder.absolute())
-    for line in Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines():
-        before, _, after = line.partition(" - ")
-        where = before.split()[4].encode().decode("unicode_escape")
-        if where == wanted and after.split()[0] == TYPE:
-            return True
-    return False
+    return any(mount.where == wanted and mount.kind == TYPE for mount in mounted())
 
 
 def unmount(folder: Path, *, force: bool = False) -> None:

@@ -59,10 +59,10 @@ class Follower:
         dial: Callable[[], Channel],
         hello: Callable[[], Hello],
         *,
-        is_there: Callable[[str], None] = lambda path: None,
+        is_there: Callable[[Binding], None] = lambda binding: None,
         verified: Callable[[str], None] = lambda path: None,
     ) -> None:
-        """dial raises Broken. is_there(path) raises NodeError while the bound disk is not the one it was.
+        """dial raises Broken. is_there(binding) raises NodeError: the bound folder is not the one it was.
 
         verified(path): all contents were compared just now, and are equal.
         """
@@ -117,7 +117,7 @@ class Follower:
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
-                self._is_there(self._binding.path)
+                self._is_there(self._binding)
                 self._channel = self._dial()
                 self._agree(self._channel)
                 while not self._stopped.is_set():
@@ -151,7 +151,7 @@ class Follower:
 
     def _round(self, channel: Channel) -> None:
         """Mirror, then every change, until everything must be looked at again."""
-        self._is_there(self._binding.path)
+        self._is_there(self._binding)
         self._again.clear()
         mode, confirmed, self._mode, self._confirmed = self._mode, self._confirmed, "quick", False
         watcher = Watcher(self._binding.path, self._binding)
@@ -176,7 +176,7 @@ class Follower:
         """Raises NodeError HS674: another disk lies over the folder by now, which no event tells."""
         if time.monotonic() >= self._looks_at:
             self._looks_at = time.monotonic() + DISK_S
-            self._is_there(self._binding.path)
+            self._is_there(self._binding)
         return self._stopped.is_set() or self._again.is_set() or time.monotonic() >= until
 
     def _told(self, batch: Batch) -> None:

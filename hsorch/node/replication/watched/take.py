@@ -27,10 +27,10 @@ class Taker:
         hello: Callable[[], Hello],
         keeps: Keeps,
         *,
-        is_there: Callable[[str], None] = lambda path: None,
+        is_there: Callable[[Binding], None] = lambda binding: None,
         ended: Ended | None = None,
     ) -> None:
-        """is_there(path) raises NodeError while the bound disk is not the one it was."""
+        """is_there(binding) raises NodeError while the bound folder is not the one it was."""
         self._bindings = {binding.path: binding for binding in bindings}
         self._guards = {binding.path: MassGuard() for binding in bindings}
         self._hello = hello
@@ -95,7 +95,7 @@ class Taker:
             if self._stopped or channel.closed:
                 raise Broken("a newer connection took the place of this one, or the part is over")
             self._serving[path] = channel
-        self._is_there(path)
+        self._is_there(task.binding)
         return path
 
     def _over(self, channel: Channel) -> None:
