@@ -1,5 +1,5 @@
-"""Folders that are not what was bound, nodes that cannot mount, peers from elsewhere: told by a code with a way
-out, nothing overwritten, and the next try goes on."""
+"""Folders that are not what was bound, nodes that cannot mount, peers from elsewhere: told by a code with a
+way out, nothing overwritten, and the next try goes on."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def place(node: Node, folder: str) -> Path:
 
 
 def refusal(node: Node, code: str, role: str = "source", **more: object) -> str:
-    """The words with which a role is refused; each refusal has a way out and leaves the node without a role."""
+    """The words with which a role is refused: there is a way out, and the node plays no role."""
     refused = node.request("role", role=role, **more)
     assert (refused["ok"], refused["code"]) == (False, code), refused
     assert refused["hint"]

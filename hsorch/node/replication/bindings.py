@@ -22,7 +22,7 @@ Preset = Literal["", "mariadb", "sqlite"]
 STAGING = ".hsorch-staging"
 """Folder of half-done files below a watched root; never replicated."""
 
-REFUSED = ("/", "/proc", "/sys", "/dev", "/run", "/boot", "/etc", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/var")
+REFUSED = ("/", "/run", "/boot", "/etc", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/var")
 REFUSED_TREES = ("/proc", "/sys", "/dev", "/var/lib/hsorch", "/run/hsorch")
 """Nothing in them, and nothing around them: a folder that holds the journal would replicate itself."""
 

@@ -1,6 +1,6 @@
 """What a node remembers of its bound folders, durably: which folder it is, on which volume, whose copy.
 
-A disk that was formatted, swapped or not mounted is another volume, and a folder that was made anew is another
+A disk that was formatted, swapped or not mounted is another volume, a folder that was made anew is another
 folder: nothing is concluded from what is missing there (REQ-L05, L06).
 """
 
@@ -95,7 +95,8 @@ class Bound:
         if not known.volume:
             self.adopt(path)
         elif volume != known.volume:
-            raise _lost(f"{path} lies on another volume ({volume}) than when it was brought in ({known.volume})")
+            then = known.volume
+            raise _lost(f"{path} lies on another volume ({volume}) than when it was brought in ({then})")
         elif mark != known.mark:
             raise _lost(f"{path} is not the folder that was brought in: it was made anew, or lost its mark")
         refuse_inner(binding)

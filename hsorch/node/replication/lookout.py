@@ -33,9 +33,8 @@ class Lookout:
         on_lost: Callable[[NodeError], None] | None = None,
         every_s: float = LOOK_S,
     ) -> None:
-        """on_space(level): the worst volume's, when it changed. on_lost(why): a bound folder is not the one it
-        was (HS674, HS697); None where mounts of ours lie over them. Called by the thread, which ends after
-        on_lost.
+        """on_space(level): the worst volume's, when it changed. on_lost(why): a bound folder is not the one
+        it was (HS674, HS697); None where mounts of ours lie over them. The thread calls it, and ends.
         """
         self._ground = ground
         self._on_space = on_space

@@ -1,4 +1,4 @@
-"""The kernel's table of mounts: what lies over which folder. It is read, the mounts themselves are not touched."""
+"""The kernel's table of mounts: what lies over which folder. The mounts themselves are not touched."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class SourcePost:
     """At work when made."""
 
     def __init__(self, ground: Ground, *, alone: bool) -> None:
-        """alone: as Source. Raises NodeError HS630, HS683 and what Source raises; then nothing is left behind."""
+        """alone: as Source. Raises NodeError HS630, HS683, and what Source raises: nothing is left behind."""
         setup = ground.setup
         if setup.ordered:
             refuse_unmountable(ground.places.trial)

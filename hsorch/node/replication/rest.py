@@ -20,7 +20,8 @@ from hsorch.node.replication.setup import Places, Setup
 
 def begin_empty(places: Places, setup: Setup, boot: str) -> None:
     """An operator chose whose data count while a bound disk is not the one that was, or what is remembered
-    of the data cannot be read, or is another group's: the disks that are there now are the ones, and nothing is known of them.
+    of the data cannot be read, or is another group's: the disks that are there now are the ones, and nothing
+    is known of them.
 
     Raises OSError, ValueError.
     """

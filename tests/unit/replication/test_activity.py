@@ -33,7 +33,7 @@ class World:
         self.journal = Journal(home / "journal", Start(job=b"j" * 16, generation=1))
         self.hot = HotFile(home / "hot")
         self.activity = Activity(self.hot, self.journal, [self.tree], unsure=unsure)
-        self.log = Log(self.journal, Mark(home / "mark"), None, self.activity)
+        self.log = Log(self.journal, Mark(home / "mark"), None, self.activity, on_fault=pytest.fail)
         self.activity._oldest = self.log.oldest
 
     def write(self, fid: int, extent: int) -> None:

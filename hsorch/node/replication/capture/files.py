@@ -10,7 +10,7 @@ import os
 import threading
 from dataclasses import dataclass
 
-from hsorch.node.replication.capture.log import Log
+from hsorch.node.replication.capture.log import Log, MadeGood
 from hsorch.node.replication.capture.nodes import Node, Nodes
 from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.record import Kind
@@ -18,6 +18,11 @@ from hsorch.node.replication.tree import Attributes, Tree, allocate, encode_attr
 
 _STRIPPED = os.O_APPEND | os.O_DIRECT | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_TRUNC
 """The kernel above us has done these (offsets of O_APPEND, too), or they would hinder our own calls."""
+
+
+_KEEP_SIZE = 1
+"""The mode of fallocate(2) that, alone, changes no content."""
+PIECE_BYTES = 1024 * 1024
 
 
 @dataclass
@@ -101,9 +106,8 @@ class Files:
             ) as record:
                 try:
                     write_all(handle.descriptor, data, offset)
-                except OSError:
-                    self._compensate(handle.descriptor, node, offset, len(data))
-                    raise
+                except OSError as error:
+                    raise self._made_good(error, handle.descriptor, node, offset, len(data)) from error
         if handle.every_write:
             self._gate.wait(record.end)
         return len(data)
@@ -123,9 +127,8 @@ class Files:
             with self._log.entry(Kind.TRUNCATE, fid=node.fid, a=size, b=before):
                 try:
                     os.ftruncate(descriptor, size)
-                except OSError:
-                    self._compensate(descriptor, node, 0, 0)
-                    raise
+                except OSError as error:
+                    raise self._made_good(error, descriptor, node, size, max(0, before - size)) from error
 
     def allocate(self, number: int, mode: int, offset: int, length: int) -> None:
         handle = self._handles[number]
@@ -139,9 +142,9 @@ class Files:
             with self._log.entry(Kind.ALLOCATE, fid=node.fid, a=offset, b=length, aux=mode):
                 try:
                     allocate(handle.descriptor, mode, offset, length)
-                except OSError:
-                    self._compensate(handle.descriptor, node, 0, 0)
-                    raise
+                except OSError as error:
+                    touched = length if mode & ~_KEEP_SIZE else 0
+                    raise self._made_good(error, handle.descriptor, node, offset, touched) from error
 
     def flush(self, number: int, *, data_only: bool) -> None:
         """Local disk and the standby work at the same time; the answer waits for both."""
@@ -179,15 +182,21 @@ class Files:
             self._handles[number] = handle
         return number
 
-    def _compensate(self, descriptor: int, node: Node, offset: int, length: int) -> None:
-        """The caller holds the node's lock. If this fails, too, only verify can tell."""
+    def _made_good(self, error: OSError, descriptor: int, node: Node, offset: int, length: int) -> OSError:
+        """What the application gets once the standby is told what really stands where the deed would have
+        changed it. The caller holds the node's lock."""
         readable = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            data, size = os.pread(readable, length, offset), os.fstat(readable).st_size
+            end = offset + length
+            while True:
+                data = os.pread(readable, min(PIECE_BYTES, end - offset), offset)
+                size = os.fstat(readable).st_size
+                with self._log.entry(Kind.COMPENSATE, fid=node.fid, a=offset, b=size, data=data):
+                    offset += len(data)
+                if not data or offset >= end:
+                    return MadeGood(error.errno, error.strerror)
         finally:
             os.close(readable)
-        with self._log.entry(Kind.COMPENSATE, fid=node.fid, a=offset, b=size, data=data):
-            pass
 
     def _record_times(self, handle: Handle) -> None:
         node = handle.node

@@ -41,10 +41,10 @@ class Capture:
         self._mark = Mark(mark)
         self.redone_from = self._mark.get()
         """Records from here on may not have been carried out by the process before this one."""
-        self.log = Log(journal, self._mark, watcher, activity)
+        self.log = Log(journal, self._mark, watcher, activity, on_fault=on_fault)
         self.nodes = Nodes(self.log)
         self.files = Files(self.log, self.nodes, gate)
-        self.names = Names(self.log, self.nodes, self.files, on_fault)
+        self.names = Names(self.log, self.nodes, self.files)
         self._attributes = AttributeChanges(self.log, self.nodes)
         self._mounts: list[Mount] = []
 

@@ -61,13 +61,25 @@ class Mark:
         self._page.close()
 
 
+class MadeGood(OSError):
+    """The deed failed, and records after its own say what stands there now."""
+
+
 class Log:
     """names: the one lock under which names change (and the only one held together with a file's)."""
 
     def __init__(
-        self, journal: Journal, mark: Mark, watcher: Watcher | None = None, activity: Activity | None = None
+        self,
+        journal: Journal,
+        mark: Mark,
+        watcher: Watcher | None = None,
+        activity: Activity | None = None,
+        *,
+        on_fault: Callable[[str], None],
     ) -> None:
+        """on_fault(why): a record stands there and its deed failed: only verify can tell what is equal."""
         self.journal = journal
+        self._on_fault = on_fault
         self.names = threading.RLock()
         self.watcher = watcher
         self.observer: Callable[[Record], None] | None = None
@@ -89,7 +101,9 @@ class Log:
         path: bytes = b"",
         data: Buffer = b"",
     ) -> Iterator[Record]:
-        """Append a record; the body of the `with` carries it out. Raises OSError."""
+        """Append a record; the body of the `with` carries it out. Raises OSError.
+
+        A body that fails raises MadeGood if it has told so, any other OSError is a fault."""
         token = threading.get_ident()
         outer = self._under_way.get(token)
         # Registered with a bound that is not above the record's own lsn, before the record exists.
@@ -101,7 +115,14 @@ class Log:
             record = self._append(kind, fid=fid, a=a, b=b, aux=aux, path=path, data=data)
             if self.observer is not None and kind in NAME_KINDS:
                 self.observer(record)
-            yield record
+            try:
+                yield record
+            except MadeGood:
+                raise
+            except OSError as error:
+                what = os.fsdecode(path) or f"file {record.fid:x}"
+                self._on_fault(f"{kind.name} of {what} failed: {error.strerror}")
+                raise
         finally:
             if outer is None:
                 end = self.journal.end

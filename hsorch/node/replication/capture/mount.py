@@ -82,8 +82,8 @@ class Mount:
         def serve() -> None:
             try:
                 library.Fuse(
-                    library.Mounted(tree, files, names, attributes), str(tree.folder), foreground=True, use_ino=True,
-                    allow_other=True, default_permissions=True, fsname="hsorch", subtype="hsorch",
+                    library.Mounted(tree, files, names, attributes), str(tree.folder), foreground=True,
+                    use_ino=True, allow_other=True, default_permissions=True, fsname="hsorch", subtype="hsorch",
                     attr_timeout=ATTRIBUTES_S if tree.binding.preset else 0, **library.THREADS,
                 )  # fmt: skip
             except RuntimeError as error:

@@ -1,7 +1,7 @@
 """Names: make, remove, rename, link; all under one lock, in one order.
 
-What can't succeed is refused before it is recorded, so that a record stands for a deed. A failure after the
-record (the disk itself) is told to `on_fault`: from then on only verify can say whether both sides agree.
+What can't succeed is refused before it is recorded, so that a record stands for a deed; a failure after the
+record (the disk itself) is a fault of the log.
 Renames across the edge of a filter are a copy or a removal on the standby.
 """
 
@@ -10,8 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from hsorch.node.replication.capture.files import Files
 from hsorch.node.replication.capture.log import Log
@@ -26,11 +25,10 @@ COPY_BYTES = 1024 * 1024
 class Names:
     """Names of all trees of a group. Methods raise OSError for the application."""
 
-    def __init__(self, log: Log, nodes: Nodes, files: Files, on_fault: Callable[[str], None]) -> None:
+    def __init__(self, log: Log, nodes: Nodes, files: Files) -> None:
         self._log = log
         self._nodes = nodes
         self._files = files
-        self._on_fault = on_fault
 
     # ------------------------------------------------------------------- make
 
@@ -210,7 +208,6 @@ class Names:
 
     # ------------------------------------------------------------------ inside
 
-    @contextmanager
     def _record(
         self,
         tree: Tree,
@@ -221,15 +218,10 @@ class Names:
         a: int = 0,
         b: int = 0,
         data: bytes = b"",
-    ) -> Iterator[Record]:
-        with self._log.entry(
+    ) -> AbstractContextManager[Record]:
+        return self._log.entry(
             kind, fid=fid, a=a, b=b, aux=tree.number, path=os.fsencode(relative), data=data
-        ) as record:
-            try:
-                yield record
-            except OSError as error:
-                self._on_fault(f"{kind.name} of {tree.folder}/{relative}: {error.strerror}")
-                raise
+        )
 
 
 def _exists(tree: Tree, relative: str) -> bool:
