@@ -1,5 +1,5 @@
-"""The wall clock of a node jumps by hours while records flow: nothing freezes or is sent twice, and both sides
-stay equal. (Of the programs of a node: the lab's library steps their clock, the kernel's stays.)"""
+"""The wall clock of a node jumps by hours while records flow: nothing freezes or is sent twice, and both
+sides stay equal. (The lab's library steps the clock of a node's programs; the kernel's stays.)"""
 
 from __future__ import annotations
 

@@ -29,8 +29,9 @@ def data_extents(fd: int, start: int, end: int) -> Iterator[tuple[int, int]]:
     while at < end:
         try:
             begin = os.lseek(fd, at, os.SEEK_DATA)
+            stop = min(end, os.lseek(fd, begin, os.SEEK_HOLE))
         except OSError as error:
-            if error.errno == errno.ENXIO:
+            if error.errno == errno.ENXIO:  # nothing more, or the file was cut just now
                 return
             if error.errno in (errno.EINVAL, errno.EOPNOTSUPP):
                 yield at, end
@@ -38,7 +39,6 @@ def data_extents(fd: int, start: int, end: int) -> Iterator[tuple[int, int]]:
             raise
         if begin >= end:
             return
-        stop = min(end, os.lseek(fd, begin, os.SEEK_HOLE))
         yield begin, stop
         at = stop
 

@@ -83,7 +83,8 @@ class Mount:
             try:
                 library.Fuse(
                     library.Mounted(tree, files, names, attributes), str(tree.folder), foreground=True,
-                    use_ino=True, allow_other=True, default_permissions=True, fsname="hsorch", subtype="hsorch",
+                    use_ino=True, allow_other=True, default_permissions=True,
+                    fsname="hsorch", subtype="hsorch",
                     attr_timeout=ATTRIBUTES_S if tree.binding.preset else 0, **library.THREADS,
                 )  # fmt: skip
             except RuntimeError as error:
