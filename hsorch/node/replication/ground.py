@@ -62,9 +62,9 @@ class Ground:
         self._incident: Incident | None = None
         self.lost_promised = ""
         """Why what had counted as complete is not, as opening or settling found; empty: nothing was found."""
-        self.journal = Journal(places.journal, begins_at(self.meta.value), on_damage=self._records_lost)
+        self.journal = Journal(places.journal, begins_at(self.meta.value), on_damage=self.note_loss)
         if self.journal.void and self.meta.value.role != "none" and self.meta.value.generations.current:
-            self._records_lost(NOWHERE)
+            self.note_loss(NOWHERE)
 
     def settle(self) -> int:
         """Files, journal and checkpoint agree, however the last part ended here. Records done again.
@@ -99,7 +99,7 @@ class Ground:
         elif not self._reaches(meta.checkpoint):
             # Where the spool begins anew was durable, that it does was not; or its end was lost.
             if meta.guarded:
-                self._records_lost(self.journal.end)
+                self.note_loss(self.journal.end)
             self._journal_at(meta.checkpoint)
         return redone
 
@@ -115,7 +115,7 @@ class Ground:
 
     def records_lost(self, lsn: int) -> None:
         """The record at lsn cannot be read: it and all behind it are dropped. Raises OSError, Damaged."""
-        self._records_lost(lsn)
+        self.note_loss(lsn)
         self.journal.cut(lsn)
 
     def forget_records(self) -> None:
@@ -124,8 +124,8 @@ class Ground:
         here = self.here()
         self.journal.restart(Start(self.journal.job, here.generation, here.lsn, here.crc))
 
-    def _records_lost(self, lsn: int) -> None:
-        """Durable before the traces of it are gone. Raises OSError."""
+    def note_loss(self, lsn: int) -> None:
+        """Records from lsn on are lost, or may be: durable before their traces are gone. Raises OSError."""
         meta = self.meta.value
         if meta.role == "source":
             self.meta.change(generations=doubted(meta.generations, lsn))

@@ -157,8 +157,12 @@ class Journal:
 
     def begin_generation(self, generation: int) -> Record:
         """Go on under another name. Raises OSError."""
-        self.generation = generation
-        return self.append(Kind.GENERATION)
+        before, self.generation = self.generation, generation
+        try:
+            return self.append(Kind.GENERATION)
+        except OSError:
+            self.generation = before
+            raise
 
     def append_raw(self, lsn: int, data: Buffer) -> int:
         """Add records as they came over the wire; whole records, starting at our end. The new end.

@@ -8,7 +8,6 @@ is started there and not finished is found again by the next mirror. What must n
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Callable
 
@@ -42,6 +41,7 @@ from hsorch.node.replication.messages import (
     Wanted,
 )
 from hsorch.node.replication.partial import Partials
+from hsorch.node.replication.record import leaves
 from hsorch.node.replication.surplus import Surplus
 from hsorch.node.replication.verify import SMALL, Hasher
 
@@ -357,15 +357,13 @@ class Landing:
         return xattrs_of(f"{self._root}/{name}")
 
     def _checked(self, name: str) -> str:
-        if _LEAVES.search(name) or (name + "/").startswith(STAGING + "/"):
+        if leaves(os.fsencode(name)) or (name + "/").startswith(STAGING + "/"):
             raise LandingError(
                 f"the peer named {name!r}, which leaves {self._root}", hint="Check who the peer is."
             )
         return name
 
 
-_LEAVES = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)")
-"""A part of a path that is empty, `.` or `..`."""
 _TYPE = {FILE: stat.S_IFREG, TWIN: stat.S_IFREG, FOLDER: stat.S_IFDIR, LINK: stat.S_IFLNK}
 
 

@@ -7,6 +7,7 @@ the folders below one are reached by their descriptors.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -33,8 +34,8 @@ class Lookout:
         on_lost: Callable[[NodeError], None] | None = None,
         every_s: float = LOOK_S,
     ) -> None:
-        """on_space(level): the worst volume's, when it changed. on_lost(why): a bound folder is not the one
-        it was (HS674, HS697); None where mounts of ours lie over them. The thread calls it, and ends.
+        """on_space(level): the worst volume's, when it changed; again if it raises OSError. on_lost(why): a
+        bound folder is not the one it was (HS674, HS697); None where mounts of ours lie over them. The thread calls it, and ends.
         """
         self._ground = ground
         self._on_space = on_space
@@ -77,7 +78,8 @@ class Lookout:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            self._look_at_space()
+            with contextlib.suppress(OSError):  # it is told again at the next look
+                self._look_at_space()
             if self._on_lost is None:
                 self._inner = self._first_fault(self._ground.setup.ordered, refuse_inner)
             elif why := self._first_fault(self._ground.setup.bindings, self._ground.bound.is_there):
@@ -91,8 +93,8 @@ class Lookout:
             self._volumes[name] = observe(volume, self._free(name), now, limits)
         level = self.level
         if level is not self._told:
-            self._told = level
             self._on_space(level)
+            self._told = level
 
     def _first_fault(
         self, bindings: Sequence[Binding], look: Callable[[Binding], None]

@@ -12,6 +12,7 @@ Nothing here touches a disk.
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 import struct
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ LONGEST_DATA = 16 * 1024 * 1024
 OVERHEAD = HEADER.size + TRAILER.size
 
 Buffer = bytes | bytearray | memoryview
+
+_LEAVES = re.compile(rb"(?:^|/)\.{0,2}(?:/|\Z)|\0")
 
 
 class Kind(IntEnum):
@@ -164,9 +167,10 @@ def parse(buffer: memoryview, at: int, lsn: int, previous: int | None) -> Record
         name = Kind(kind)
     except ValueError:
         raise Damaged(lsn, f"unknown kind {kind}") from None
-    return Record(
-        name, lsn, generation, before, fid, a, b, aux, buffer[path_at:data_at], buffer[data_at:crc_at], crc
-    )
+    path, data = buffer[path_at:data_at], buffer[data_at:crc_at]
+    if ((pathlen or name in NAME_KINDS) and leaves(path)) or (name is Kind.RENAME and leaves(data)):
+        raise Damaged(lsn, "it names what is not below its folder")
+    return Record(name, lsn, generation, before, fid, a, b, aux, path, data, crc)
 
 
 def parse_all(buffer: Buffer, lsn: int, previous: int | None) -> Iterator[Record]:
@@ -219,6 +223,11 @@ def first_size(header: bytes, lsn: int) -> int:
     if fields[6] != lsn:
         raise Damaged(lsn, f"the disk holds {fields[6]} in its place")
     return HEADER.size + 4 + int(fields[4]) + int(fields[11])
+
+
+def leaves(path: Buffer) -> bool:
+    """Whether a path, relative to a folder, is none of something below it: a part is empty, `.` or `..`."""
+    return _LEAVES.search(path) is not None
 
 
 def new_fid() -> int:

@@ -51,12 +51,7 @@ def incomplete() -> RefusedError:
 class Spool:
     """start() runs two threads: one that makes durable, one that applies. serve() belongs to the caller's."""
 
-    def __init__(
-        self,
-        ground: Ground,
-        *,
-        awaited: bool = True,
-    ) -> None:
+    def __init__(self, ground: Ground, *, awaited: bool = True) -> None:
         """awaited: a flush of the application may wait for what is durable here.
 
         The ground is settled (Ground.settle). Raises OSError, Damaged."""
@@ -72,6 +67,8 @@ class Spool:
         self._bypass = Bypass(ground.meta, ground.journal)
         self.applier = self._receiving.applier
         self.durable = self._journal.sync()
+        self._refused = False
+        """The disk refused to sync the spool, and that is not noted yet."""
         self._more_durable = threading.Event()
         self.applied = self._meta.value.checkpoint.lsn
         self.fault = ""
@@ -114,7 +111,7 @@ class Spool:
         if self.fault:
             raise OSError(self.fault)
         with self._busy:
-            self.durable = self._journal.sync()
+            self.durable = self._sync()
             while self._apply_whole():
                 pass
             self._save_checkpoint(self.applied)
@@ -188,7 +185,7 @@ class Spool:
     def _is_usable(self) -> bool:
         """Whether the files are, to the end of the spool, a picture to fall back on."""
         try:
-            self.durable = self._journal.sync()
+            self.durable = self._sync()
             with contextlib.suppress(Damaged):
                 while self._meta.value.consistent and not self.held_back and self._apply_whole():
                     pass
@@ -221,7 +218,9 @@ class Spool:
                     due = past < len(data) or self.applied - self._saved >= PAST_BYTES
                     if due and self._bypass.at is not None:
                         self._save_checkpoint(self.applied)
-                except (OSError, HsorchError) as error:
+                except Damaged:
+                    raise
+                except Exception as error:  # also what no peer of ours sends
                     self._note(error)
                     self.applied = self._bypass.drop()
                     raise Broken(self.fault) from error
@@ -242,9 +241,9 @@ class Spool:
     def _guard(self, said: Guarded) -> None:
         """Complete only when everything that was answered before is here, and an image to apply it to."""
         self._guard_owed = None
-        if said.on and (not self._meta.value.consistent or self.held_back):
+        self._sync()
+        if said.on and (not self._meta.value.consistent or self.held_back or self._meta.value.torn):
             raise Broken("the source counts on more than is here")
-        self._journal.sync()
         self._meta.change(guarded=said.on)
         self._answers = said.number
         self._acknowledge()
@@ -269,7 +268,7 @@ class Spool:
                     continue
                 began = time.monotonic()
                 with self._receiving.lock:
-                    self.durable = self._journal.sync()
+                    self.durable = self._sync()
                 self._more_durable.set()
                 rest = 0.0 if self._awaited else min(LONGEST_REST_S, REST * (time.monotonic() - began))
                 self._acknowledge()
@@ -278,7 +277,20 @@ class Spool:
                 continue
             except OSError as error:
                 self.fault, self.fault_code = f"the spool cannot be written: {error}", FAULT
-                return
+                self._stopped.wait(AGAIN_S)
+
+    def _sync(self) -> int:
+        """As Journal.sync(). What the disk refused it has forgotten, and says so only once: from there on
+        nobody counts on the spool until a resync began it anew. Raises OSError."""
+        if self._refused:
+            self._ground.note_loss(self.durable)
+            self._refused = False
+            self.hang_up()
+        try:
+            return self._journal.sync()
+        except OSError:
+            self._refused = True
+            raise
 
     def _tell(self, message: object) -> None:
         """Raises Broken."""
@@ -302,18 +314,18 @@ class Spool:
                 elif self._more_durable.wait(IDLE_S):
                     self._more_durable.clear()
                 self._checkpoint_when_due()
-            except (OSError, Damaged, HsorchError) as error:
-                if isinstance(error, Damaged):
-                    self._ground.let_go()
-                    self._lose(error)
-                    continue
+            except Damaged as damage:
+                self._ground.let_go()
+                self._lose(damage)
+            except Exception as error:  # told, and tried again: who takes over must know of it
                 self._note(error)
                 self._stopped.wait(AGAIN_S)
 
-    def _note(self, error: OSError | HsorchError) -> None:
+    def _note(self, error: Exception) -> None:
         self._ground.let_go()
         self.fault_code = error.code if isinstance(error, HsorchError) else FAULT
-        self.fault = f"record at {self.applied} cannot be applied: {error}"
+        why = error if isinstance(error, OSError | HsorchError) else repr(error)
+        self.fault = f"record at {self.applied} cannot be applied: {why}"
 
     def _lose(self, damage: Damaged) -> None:
         """The spool ends before what cannot be read, and the source has to begin a resync."""
@@ -367,8 +379,12 @@ class Spool:
         """fields: what else is true from there on, at once with it."""
         if lsn == self._saved:
             return
-        self._journal.sync()
-        self.applier.checkpoint()
+        self._sync()
+        try:
+            self.applier.checkpoint()
+        except OSError:  # the system forgets what it could not write: it is written again
+            self.applied = self._saved if self._bypass.at is None else self._bypass.drop()
+            raise
         place = self._bypass.at or Place(
             generation=self._journal.generation, lsn=lsn, crc=self._journal.crc_before(lsn)
         )
