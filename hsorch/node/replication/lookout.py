@@ -35,7 +35,8 @@ class Lookout:
         every_s: float = LOOK_S,
     ) -> None:
         """on_space(level): the worst volume's, when it changed; again if it raises OSError. on_lost(why): a
-        bound folder is not the one it was (HS674, HS697); None where mounts of ours lie over them. The thread calls it, and ends.
+        bound folder is not the one it was (HS674, HS697); None where mounts of ours lie over them. The thread
+        calls it, and ends.
         """
         self._ground = ground
         self._on_space = on_space
@@ -96,9 +97,7 @@ class Lookout:
             self._on_space(level)
             self._told = level
 
-    def _first_fault(
-        self, bindings: Sequence[Binding], look: Callable[[Binding], None]
-    ) -> NodeError | None:
+    def _first_fault(self, bindings: Sequence[Binding], look: Callable[[Binding], None]) -> NodeError | None:
         for binding in bindings:
             try:
                 look(binding)
