@@ -110,9 +110,14 @@ def test_a_generation_that_could_not_be_noted_has_not_begun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal = Journal(tmp_path, Start(b"j" * 16, 7))
-    with monkeypatch.context() as full, pytest.raises(OSError, match="refuses"):
-        full.setattr(journal, "append", lambda _: (_ for _ in ()).throw(REFUSAL))
-        journal.begin_generation(8)
+
+    def refuse(_: Kind) -> None:
+        raise REFUSAL
+
+    with monkeypatch.context() as full:
+        full.setattr(journal, "append", refuse)
+        with pytest.raises(OSError, match="refuses"):
+            journal.begin_generation(8)
     assert journal.append(Kind.BARRIER).generation == 7
     assert journal.begin_generation(8).generation == 8
     journal.close()
