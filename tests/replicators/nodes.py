@@ -12,8 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.setup import Places, Setup
 from hsorch.node.replication.tls import make_key
 from tests.replicators.killed_at import Moment, command
+from tests.replicators.members import free_port, until
 
 PROJECT = Path(__file__).parents[2]
 
@@ -196,18 +196,6 @@ def pair_of(home: Path, folders: tuple[str, ...]) -> Iterator[Pair]:
 def kept(node: Node) -> set[bytes]:
     """Contents in its quarantine."""
     return {path.read_bytes() for path in node.places.quarantine.rglob("*") if path.name.isdigit()}
-
-
-def until(true: Callable[[], bool], seconds: float = 40) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.05)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def may_mount() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from msgspec.structs import replace
@@ -75,14 +76,12 @@ class Link:
 
 
 @pytest.fixture
-def paths(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Paths]:
-    root = Path("/tmp") / tmp_path_factory.mktemp("d", numbered=True).name
-    paths = Paths("p", root)
-    paths.run.mkdir(parents=True, exist_ok=True)
-    yield paths
-    for path in sorted(root.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    root.rmdir()
+def paths() -> Iterator[Paths]:
+    """A short name: that of a socket may have 107 bytes."""
+    with TemporaryDirectory(prefix="d", dir="/tmp") as root:
+        paths = Paths("p", Path(root))
+        paths.run.mkdir(parents=True)
+        yield paths
 
 
 @pytest.fixture
