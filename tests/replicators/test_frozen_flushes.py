@@ -114,6 +114,18 @@ def test_who_only_reads_does_not_wait_with_sixteen_who_flush(folder: Folder, fla
         assert writers.wait(20) == 0
 
 
+def test_a_flush_through_a_handle_that_only_reads_waits_as_well(folder: Folder) -> None:
+    """As sync(1) does it."""
+    (folder.path / "booked").write_bytes(b"booked")
+    with subprocess.Popen(["sync", str(folder.path / "booked")]) as syncs:
+        try:
+            folder.wait_for(1)
+            folder.waiting("open")
+            assert syncs.wait(20) == 0
+        finally:
+            folder.waiting("open")
+
+
 def test_a_program_that_is_killed_in_a_flush_is_gone(folder: Folder) -> None:
     with folder.writers(3) as killed, folder.writers(1) as other:
         folder.wait_for(4)

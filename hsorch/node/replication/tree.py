@@ -172,6 +172,11 @@ class Tree:
             os.close(opened)
 
 
+def is_identified(descriptor: int) -> bool:
+    """Whether this open file is replicated. Raises OSError."""
+    return _FID in os.listxattr(descriptor)
+
+
 def allocate(descriptor: int, mode: int, offset: int, length: int) -> None:
     """fallocate(2), with its modes. Raises OSError."""
     if _libc.fallocate(descriptor, mode, offset, length) != 0:

@@ -14,7 +14,14 @@ from hsorch.node.replication.capture.log import Log, MadeGood
 from hsorch.node.replication.capture.nodes import Node, Nodes
 from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.record import Kind
-from hsorch.node.replication.tree import Attributes, Tree, allocate, encode_attributes, write_all
+from hsorch.node.replication.tree import (
+    Attributes,
+    Tree,
+    allocate,
+    encode_attributes,
+    is_identified,
+    write_all,
+)
 
 _STRIPPED = os.O_APPEND | os.O_DIRECT | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_TRUNC
 """The kernel above us has done these (offsets of O_APPEND, too), or they would hinder our own calls."""
@@ -29,7 +36,7 @@ PIECE_BYTES = 1024 * 1024
 class Handle:
     descriptor: int
     node: Node | None
-    """None: passed through."""
+    """None: passed through, or only read."""
     every_write: bool = False
     """O_SYNC or O_DSYNC: each write is a flush."""
     append: bool = False
@@ -147,11 +154,12 @@ class Files:
                     raise self._made_good(error, handle.descriptor, node, offset, touched) from error
 
     def flush(self, number: int, *, data_only: bool) -> None:
-        """Local disk and the standby work at the same time; the answer waits for both."""
+        """Local disk and the standby work at the same time; the answer waits for both. A program may flush
+        what it wrote through a handle that only reads."""
         handle = self._handles[number]
         lsn = self._log.journal.end
         (os.fdatasync if data_only else os.fsync)(handle.descriptor)
-        if handle.node is not None:
+        if handle.node is not None or is_identified(handle.descriptor):
             self._gate.wait(lsn)
 
     def flush_folder(self, descriptor: int) -> None:
