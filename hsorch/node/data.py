@@ -129,8 +129,8 @@ class DataDriver:
                 self._dialogue.order = ""
             try:
                 report = self._door.order(order, ORDER_WITHIN_S) if order else self._door.status()
-            except HsorchError:
-                # Refused or not heard: the next plain question tells how things stand.
+            except (HsorchError, OSError, msgspec.DecodeError):
+                # Refused, not heard or not understood: the next plain question tells how things stand.
                 self._dialogue.failed(order)
                 if clock.now() - self._heard.at > SILENT_NS:
                     self._heard = Heard(asked, None, clock.now())

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hsorch.errors import HsorchError
 from hsorch.node.replication.capture.compare import COMPARED, Comparison, Stopped
 from hsorch.node.replication.capture.group import Capture
 from hsorch.node.replication.dirty import DirtyMap
@@ -244,9 +243,9 @@ class Levelling:
                 self._queue.closed()
         except Stopped:
             return
-        except (OSError, KeyError, Damaged, HsorchError) as error:
+        except Exception as error:  # told, and begun again: the standby is not equal
             now.given_up = True
-            self._on_fault(f"the comparison with the standby stopped: {error}")
+            self._on_fault(f"the comparison with the standby stopped: {error!r}")
             return
         self._on_end(now.begin.a == VERIFY)
 

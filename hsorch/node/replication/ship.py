@@ -158,6 +158,8 @@ class Shipper:
                 self.state = f"lsn {gone} is no longer in the journal"
             except OSError as error:
                 self.state = f"the journal cannot be read or written: {error}"
+            except Exception as error:  # told, and tried again: the standby waits for us
+                self.state = f"nothing can be sent: {error!r}"
             finally:
                 self._channel = None
                 if channel is not None:

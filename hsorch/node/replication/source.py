@@ -238,8 +238,9 @@ class Source:
                 continue
             except Stopped:
                 return
-            except OSError as error:
-                self._fault(f"the resync stopped: {error}")
+            except Exception as error:  # told, and tried again: nobody else makes the standby level
+                with contextlib.suppress(OSError):
+                    self._fault(f"the resync stopped: {error!r}")
                 self._stopped.wait(AGAIN_S)
 
     def _level(self) -> None:
@@ -288,7 +289,8 @@ class Source:
             self._ground.meta.change(verified_ns=time.time_ns())
 
     def _begin_again(self, why: str) -> None:
-        self._fault(why)
+        with contextlib.suppress(OSError):
+            self._fault(why)
         self.shipper.reconnect()
 
     def _catch_up(self) -> None:

@@ -130,6 +130,8 @@ class Follower:
                 self._tell("stopped", error.message, error.code, error.hint)
             except OSError as error:
                 self._tell("stopped", f"{error.filename or self._binding.path}: {error.strerror}")
+            except Exception as error:  # told, and tried again: nobody else follows this folder
+                self._tell("stopped", f"{self._binding.path}: {error!r}")
             finally:
                 if self._channel is not None:
                     self._channel.close()
