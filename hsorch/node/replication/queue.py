@@ -85,12 +85,16 @@ class Queue:
             return True
         if self._crammed == self._journal.end:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._reserve.give_up()
-        self._crammed = self._journal.end
+        self.cram()
         if length:
             with self._lock:
                 self._fall_behind().add(fid, offset, length)
         return not length
+
+    def cram(self) -> None:
+        """Room for a last few records on a full disk."""
+        self._reserve.give_up()
+        self._crammed = self._journal.end
 
     def level(self) -> DirtyMap:
         """The standby is connected again: records are whole from now on; what is missing is returned.

@@ -6,6 +6,7 @@ Only the enrolled peer gets this far (wire.py). While reception is paused, it is
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 from collections.abc import Callable, Mapping
 
@@ -87,11 +88,19 @@ class Reception:
                 self._listen(address)
                 continue
             with contextlib.suppress(Broken):
-                channel = listener.accept(1.0)
-                if channel is not None:
-                    threading.Thread(target=self._meet, args=(channel,), name="meet", daemon=True).start()
+                caller = listener.wait(1.0)
+                if caller is not None:
+                    meet = threading.Thread(
+                        target=self._meet, args=(listener, caller), name="meet", daemon=True
+                    )
+                    meet.start()
 
-    def _meet(self, channel: Channel) -> None:
+    def _meet(self, listener: Listener, caller: socket.socket) -> None:
+        """Strangers that say nothing keep nobody waiting."""
+        try:
+            channel = listener.greet(caller)
+        except Broken:
+            return
         with self._lock:
             self._channels.add(channel)
         try:

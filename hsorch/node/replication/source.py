@@ -124,7 +124,11 @@ class Source:
                 hint="nothing is frozen; look at `hsorch status`",
                 code="HS688",
             )
-        self._name_generation(alone=True)
+        try:
+            self._name_generation(alone=True)
+        except OSError:  # the disk may be full, and who flushes waits for this
+            self.queue.cram()
+            self._name_generation(alone=True)
         self._let_flush()
 
     def unguard(self, limit_s: float = ANSWER_S) -> bool:

@@ -171,14 +171,22 @@ class Listener:
 
     def accept(self, timeout_s: float) -> Channel | None:
         """None: nobody came in time. Raises Broken: who came is not our peer, or the listener is closed."""
+        caller = self.wait(timeout_s)
+        return None if caller is None else self.greet(caller)
+
+    def wait(self, timeout_s: float) -> socket.socket | None:
+        """Somebody; None: nobody came in time. Raises Broken: the listener is closed."""
         try:
             self._socket.settimeout(timeout_s)
-            plain, _ = self._socket.accept()
+            return self._socket.accept()[0]
         except TimeoutError:
             return None
         except OSError as error:
             raise Broken(f"the listener is closed: {error}") from error
-        return _secure(plain, self._keys, server=True, timeout_s=HANDSHAKE_S)
+
+    def greet(self, caller: socket.socket) -> Channel:
+        """Who says nothing takes HANDSHAKE_S. Raises Broken: it is not our peer."""
+        return _secure(caller, self._keys, server=True, timeout_s=HANDSHAKE_S)
 
     def close(self) -> None:
         self.closed = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from pathlib import Path
@@ -12,11 +13,15 @@ import pytest
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.capture.compare import Stopped
 from hsorch.node.replication.capture.copyin import copy_dirty
-from hsorch.node.replication.dirty import DirtyMap
+from hsorch.node.replication.dirty import DirtyFile, DirtyMap
 from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.generations import Lineage
+from hsorch.node.replication.journal import Journal, Start
 from hsorch.node.replication.levelling import Levelling
 from hsorch.node.replication.messages import Guarded
+from hsorch.node.replication.queue import Queue
+from hsorch.node.replication.record import Kind, Record
+from hsorch.node.replication.reserve import Reserve
 from hsorch.node.replication.source import Source
 from hsorch.node.replication.tree import Tree
 
@@ -124,3 +129,25 @@ def test_nothing_of_a_source_runs_on_after_its_end() -> None:
     source.stop()
     assert sorted(done[:2]) == ["compare", "guard"]
     assert done[2:] == ["at rest"]
+
+
+def test_flushes_go_on_alone_also_on_a_full_disk(tmp_path: Path) -> None:
+    source = guarded(Standby(answers=False))
+    source.shipper.connected = False  # type: ignore[misc]
+    journal = Journal(tmp_path / "journal", Start(b"j" * 16, 1))
+    reserve = tmp_path / "reserve"
+    source._ground.journal = journal
+    source._ground.lineage.return_value = Lineage(current=1)  # type: ignore[attr-defined]
+    source.queue = Queue(journal, source.gate, Reserve(reserve, 4096), DirtyFile(tmp_path / "owed"))
+    append = journal.append
+
+    def append_if_there_is_room(kind: Kind) -> Record:
+        if reserve.exists():
+            raise OSError(errno.ENOSPC, "no space left")
+        return append(kind)
+
+    journal.append = append_if_there_is_room  # type: ignore[assignment, method-assign]
+    source.thaw()
+    assert not source.gate.guards
+    assert next(iter(journal.records(journal.first))).kind is Kind.GENERATION
+    journal.close()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+
 import pytest
 
 from hsorch.node.replication.messages import VERSION, Hello, Refused
@@ -9,6 +12,17 @@ from hsorch.node.replication.reception import Reception
 from hsorch.node.replication.setup import Setup
 from hsorch.node.replication.tls import Keys
 from hsorch.node.replication.wire import Channel, connect
+
+
+def test_strangers_that_say_nothing_do_not_keep_the_peer_out(enrolled: tuple[Keys, Keys]) -> None:
+    setup = Setup(job="ab" * 16, node="b", bindings=(), address="127.0.0.1", peer="127.0.0.1", port=0)
+    reception = Reception(setup, enrolled[1])
+    with contextlib.ExitStack() as strangers:
+        strangers.callback(reception.stop)
+        port = reception._listeners["127.0.0.1"].port
+        for _ in range(3):
+            strangers.enter_context(socket.create_connection(("127.0.0.1", port)))
+        connect("127.0.0.1", port, enrolled[0]).release()
 
 
 @pytest.mark.parametrize("version", [VERSION - 1, VERSION + 1])
