@@ -264,6 +264,23 @@ def test_a_standby_that_cannot_mount_says_so_before_it_is_needed_and_takes_nothi
     assert b.ask("role", role="source", alone=True)["mounted"]
 
 
+def test_who_gave_the_group_to_a_node_that_cannot_mount_takes_it_back(pair: tuple[Node, Node]) -> None:
+    """Nobody else has written since: the watched folders, too, are whole without a mirror."""
+    a, b = pair
+    (a.folders[FILES] / "cat").write_bytes(b"meow")
+    follow(a, b)
+    assert a.ask("drain", limit_s=30)["ok"]
+    a.ask("role", role="none")
+    a.ask("role", role="target")
+    inside(b, REFUSED)
+    refusal(b, "HS683")
+    b.ask("role", role="target")
+    assert a.ask("status")["consistent"]
+    a.ask("role", role="source")
+    until(lambda: level(a, b))
+    assert equal(a, b)
+
+
 # ------------------------------------------------------------------ peers from elsewhere
 
 

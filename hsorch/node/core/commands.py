@@ -14,7 +14,7 @@ from hsorch.node.core import data_rules, epoch, facts, leave, report, rules, wit
 from hsorch.node.core.actions import Severity
 from hsorch.node.core.state import MS, SECOND, Pending, Phase, State
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import Command, Desired, Instant, Role, Verb
+from hsorch.node.core.types import Command, DataState, Desired, Instant, Role, Verb
 
 _MOVES = (Verb.BRING_IN, Verb.BRING_OUT, Verb.SWITCH, Verb.SET_ACTIVE, Verb.TAKEOVER)
 
@@ -236,6 +236,9 @@ def _why_no_move(state: State, target: str, now: Instant) -> tuple[str, str, str
         return "HS704", f"{state.me} cannot take the group: {here}", "hsorch explain names the way out."
     if target == state.peer_name and not beat.able:
         return "HS704", f"{target} cannot take the group", f"hsorch explain for {target} says why."
+    if (state.data if target == state.me else beat.data) is DataState.UNKNOWN:
+        what = f"{target} cannot take the group: what lies there is of no use to it"
+        return "HS704", what, f"hsorch explain for {target} says why."
     if target == state.peer_name and not data_rules.follows(state, now):
         return "HS748", f"{target} does not have all of the data", "Wait until hsorch status says live."
     if state.witness.proposed or beat.proposed:

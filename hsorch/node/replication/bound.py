@@ -34,6 +34,8 @@ class Note(Wire, frozen=True, kw_only=True):
     """What the folder itself was marked with then; empty: its file system keeps no attributes."""
     follows: bool = False
     """Everything there came from the peer: what is replaced is nobody's only copy."""
+    own: bool = False
+    """Watched: this node was the source of it, and no mirror has begun to replace anything since."""
     changed: str = ""
     """As target: what somebody else changed there; empty: nothing, or all was compared since."""
     verified: str = ""
@@ -55,6 +57,11 @@ class Bound:
 
     def note(self, path: str) -> Note:
         return self._notes.get(path, Note())
+
+    def whole(self, watched: Iterable[Binding]) -> bool:
+        """Each of them is one side's folder, and no mixture."""
+        notes = [self.note(binding.path) for binding in watched]
+        return all(note.follows or note.own for note in notes)
 
     def change(self, path: str, **fields: object) -> None:
         """On stable storage when it returns; nothing is written when nothing changes."""

@@ -46,8 +46,11 @@ class SourcePost:
     """At work when made."""
 
     def __init__(self, ground: Ground, *, alone: bool) -> None:
-        """alone: as Source. Raises NodeError HS630, HS683, and what Source raises: nothing is left behind."""
+        """alone: as Source. Raises RefusedError HS686, NodeError HS630, HS683, and what Source raises;
+        nothing is left behind then."""
         setup = ground.setup
+        if ground.meta.value.role == "target" and not ground.bound.whole(setup.watched):
+            raise _mixed()
         if setup.ordered:
             refuse_unmountable(ground.places.trial)
         try:
@@ -163,11 +166,7 @@ class TargetPost:
         """Raises RefusedError HS686: what lies here is no picture of one moment."""
         self.part.must_be_whole()
         if not self._watched.whole:
-            raise RefusedError(
-                "the watched folders on this node are incomplete: their mirror was under way",
-                hint="bring the other node back and let it finish; `hsorch status` shows how much is left",
-                code="HS686",
-            )
+            raise _mixed()
 
     def status(self) -> ReplicationStatus:
         seen = with_watched(of_target(self._ground, self.part), self._watched)
@@ -198,6 +197,14 @@ class TargetPost:
 
     def _on_space(self, level: Level) -> None:
         self._reception.pause(_no_room(level, self._ground))
+
+
+def _mixed() -> RefusedError:
+    return RefusedError(
+        "the watched folders on this node are incomplete: their mirror was under way",
+        hint="bring the other node back and let it finish; `hsorch status` shows how much is left",
+        code="HS686",
+    )
 
 
 def _no_room(level: Level, ground: Ground) -> str:

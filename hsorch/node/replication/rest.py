@@ -47,7 +47,7 @@ def begin_empty(places: Places, setup: Setup, boot: str) -> None:
     )  # fmt: skip
     for binding in setup.bindings:
         bound.adopt(binding.path)
-        bound.change(binding.path, follows=False, changed="")
+        bound.change(binding.path, follows=False, own=False, changed="")
 
 
 def give_up(places: Places) -> None:
@@ -72,7 +72,7 @@ def at_rest(places: Places, setup: Setup) -> ReplicationStatus:
     """A node whose durable state is torn says a fault, one that has none says nothing at all."""
     plain = ReplicationStatus(role="none", state="stopped", mode=setup.level, blank=True)
     try:
-        meta = recall(places.meta, setup.job).value
+        meta, bound = recall(places.meta, setup.job).value, Bound(places.bound)
         end = meta.generations.end if meta.clean else end_by_size(places.journal)
     except FileNotFoundError:
         return plain
@@ -84,7 +84,7 @@ def at_rest(places: Places, setup: Setup) -> ReplicationStatus:
         state="stopped",
         mode=setup.level,
         was=meta.role,
-        consistent=meta.consistent,
+        consistent=meta.consistent and (meta.role != "target" or bound.whole(setup.watched)),
         blank=lineage.blank,
         generation=lineage.current,
         ancestors=tuple(fork.generation for fork in lineage.ancestors()),

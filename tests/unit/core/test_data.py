@@ -130,6 +130,18 @@ def followed(duo: Duo, yes: bool) -> Duo:
     return duo.run(500)
 
 
+def test_a_group_is_not_given_to_a_node_that_could_do_nothing_with_its_data() -> None:
+    """It cannot write them, or cannot mount over them."""
+    duo = followed(blank(replicated()), True)
+    duo.feed("b", DataChanged(state=DataState.UNKNOWN, image=TARGET))
+    duo.run(500)
+    for asked in ("a", "b"):
+        refused = duo.answer(asked, duo.order(asked, Verb.SWITCH))
+        assert refused is not None
+        assert refused.code == "HS704"
+    assert duo.config("a") == duo.config("b") == "0.0 PAIR(a)"
+
+
 def test_a_switch_waits_until_the_peer_has_everything() -> None:
     duo = followed(blank(replicated()), False)
     refused = duo.answer("a", duo.order("a", Verb.SWITCH))

@@ -37,7 +37,7 @@ class Following:
         """Raises OSError."""
         self._bound = bound = ground.bound
         for binding in ground.setup.watched:
-            bound.change(binding.path, follows=False)
+            bound.change(binding.path, follows=False, own=True)
 
         def hello() -> Hello:
             return _hello(ground)
@@ -162,13 +162,15 @@ class Taking:
 
     @property
     def whole(self) -> bool:
-        """Every watched folder is the peer's copy."""
-        return all(self._bound.note(binding.path).follows for binding in self._ground.setup.watched)
+        """What lies in the watched folders may be served."""
+        return self._bound.whole(self._ground.setup.watched)
 
     def _hello(self) -> Hello:
         return _hello(self._ground)
 
     def _keeps(self, task: Task) -> Keep | None:
+        if not task.survey:
+            self._bound.change(task.binding.path, own=False)  # it is replaced from here on
         return self._keep if self._is_own(task.binding.path) else None
 
     def _is_own(self, path: str) -> bool:
