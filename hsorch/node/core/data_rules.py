@@ -110,13 +110,24 @@ def may_serve(state: State, now: Instant) -> bool:
     if state.durable.cleared:
         return may_be_forced(state.data)
     beat = facts.peer_beat(state, now)
-    if peer_is_newer(state, beat) or to_be_heard(state, beat, now):
+    if to_be_heard(state, beat, now) or (peer_is_newer(state, beat) and not left_to_me(state, beat)):
         return False
     if state.data is DataState.BLANK:  # the first start of all
         return beat is not None and beat.data is DataState.BLANK
     known = beat is not None or not state.durable.stale
     fit = state.image.source or gate(state.spec.policy, state.data) or lacks_nothing(state, beat)
     return known and fit
+
+
+def left_to_me(state: State, beat: Beat | None) -> bool:
+    """[REQ-G13] This node took over, as the policy allows it with what the source had counted on. The source is
+    heard, and has the last moments more; but it can't run the group, and nobody would."""
+    config, source, mine = state.durable.config, state.peer.source, state.image
+    if beat is None or beat.able or not config.solo or not facts.is_holder(state):
+        return False
+    counted = bool(mine.generation) and source.generation == mine.generation
+    enough = counted and mine.lsn >= source.lsn - max(0, source.behind_bytes)
+    return enough and not newer(beat.image, mine) and gate(state.spec.policy, state.data)
 
 
 def lacks_nothing(state: State, beat: Beat | None) -> bool:

@@ -8,7 +8,16 @@ from msgspec.structs import replace
 from hsorch.node.core import data_rules
 from hsorch.node.core.limits import limits
 from hsorch.node.core.report import protected
-from hsorch.node.core.types import DataChanged, DataState, Image, Instant, Operation, Reconfigured, Verb
+from hsorch.node.core.types import (
+    DataChanged,
+    DataState,
+    Image,
+    Instant,
+    Operation,
+    Persisted,
+    Reconfigured,
+    Verb,
+)
 from hsorch.spec import Binding, Data, Replication, Spec
 from tests.unit.core.conftest import make_spec
 from tests.unit.core.duo import Duo
@@ -128,6 +137,28 @@ def followed(duo: Duo, yes: bool) -> Duo:
     duo.feed("a", DataChanged(state=DataState.COMPLETE, followed=yes, image=SOURCE))
     duo.feed("b", DataChanged(state=DataState.LOGICAL, image=TARGET))
     return duo.run(500)
+
+
+@pytest.mark.parametrize(("counted_on", "starts"), [(5_000, True), (9_000, False)])
+def test_a_standby_starts_on_what_the_source_had_counted_on_when_that_one_cannot(
+    counted_on: int, starts: bool
+) -> None:
+    """The active stores nothing any more and has fenced itself, with a moment more on its disk; a standby whose
+    disks were set back waits all the same."""
+    behind = 9_000 - counted_on
+    wrote = replace(SOURCE, lsn=9_000, behind_bytes=behind, behind_ms=behind // 1_000, level=not behind)
+    duo = level(blank(replicated()), DataState.LOGICAL, source=wrote)
+    duo.nodes["a"].disk_full = True
+    duo.feed("a", Persisted(ok=False, detail="Read-only file system"))
+    stopped = replace(wrote, flows=False, level=False, behind_bytes=-1, behind_ms=-1)
+    duo.feed("a", DataChanged(state=DataState.COMPLETE, image=stopped))
+    duo.feed("b", DataChanged(state=DataState.LOGICAL, image=replace(TARGET, flows=False)))
+    for _ in range(60):
+        duo.run(500)
+        duo.feed("a", DataChanged(state=DataState.COMPLETE, image=stopped))
+        duo.feed("b", DataChanged(state=DataState.LOGICAL, image=replace(TARGET, flows=False)))
+    assert duo.config("b") == "1.0 SOLO(b)"
+    assert (duo.active == "b") is starts
 
 
 def test_a_group_is_not_given_to_a_node_that_could_do_nothing_with_its_data() -> None:
