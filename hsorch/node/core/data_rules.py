@@ -120,8 +120,8 @@ def may_serve(state: State, now: Instant) -> bool:
 
 
 def left_to_me(state: State, beat: Beat | None) -> bool:
-    """[REQ-G13] This node took over, as the policy allows it with what the source had counted on. The source is
-    heard, and has the last moments more; but it can't run the group, and nobody would."""
+    """[REQ-G13] This node took over, as the policy allows it with what the source had counted on. The source
+    is heard, and has the last moments more; but it can't run the group, and nobody would."""
     config, source, mine = state.durable.config, state.peer.source, state.image
     if beat is None or beat.able or not config.solo or not facts.is_holder(state):
         return False
