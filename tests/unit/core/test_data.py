@@ -143,8 +143,8 @@ def followed(duo: Duo, yes: bool) -> Duo:
 def test_a_standby_starts_on_what_the_source_had_counted_on_when_that_one_cannot(
     counted_on: int, starts: bool
 ) -> None:
-    """The active stores nothing any more and has fenced itself, with a moment more on its disk; a standby whose
-    disks were set back waits all the same."""
+    """The active stores nothing any more and has fenced itself, with a moment more on its disk; a standby
+    whose disks were set back waits all the same."""
     behind = 9_000 - counted_on
     wrote = replace(SOURCE, lsn=9_000, behind_bytes=behind, behind_ms=behind // 1_000, level=not behind)
     duo = level(blank(replicated()), DataState.LOGICAL, source=wrote)
