@@ -5,7 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 
-from tests.bench import command_line, cut_points, failover, idle, node_ports, power_cut, replication
+from tests.bench import (
+    command_line,
+    cut_points,
+    failover,
+    idle,
+    node_ports,
+    power_cut,
+    replication_changes,
+    replication_commits,
+    replication_mirror,
+)
 from tests.bench.table import Table
 
 BENCHES: dict[str, Callable[[], Iterable[Table]]] = {
@@ -19,7 +29,9 @@ BENCHES: dict[str, Callable[[], Iterable[Table]]] = {
     "plan": lambda: [command_line.plan_over_ssh()],
     "cut-points": cut_points.cut_points,
     "power-cut": power_cut.power_cuts,
-    "replication": replication.replication,
+    "commits": replication_commits.commits,
+    "mirrors": replication_mirror.mirrors,
+    "changes": replication_changes.changes,
     "validate": lambda: [command_line.validate_many()],
 }
 

@@ -1,4 +1,4 @@
-"""Mirror and verify beside rsync, and how soon a change is seen: over one veth.
+"""Mirror and verify beside rsync: over one veth.
 
 hsorch as two replicator processes, timed as an operator would: from the order until status says that the
 standby has everything. Needs root. A peer that is not installed has no row, and the note names its package.
@@ -100,37 +100,6 @@ def _until(a: Node, b: Node, order: Callable[[], object], done: Callable[[], boo
         time.sleep(0.01)
     took = time.monotonic() - began
     return Took(took, *(cpu_of(pid) - so_far for pid, so_far in zip(pids, before, strict=True)))
-
-
-def visible() -> Iterator[Table]:
-    """From the end of a write at the source until the standby has it in its place, in a tree of 10,000."""
-    with world() as made:
-        source = made.home / "live"
-        for n in range(10_000):
-            folder = source / f"{n // 100}"
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{n}").write_bytes(b"x" * 1000)
-        with made.pair(source, "watched") as (a, b):
-            _until(a, b, lambda: a.ask("role", role="source"), lambda: _whole(a, b))
-            here, there = a.folders["data"], b.folders["data"]
-            samples = [_one_change(here, there, n) for n in range(1000)]
-        cuts = statistics.quantiles(samples, n=100)
-        yield Table(
-            "A change in a watched tree of 10,000 files is seen on the standby", "ms",
-            (Row("hsorch", tuple(samples), f"p50 {cuts[49]:.1f} ms, p99 {cuts[98]:.1f} ms"),),
-        )  # fmt: skip
-
-
-def _one_change(here: Path, there: Path, n: int) -> float:
-    name = f"{n % 100}/{n % 100 * 100 + n // 100}"
-    content = n.to_bytes(4, "big") * 250
-    (here / name).write_bytes(content)
-    began = time.monotonic()
-    while (there / name).read_bytes() != content:
-        if time.monotonic() - began > LIMIT_S:
-            raise RuntimeError(f"{name} is not on the standby after {LIMIT_S:g} s")
-        time.sleep(0.0005)
-    return (time.monotonic() - began) * 1000
 
 
 def _sync() -> float:
