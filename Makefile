@@ -21,8 +21,8 @@ setup: .venv/.ready  ## make .venv/bin/hsorch
 demo: setup  ## a pair on the embedded lab: apply, crash the active node, compare what clients were told (data: mariadbd, /dev/fuse)
 	@$(BIN)/python examples/lab/demo.py
 
-test: setup lint types  ## run all tests; two at a time; those in the lab need root or user namespaces
-	@$(BIN)/pytest -n 2
+test: setup lint types  ## run all tests, three at a time; those in the lab need root or user namespaces
+	@$(BIN)/pytest -n 3
 
 unit: setup  ## run the tests that need no lab, two at a time
 	@$(BIN)/pytest -m 'not lab' -n 2

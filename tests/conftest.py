@@ -1,7 +1,7 @@
 """Which tests may run beside each other.
 
 A pair of nodes measures time: two pairs on one machine would measure each other. So what is in tests/lab runs
-in one process, one after the other, and all the rest in the other: there, too, the many first applies that
+in one process, one after the other, and all the rest beside it: there, too, the many first applies that
 are killed, which take as long as they take.
 """
 

@@ -3,7 +3,6 @@ replicates, and the pair goes on by itself where it can."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,8 +80,8 @@ def test_an_active_whose_state_takes_nothing_any_more_gives_the_group_away(pair:
     pair.wait_active(standby, 60)
     assert "HS725" in codes(pair, source)
     assert not runs(pair, source)
-    assert pair.vip_holders() == [standby]
-    time.sleep(1)
+    until("the address is on the other node", lambda: pair.vip_holders() == [standby], 30)
+    until("its program runs there", lambda: runs(pair, standby), 30)
     assert pair.exec(standby, "sh", "-c", "echo later > /srv/app/note").returncode == 0
     pair.exec(source, "sh", "-c", lock.format("-i"))
     until("it waits for a word, as it was active", lambda: "HS637" in codes(pair, source), 40)
