@@ -12,7 +12,7 @@ from hsorch.errors import LabError
 from hsorch.lab import lifecycle
 from hsorch.manifest.load import load
 from hsorch.plan.spec import compile_spec
-from tests.lab.world import Lab, Pair, copy_example, fresh_name
+from tests.lab.world import Lab, Pair, applied, copy_example, fresh_name
 
 FORBIDDEN = ("HS802", "HS809")
 """The kernel forbids a lab; a program is missing."""
@@ -41,13 +41,13 @@ def lab(lab_allowed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.fixture(scope="module")
 def pair(lab_allowed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """The example pair, applied and protected, default timing."""
-    yield from applied(tmp_path_factory.mktemp("pair"), "cluster.yaml")
+    yield from applied(tmp_path_factory.mktemp("pair"))
 
 
 @pytest.fixture(scope="module")
 def fast_pair(lab_allowed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """The same with the fast timing."""
-    yield from applied(tmp_path_factory.mktemp("pair"), "fast.yaml")
+    yield from applied(tmp_path_factory.mktemp("pair"), example="fast.yaml")
 
 
 def start_lab(folder: Path) -> Lab:
@@ -57,13 +57,3 @@ def start_lab(folder: Path) -> Lab:
     assert cluster is not None
     lifecycle.up(compile_spec(cluster), folder)
     return Lab(name, manifest)
-
-
-def applied(folder: Path, example: str) -> Iterator[Pair]:
-    name = fresh_name()
-    made = Pair(name, copy_example(folder, name, example))
-    try:
-        made.apply()
-        yield made
-    finally:
-        lifecycle.down(name)

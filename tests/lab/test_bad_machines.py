@@ -10,23 +10,14 @@ import pytest
 
 from hsorch.lab import lifecycle
 from tests.lab.test_data_links import DATA
-from tests.lab.world import Pair, copy_example, fresh_name, hsorch, until
+from tests.lab.world import Pair, applied, hsorch, until
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
 
 
 @pytest.fixture
 def pair(lab_allowed: None, tmp_path: Path) -> Iterator[Pair]:
-    name = fresh_name()
-    manifest = copy_example(tmp_path, name)
-    manifest.write_text(manifest.read_text() + DATA)
-    made = Pair(name, manifest)
-    try:
-        hsorch("apply", str(manifest), "--yes")
-        made.wait_protected()
-        yield made
-    finally:
-        lifecycle.down(name)
+    yield from applied(tmp_path, lambda text: text + DATA)
 
 
 def codes(pair: Pair, node: str) -> set[str]:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hsorch.lab import lifecycle
-from tests.lab.world import Pair, copy_example, fresh_name, hsorch, until
+from tests.lab.world import Pair, applied, until
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
 
@@ -22,16 +21,7 @@ replication:
 
 @pytest.fixture
 def pair(lab_allowed: None, tmp_path: Path) -> Iterator[Pair]:
-    name = fresh_name()
-    manifest = copy_example(tmp_path, name)
-    manifest.write_text(manifest.read_text() + DATA)
-    made = Pair(name, manifest)
-    try:
-        hsorch("apply", str(manifest), "--yes")
-        made.wait_protected()
-        yield made
-    finally:
-        lifecycle.down(name)
+    yield from applied(tmp_path, lambda text: text + DATA)
 
 
 def flows_over(pair: Pair, node: str, link: str) -> bool:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hsorch.lab import lifecycle
-from tests.lab.world import Pair, copy_example, fresh_name, hsorch
+from tests.lab.world import Pair, applied, hsorch, with_policy
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
 
@@ -50,18 +49,8 @@ def policy(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def pair(lab_allowed: None, tmp_path: Path, policy: str) -> Iterator[Pair]:
     """The example, with its data under replication."""
-    name = fresh_name()
-    manifest = copy_example(tmp_path, name)
-    text = manifest.read_text().replace("policy:\n", f"policy:\n  takeover: {policy}\n")
-    manifest.write_text(text + DATA)
-    made = Pair(name, manifest)
-    try:
-        done = hsorch("apply", str(manifest), "--yes")
-        assert done.returncode == 0, done.stdout + done.stderr
-        made.wait_protected()
-        yield made
-    finally:
-        lifecycle.down(name)
+    change = with_policy(f"takeover: {policy}")
+    yield from applied(tmp_path, lambda text: change(text) + DATA)
 
 
 def write(pair: Pair, seconds: int, name: str) -> set[str]:

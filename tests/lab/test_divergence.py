@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from hsorch.errors import ExitCode
-from hsorch.lab import lifecycle
-from tests.lab.world import Pair, copy_example, fresh_name, hsorch, until
+from tests.lab.world import Pair, applied, hsorch, until, with_policy
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
@@ -34,16 +33,8 @@ print(json.dumps([row[0] for row in sqlite3.connect(sys.argv[1]).execute("select
 @pytest.fixture
 def pair(lab_allowed: None, tmp_path: Path) -> Iterator[Pair]:
     """The example under `complete`, with its data under replication."""
-    name = fresh_name()
-    manifest = copy_example(tmp_path, name)
-    text = manifest.read_text().replace("policy:\n", "policy:\n  takeover: complete\n")
-    manifest.write_text(text + DATA)
-    made = Pair(name, manifest)
-    try:
-        made.apply()
-        yield made
-    finally:
-        lifecycle.down(name)
+    change = with_policy("takeover: complete")
+    yield from applied(tmp_path, lambda text: change(text) + DATA)
 
 
 def write(pair: Pair, node: str, body: str) -> None:

@@ -15,13 +15,13 @@ from typing import Literal
 import pytest
 
 from hsorch.lab import lifecycle
-from tests.lab.world import HSORCH, Pair, copy_example, fresh_name, hsorch, until
+from tests.lab.world import HSORCH, Pair, applied, hsorch, until, with_policy
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
 
 HOLD_S = 2.5
 """Longer than lease, fencing and the standby's wait together: what was to move has moved."""
-POLICY = "  max_failovers: 1000 per 1h\n  start_wait: 10s\n"
+POLICY = "max_failovers: 1000 per 1h\n  start_wait: 10s"
 """Many failovers are wanted here; two nodes that start apart need not wait a minute for each other."""
 VIP = "10.77.0.10/24"
 
@@ -87,15 +87,7 @@ ROWS = (
 @pytest.fixture(scope="module")
 def pair(lab_allowed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """The example pair."""
-    name = fresh_name()
-    manifest = copy_example(tmp_path_factory.mktemp("pair"), name)
-    manifest.write_text(manifest.read_text().replace("policy:\n", f"policy:\n{POLICY}"))
-    made = Pair(name, manifest)
-    try:
-        made.apply()
-        yield made
-    finally:
-        lifecycle.down(name)
+    yield from applied(tmp_path_factory.mktemp("pair"), with_policy(POLICY))
 
 
 @pytest.fixture

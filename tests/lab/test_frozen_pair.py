@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from hsorch.lab import lifecycle
-from tests.lab.world import Pair, copy_example, fresh_name, hsorch, until
+from tests.lab.world import Pair, applied, hsorch, until, with_policy
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
 
@@ -24,16 +24,8 @@ replication:
 
 @pytest.fixture(scope="module")
 def pair(lab_allowed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    folder = tmp_path_factory.mktemp("frozen")
-    name = fresh_name()
-    manifest = copy_example(folder, name)
-    manifest.write_text(manifest.read_text().replace("policy:\n", "policy:\n  takeover: complete\n") + DATA)
-    made = Pair(name, manifest)
-    try:
-        made.apply()
-        yield made
-    finally:
-        lifecycle.down(name)
+    change = with_policy("takeover: complete")
+    yield from applied(tmp_path_factory.mktemp("frozen"), lambda text: change(text) + DATA)
 
 
 @contextmanager

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from hsorch.errors import ExitCode
-from hsorch.lab import lifecycle
-from tests.lab.world import Pair, copy_example, fresh_name, hsorch, until
+from tests.lab.world import Pair, applied, hsorch, until
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
@@ -25,16 +24,7 @@ replication:
 @pytest.fixture
 def pair(lab_allowed: None, tmp_path: Path) -> Iterator[Pair]:
     """The example under `logical`, with its data under replication."""
-    name = fresh_name()
-    manifest = copy_example(tmp_path, name)
-    manifest.write_text(manifest.read_text() + DATA)
-    made = Pair(name, manifest)
-    try:
-        hsorch("apply", str(manifest), "--yes")
-        made.wait_protected(90)
-        yield made
-    finally:
-        lifecycle.down(name)
+    yield from applied(tmp_path, lambda text: text + DATA, protected_within_s=90)
 
 
 def rewrite(pair: Pair, old: str, new: str) -> None:

@@ -7,24 +7,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from hsorch.lab import lifecycle
-from tests.lab.world import Pair, copy_example, fresh_name, until
+from tests.lab.world import Pair, applied, until
 
 pytestmark = pytest.mark.lab
 
 
+def with_share(text: str) -> str:
+    """The witness is a folder that both nodes mount."""
+    before, _, rest = text.partition("witness:\n")
+    return f"{before}witness: {{share: /mnt/witness}}\n\n{rest[rest.index('group:') :]}"
+
+
 @pytest.fixture(scope="module")
 def pair(lab_allowed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    name = fresh_name()
-    manifest = copy_example(tmp_path_factory.mktemp("pair"), name)
-    before, _, rest = manifest.read_text().partition("witness:\n")
-    manifest.write_text(f"{before}witness: {{share: /mnt/witness}}\n\n{rest[rest.index('group:') :]}")
-    made = Pair(name, manifest)
-    try:
-        made.apply()
-        yield made
-    finally:
-        lifecycle.down(name)
+    yield from applied(tmp_path_factory.mktemp("pair"), with_share)
 
 
 def test_a_lost_share_moves_nothing_and_is_told(pair: Pair) -> None:

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,12 +159,12 @@ class Pair(Lab):
             lines += [f"  {event.time} {event.kind}: {event.message}" for event in report.events]
         return "\n".join(lines)
 
-    def apply(self) -> None:
+    def apply(self, protected_within_s: float = 40.0) -> None:
         try:
             hsorch("apply", str(self.manifest), "--yes")
         except AssertionError as failed:
             raise AssertionError(f"{failed}\n{self.describe()}") from None
-        self.wait_protected()
+        self.wait_protected(protected_within_s)
 
     def reset(self, active: str = "node-a") -> None:
         """As after apply: nothing broken, protected, this node active."""
@@ -174,6 +174,29 @@ class Pair(Lab):
             hsorch("switch", str(self.manifest), "--yes")
             self.wait_active(active)
             self.wait_protected()
+
+
+def applied(
+    folder: Path,
+    change: Callable[[str], str] = lambda text: text,
+    example: str = "cluster.yaml",
+    *,
+    protected_within_s: float = 40.0,
+) -> Iterator[Pair]:
+    """A pair of its own, down at the end. change(): the text of the example into that of its manifest."""
+    name = fresh_name()
+    made = Pair(name, copy_example(folder, name, example))
+    made.manifest.write_text(change(made.manifest.read_text()))
+    try:
+        made.apply(protected_within_s)
+        yield made
+    finally:
+        lifecycle.down(name)
+
+
+def with_policy(line: str) -> Callable[[str], str]:
+    """One more line of the policy."""
+    return lambda text: text.replace("policy:\n", f"policy:\n  {line}\n")
 
 
 def fresh_name() -> str:

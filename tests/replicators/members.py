@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import random
-import signal
 import socket
 import subprocess
 import sys
@@ -13,16 +11,14 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from hsorch.node.paths import Paths
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.capture.group import clear_mounts
-from hsorch.node.replication.setup import Places, Setup
-from hsorch.node.replication.tls import make_key
+from hsorch.node.replication.setup import Setup
 from tests.replicators.killed_at import Moment, command
+from tests.replicators.process import Replicator
 
 # `extra`: less than that, and a commit that ended by removing its journal may be undone by a crash.
 COUNT = """
@@ -37,19 +33,13 @@ for number in range(int(sys.argv[2]), int(sys.argv[3])):
 """
 
 
-class Member:
+class Member(Replicator):
     """A node: its own root, and the folder that both nodes would call the same."""
 
     def __init__(self, home: Path, name: str, address: str) -> None:
-        self.name, self.address = name, address
-        self.root = home / name
+        super().__init__(home / name, name, address)
         self.data = self.root / "data"
         self.data.mkdir(parents=True)
-        self.places = Places.of(Paths("pair", self.root))
-        self.places.home.mkdir(parents=True)
-        keys = self.places.keys
-        make_key(keys.certificate, keys.key, name)
-        self.process: subprocess.Popen[bytes] | None = None
 
     def enroll(self, peer: Member, level: str, port: int, *, via: str = "") -> None:
         """via: an address before the peer's own (Link)."""
@@ -63,7 +53,7 @@ class Member:
 
     def start(self, *, dies_at: Moment | None = None) -> None:
         """dies_at: once arm() was called."""
-        (self.root / "armed").unlink(missing_ok=True)
+        self.disarm()
         argv = [sys.executable, str(Path(__file__).with_name("one_machine.py")), "pair", str(self.root)]
         if dies_at is not None:
             argv = command("tests.replicators.one_machine", dies_at, "pair", self.root)
@@ -72,45 +62,8 @@ class Member:
         )
         until(self.answers)
 
-    def arm(self) -> None:
-        (self.root / "armed").touch()
-
-    def died(self) -> bool:
-        """By its own hand, as it was told to."""
-        assert self.process is not None
-        return self.process.poll() == -signal.SIGKILL
-
-    def answers(self) -> bool:
-        try:
-            return bool(self.ask("status"))
-        except OSError:
-            return False
-
-    def request(self, verb: str, **given: object) -> dict[str, Any]:
-        """The whole Reply."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
-            door.connect(str(self.places.control))
-            door.sendall(json.dumps({"verb": verb, "input": given}).encode() + b"\n")
-            with door.makefile("rb") as lines:
-                reply: dict[str, Any] = json.loads(lines.readline())
-        return reply
-
-    def ask(self, verb: str, **given: object) -> dict[str, Any]:
-        reply = self.request(verb, **given)
-        assert reply["ok"], reply
-        return reply["data"]  # type: ignore[no-any-return]
-
-    def troubles(self) -> set[str]:
-        return {trouble["code"] for trouble in self.ask("status")["troubles"]}
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(20)
-
     def end(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.kill()
+        super().end()
         clear_mounts([self.data])
 
 

@@ -5,11 +5,8 @@ Every replicator runs in a mount namespace of its own, where its folders lie ove
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
-import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,33 +18,28 @@ from typing import Any
 import msgspec
 import pytest
 
-from hsorch.node.paths import Paths
 from hsorch.node.replication.bindings import Binding
-from hsorch.node.replication.setup import Places, Setup
-from hsorch.node.replication.tls import make_key
+from hsorch.node.replication.setup import Setup
 from tests.replicators.killed_at import Moment, command
 from tests.replicators.members import free_port, until
+from tests.replicators.process import Replicator
 
 PROJECT = Path(__file__).parents[2]
 
 
-class Node:
-    """folders: name → what lies at home/common/name for this node."""
+class Node(Replicator):
+    """Its mounts end with its namespace. folders: name → what lies at home/common/name for this node."""
 
     def __init__(
         self, home: Path, name: str, address: str, folders: tuple[str, ...], *, space: str = ""
     ) -> None:
         """space: the network namespace that it runs in."""
-        self.name, self.home, self.address, self._space = name, home, address, space
-        self.root = home / name
+        super().__init__(home / name, name, address)
+        self.home, self._space = home, space
         self.folders = {folder: self.root / folder for folder in folders}
         for folder, own in self.folders.items():
             own.mkdir(parents=True)
             (home / "common" / folder).mkdir(parents=True, exist_ok=True)
-        self.places = Places.of(Paths("pair", self.root))
-        self.places.home.mkdir(parents=True)
-        make_key(self.places.keys.certificate, self.places.keys.key, name)
-        self.process: subprocess.Popen[bytes] | None = None
 
     def enroll(self, peer: Node, port: int, bindings: tuple[Binding, ...], **fields: Any) -> None:
         self.places.keys.peer.write_bytes(peer.places.keys.certificate.read_bytes())
@@ -59,7 +51,7 @@ class Node:
 
     def start(self, *, dies_at: Moment | None = None) -> None:
         """Its folders are mounted where both nodes say they are. dies_at: once arm() was called."""
-        (self.root / "armed").unlink(missing_ok=True)
+        self.disarm()
         mounts = [
             f"mount --bind {shlex.quote(str(own))} {shlex.quote(str(self.home / 'common' / folder))}"
             for folder, own in self.folders.items()
@@ -77,40 +69,11 @@ class Node:
         )  # fmt: skip
         until(self.answers)
 
-    def arm(self) -> None:
-        (self.root / "armed").touch()
-
-    def died(self) -> bool:
-        """By its own hand, as it was told to."""
-        assert self.process is not None
-        return self.process.poll() == -signal.SIGKILL
-
     def run(self, *argv: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
         """A program of this node: it sees the folders as the application does."""
         assert self.process is not None
         inside = ["nsenter", "--mount", "-t", str(self.process.pid), *argv]
         return subprocess.run(inside, capture_output=True, text=True, timeout=timeout, check=False)
-
-    def answers(self) -> bool:
-        try:
-            return bool(self.ask("status"))
-        except OSError:
-            return False
-
-    def request(self, verb: str, **given: object) -> dict[str, Any]:
-        """The whole Reply."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
-            door.connect(str(self.places.control))
-            door.sendall(json.dumps({"verb": verb, "input": given}).encode() + b"\n")
-            with door.makefile("rb") as lines:
-                reply: dict[str, Any] = json.loads(lines.readline())
-        return reply
-
-    def ask(self, verb: str, **given: object) -> dict[str, Any]:
-        reply = self.request(verb, **given)
-        assert reply["ok"], reply
-        data: dict[str, Any] = reply["data"]
-        return data
 
     def binding(self, folder: str) -> dict[str, Any]:
         """As status shows it."""
@@ -119,19 +82,6 @@ class Node:
 
     def held(self, folder: str) -> int:
         return int(self.binding(folder).get("held", 0))
-
-    def troubles(self) -> set[str]:
-        return {trouble["code"] for trouble in self.ask("status")["troubles"]}
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(20)
-
-    def end(self) -> None:
-        """Its mounts end with its namespace."""
-        if self.process is not None and self.process.poll() is None:
-            self.kill()
 
 
 @dataclass

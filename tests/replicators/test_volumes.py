@@ -11,9 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.setup import Setup
-from tests.replicators.nodes import Node, free_port, may_mount, until
+from tests.replicators.nodes import Node, pair_of, until
 from tests.replicators.world import picture as ordered_picture
 from tests.unit.replication.mirrors import picture
 
@@ -23,25 +22,10 @@ FILES, TABLES = "files", "tables"
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[tuple[Node, Node]]:
-    if why := may_mount():
-        pytest.skip(f"no mount namespaces on this machine: {why}")
-    a = Node(tmp_path, "a", "127.0.0.1", (FILES, TABLES))
-    b = Node(tmp_path, "b", "127.0.0.2", (FILES, TABLES))
-    common = tmp_path / "common"
-    bindings = (
-        Binding(path=str(common / TABLES), kind="ordered"),
-        Binding(path=str(common / FILES), kind="watched"),
-    )
-    port = free_port()
-    a.enroll(b, port, bindings)
-    b.enroll(a, port, bindings)
-    try:
-        a.start()
-        b.start()
-        yield a, b
-    finally:
-        a.end()
-        b.end()
+    with pair_of(tmp_path, (FILES, TABLES)) as made:
+        made.bind(made.ordered(TABLES), made.watched(FILES))
+        made.start()
+        yield made.a, made.b
 
 
 def follow(source: Node, target: Node) -> None:
@@ -197,16 +181,12 @@ def fill(node: Node, leave: int) -> Path:
 
 
 def test_under_complete_the_standby_knows_before_a_flush_goes_on_without_it(tmp_path: Path) -> None:
-    if why := may_mount():
-        pytest.skip(f"no mount namespaces on this machine: {why}")
-    a = Node(tmp_path, "a", "127.0.0.1", (TABLES,))
-    b = Node(tmp_path, "b", "127.0.0.2", (TABLES,))
-    bindings = (Binding(path=str(tmp_path / "common" / TABLES), kind="ordered"),)
-    port = free_port()
-    a.enroll(b, port, bindings, level="durable", warn_bytes=60 << 20, stop_bytes=50 << 20)
-    b.enroll(a, port, bindings, level="durable", warn_bytes=2, stop_bytes=1)
-    table = str(tmp_path / "common" / TABLES / "large")
-    try:
+    with pair_of(tmp_path, (TABLES,)) as made:
+        a, b = made.a, made.b
+        bound = made.ordered(TABLES)
+        made.bind(bound, nodes=(a,), level="durable", warn_bytes=60 << 20, stop_bytes=50 << 20)
+        made.bind(bound, nodes=(b,), level="durable", warn_bytes=2, stop_bytes=1)
+        table = str(tmp_path / "common" / TABLES / "large")
         with small_disk(a, 200):
             a.start()
             b.start()
@@ -224,21 +204,12 @@ def test_under_complete_the_standby_knows_before_a_flush_goes_on_without_it(tmp_
             until(lambda: bool(a.ask("status")["guarded"] and b.ask("status")["guarded"]))
             tables = [ordered_picture(node.folders[TABLES], times=False) for node in (a, b)]
             assert tables[0] == tables[1]
-    finally:
-        a.end()
-        b.end()
 
 
 def test_a_full_disk_of_the_journal_is_none_of_the_applications_business(tmp_path: Path) -> None:
-    if why := may_mount():
-        pytest.skip(f"no mount namespaces on this machine: {why}")
-    a = Node(tmp_path, "a", "127.0.0.1", (TABLES,))
-    b = Node(tmp_path, "b", "127.0.0.2", (TABLES,))
-    bindings = (Binding(path=str(tmp_path / "common" / TABLES), kind="ordered"),)
-    port = free_port()
-    for node, peer in ((a, b), (b, a)):
-        node.enroll(peer, port, bindings, warn_bytes=2, stop_bytes=1)
-    try:
+    with pair_of(tmp_path, (TABLES,)) as made:
+        a, b = made.a, made.b
+        made.bind(made.ordered(TABLES), warn_bytes=2, stop_bytes=1)
         with small_disk(a, 400):
             a.start()
             b.start()
@@ -259,9 +230,6 @@ def test_a_full_disk_of_the_journal_is_none_of_the_applications_business(tmp_pat
             assert a.ask("drain", limit_s=30)["ok"]
             tables = [ordered_picture(node.folders[TABLES], times=False) for node in (a, b)]
             assert tables[0] == tables[1]
-    finally:
-        a.end()
-        b.end()
 
 
 def test_a_disk_that_is_swapped_on_the_standby_is_left_alone(tmp_path: Path, pair: tuple[Node, Node]) -> None:
@@ -354,22 +322,16 @@ def test_a_program_that_writes_there_keeps_the_node_from_following(pair: tuple[N
 
 def test_a_resync_of_more_than_the_actives_disk_has_room_for_comes_to_its_end(tmp_path: Path) -> None:
     """Of the first mirror as of what was written while the standby was away, also when it breaks off."""
-    if why := may_mount():
-        pytest.skip(f"no mount namespaces on this machine: {why}")
-    a = Node(tmp_path, "a", "127.0.0.1", (TABLES,))
-    b = Node(tmp_path, "b", "127.0.0.2", (TABLES,))
-    bindings = (Binding(path=str(tmp_path / "common" / TABLES), kind="ordered"),)
-    port = free_port()
-    for node, peer in ((a, b), (b, a)):
-        node.enroll(peer, port, bindings, warn_bytes=2, stop_bytes=1, queue_bytes=1_000_000)
-    (a.folders[TABLES] / "large").write_bytes(os.urandom(450_000_000))
-    table = str(tmp_path / "common" / TABLES / "large")
+    with pair_of(tmp_path, (TABLES,)) as made:
+        a, b = made.a, made.b
+        made.bind(made.ordered(TABLES), warn_bytes=2, stop_bytes=1, queue_bytes=1_000_000)
+        (a.folders[TABLES] / "large").write_bytes(os.urandom(450_000_000))
+        table = str(tmp_path / "common" / TABLES / "large")
 
-    def equal_but_for_the_last() -> bool:
-        seen = a.ask("status")
-        return bool(seen["level"] and b.ask("status")["consistent"])
+        def equal_but_for_the_last() -> bool:
+            seen = a.ask("status")
+            return bool(seen["level"] and b.ask("status")["consistent"])
 
-    try:
         with small_disk(a, 320):
             a.start()
             b.start()
@@ -391,6 +353,3 @@ def test_a_resync_of_more_than_the_actives_disk_has_room_for_comes_to_its_end(tm
             assert a.ask("drain", limit_s=30)["ok"]
             tables = [ordered_picture(node.folders[TABLES], times=False) for node in (a, b)]
             assert tables[0] == tables[1]
-    finally:
-        a.end()
-        b.end()

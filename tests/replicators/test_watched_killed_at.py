@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hsorch.node.replication.bindings import STAGING, Binding
+from hsorch.node.replication.bindings import STAGING
 from tests.replicators.killed_at import Moment
-from tests.replicators.nodes import Node, free_port, may_mount, until
+from tests.replicators.nodes import Node, pair_of, until
 from tests.replicators.test_killed_at import ask_the_doomed, moments
 from tests.unit.replication.mirrors import picture
 
@@ -62,21 +62,11 @@ TAKING_CHANGES = moments(
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[tuple[Node, Node]]:
-    if why := may_mount():
-        pytest.skip(f"no mount namespaces on this machine: {why}")
-    a = Node(tmp_path, "a", "127.0.0.1", (PICTURES,))
-    b = Node(tmp_path, "b", "127.0.0.2", (PICTURES,))
-    bindings = (Binding(path=str(tmp_path / "common" / PICTURES), kind="watched"),)
-    port = free_port()
-    a.enroll(b, port, bindings)
-    b.enroll(a, port, bindings)
-    fill(a.folders[PICTURES])
-    (b.folders[PICTURES] / "only b had this").write_bytes(b"rare")
-    try:
-        yield a, b
-    finally:
-        a.end()
-        b.end()
+    with pair_of(tmp_path, (PICTURES,)) as made:
+        made.bind(made.watched(PICTURES))
+        fill(made.a.folders[PICTURES])
+        (made.b.folders[PICTURES] / "only b had this").write_bytes(b"rare")
+        yield made.a, made.b
 
 
 def fill(folder: Path) -> None:

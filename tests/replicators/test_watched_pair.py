@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hsorch.node.replication.bindings import Binding
-from tests.replicators.nodes import Node, free_port, may_mount, until
+from tests.replicators.nodes import Node, pair_of, until
 from tests.unit.replication.mirrors import picture
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
@@ -18,21 +17,10 @@ PICTURES = "pictures"
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[tuple[Node, Node]]:
-    if why := may_mount():
-        pytest.skip(f"no mount namespaces on this machine: {why}")
-    a = Node(tmp_path, "a", "127.0.0.1", (PICTURES,))
-    b = Node(tmp_path, "b", "127.0.0.2", (PICTURES,))
-    bindings = (Binding(path=str(tmp_path / "common" / PICTURES), kind="watched"),)
-    port = free_port()
-    a.enroll(b, port, bindings)
-    b.enroll(a, port, bindings)
-    try:
-        a.start()
-        b.start()
-        yield a, b
-    finally:
-        a.end()
-        b.end()
+    with pair_of(tmp_path, (PICTURES,)) as made:
+        made.bind(made.watched(PICTURES))
+        made.start()
+        yield made.a, made.b
 
 
 def follow(source: Node, target: Node) -> None:

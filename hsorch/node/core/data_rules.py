@@ -125,7 +125,7 @@ def left_to_me(state: State, beat: Beat | None) -> bool:
     config, source, mine = state.durable.config, state.peer.source, state.image
     if beat is None or beat.able or not config.solo or not facts.is_holder(state):
         return False
-    counted = bool(mine.generation) and source.generation == mine.generation
+    counted = source.generation == mine.generation
     enough = counted and mine.lsn >= source.lsn - max(0, source.behind_bytes)
     return enough and not newer(beat.image, mine) and gate(state.spec.policy, state.data)
 

@@ -139,12 +139,8 @@ def followed(duo: Duo, yes: bool) -> Duo:
     return duo.run(500)
 
 
-@pytest.mark.parametrize(("counted_on", "starts"), [(5_000, True), (9_000, False)])
-def test_a_standby_starts_on_what_the_source_had_counted_on_when_that_one_cannot(
-    counted_on: int, starts: bool
-) -> None:
-    """The active stores nothing any more and has fenced itself, with a moment more on its disk; a standby
-    whose disks were set back waits all the same."""
+def left_with_the_group(counted_on: int) -> Duo:
+    """The active stores nothing any more and has fenced itself, with a moment more on its disk."""
     behind = 9_000 - counted_on
     wrote = replace(SOURCE, lsn=9_000, behind_bytes=behind, behind_ms=behind // 1_000, level=not behind)
     duo = level(blank(replicated()), DataState.LOGICAL, source=wrote)
@@ -157,6 +153,15 @@ def test_a_standby_starts_on_what_the_source_had_counted_on_when_that_one_cannot
         duo.run(500)
         duo.feed("a", DataChanged(state=DataState.COMPLETE, image=stopped))
         duo.feed("b", DataChanged(state=DataState.LOGICAL, image=replace(TARGET, flows=False)))
+    return duo
+
+
+@pytest.mark.parametrize(("counted_on", "starts"), [(5_000, True), (9_000, False)])
+def test_a_standby_starts_on_what_the_source_had_counted_on_when_that_one_cannot(
+    counted_on: int, starts: bool
+) -> None:
+    """A standby whose disks were set back waits all the same."""
+    duo = left_with_the_group(counted_on)
     assert duo.config("b") == "1.0 SOLO(b)"
     assert (duo.active == "b") is starts
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from msgspec.structs import replace
 
 from hsorch.node.core import data_rules
+from hsorch.node.core.state import State
 from hsorch.node.core.types import DataChanged, DataState, Image, Operation, Verb
 from hsorch.spec import Data
 from tests.unit.core.duo import Duo
-from tests.unit.core.test_data import SOURCE, TARGET, blank, level, replicated
+from tests.unit.core.test_data import SOURCE, TARGET, blank, left_with_the_group, level, replicated
 
 
 def following(takeover: str, state: DataState) -> Duo:
@@ -227,13 +230,76 @@ def test_alone_it_does_not_start_on_data_that_may_lack_what_was_promised() -> No
     assert duo.run(8_000).active == ""
 
 
-def test_what_is_known_to_be_missing_on_both_waits_for_a_word() -> None:
-    """b had said before what a could count on, and both disks were set back since."""
+def both_logical() -> State:
+    """a holds, b is here, and neither has more than the other."""
     duo = following("complete", DataState.COMPLETE)
-    duo.feed("a", DataChanged(state=DataState.LOGICAL, image=replace(TARGET, flows=False)))
-    duo.feed("b", DataChanged(state=DataState.LOGICAL, image=replace(TARGET, flows=False)))
+    for node in ("a", "b"):
+        duo.feed(node, DataChanged(state=DataState.LOGICAL, image=replace(TARGET, flows=False)))
     duo.run(500)
-    state = duo.state("a")
+    return duo.state("a")
+
+
+def test_of_two_equal_ones_neither_lacks_anything() -> None:
+    state = both_logical()
     assert data_rules.lacks_nothing(state, state.peer.beat)
-    counted = replace(state, peer=replace(state.peer, source=replace(SOURCE, lsn=TARGET.lsn + 1)))
-    assert not data_rules.lacks_nothing(counted, counted.peer.beat)
+    assert not data_rules.lacks_nothing(state, None), "who is not here may have anything"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s: replace(s, peer=replace(s.peer, source=replace(SOURCE, lsn=TARGET.lsn + 1))),
+        lambda s: replace(s, durable=replace(s.durable, stale=True)),
+        lambda s: replace(s, data=DataState.OUTDATED),
+        lambda s: replace(s, image=replace(s.image, lsn=TARGET.lsn - 1)),
+        lambda s: replace(s, image=replace(s.image, generation="g9")),
+    ],
+    ids=["the source counted on more", "the peer went on alone", "something else wrote here",
+         "the peer has more", "another line"],
+)  # fmt: skip
+def test_what_is_known_to_be_missing_waits_for_a_word(change: Callable[[State], State]) -> None:
+    state = both_logical()
+    assert not data_rules.lacks_nothing(change(state), state.peer.beat)
+
+
+def test_a_peer_whose_image_is_torn_says_nothing_of_what_it_had() -> None:
+    state = both_logical()
+    beat = state.peer.beat
+    assert beat is not None
+    assert not data_rules.lacks_nothing(state, replace(beat, data=DataState.INCONSISTENT))
+
+
+def with_config(state: State, **fields: object) -> State:
+    return replace(state, durable=replace(state.durable, config=replace(state.durable.config, **fields)))
+
+
+def test_the_group_is_left_to_a_node_that_took_over() -> None:
+    state = left_with_the_group(5_000).state("b")
+    assert data_rules.left_to_me(state, state.peer.beat)
+    assert not data_rules.left_to_me(state, None), "what is not heard is not known to be of no use"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s: with_config(s, solo=False),
+        lambda s: with_config(s, holder="a"),
+        lambda s: replace(s, image=replace(s.image, lsn=s.image.lsn - 1)),
+        lambda s: replace(s, image=replace(s.image, generation="")),
+        lambda s: replace(s, spec=replace(s.spec, policy=replace(s.spec.policy, takeover="complete"))),
+    ],
+    ids=["the pair is open", "the peer holds it", "less than was counted on", "an empty disk",
+         "the policy asks for more"],
+)  # fmt: skip
+def test_it_is_not_left_to_who_could_not_have_taken_over(change: Callable[[State], State]) -> None:
+    state = left_with_the_group(5_000).state("b")
+    assert not data_rules.left_to_me(change(state), state.peer.beat)
+
+
+def test_a_peer_that_can_run_the_group_or_went_on_from_here_is_given_it() -> None:
+    state = left_with_the_group(5_000).state("b")
+    beat = state.peer.beat
+    assert beat is not None
+    assert not data_rules.left_to_me(state, replace(beat, able=True))
+    went_on = replace(beat, image=Image(generation="g2", ancestors=("g1",), lsn=9_000))
+    assert not data_rules.left_to_me(state, went_on)
