@@ -34,6 +34,8 @@ _NAMED_KINDS = (2, 4, 10, 12)
 """Records that hold a folder's handle and a name in it; 10, 12: the old and the new one of a rename."""
 _READ = 1 << 18
 _WAIT_MS = 500
+_GATHER_S = 0.1
+"""So long after a finding, others may gather: what this process does itself would wake the thread each time."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fanotify_mark.argtypes = [
@@ -90,6 +92,7 @@ class Sentry:
             found = dict.fromkeys(self._foreign(os.read(self._fd, _READ)))
             for change in found:
                 self._on_change(change)
+            self._stopped.wait(_GATHER_S)
 
     def _foreign(self, data: bytes) -> Iterator[Change]:
         """Nearly all events are this process's own: those cost one comparison."""

@@ -15,8 +15,8 @@ import msgspec
 
 from hsorch.errors import NodeError
 from hsorch.node.replication.bindings import STAGING, Binding
-from hsorch.node.replication.entries import FILE, FOLDER, LINK, TWIN, Entry, dress, leads_below, xattrs_of
-from hsorch.node.replication.extents import sync_filesystem, write_at
+from hsorch.node.replication.entries import FILE, FOLDER, LINK, TWIN, Entry, leads_below, xattrs_of
+from hsorch.node.replication.extents import sync_filesystem
 from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import (
     Close,
@@ -41,17 +41,15 @@ from hsorch.node.replication.messages import (
     Wanted,
 )
 from hsorch.node.replication.partial import Partials
+from hsorch.node.replication.placing import Keep, Placer, standing
 from hsorch.node.replication.record import leaves
 from hsorch.node.replication.surplus import Surplus
 from hsorch.node.replication.verify import SMALL, Hasher
+from hsorch.node.replication.way import Way
 
 SAME, SEND, COMPARE = 0, 1, 2
 NAMED = 20
 """Names of newer files that a survey tells."""
-_O_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-
-Keep = Callable[[str, str], None]
-"""keep(root, relative): put the file or link that stands there in safety. Raises to stop the mirror."""
 
 
 class LandingError(NodeError):
@@ -91,6 +89,7 @@ class Landing:
             ) from error
         self._hasher = Hasher()
         self._partials = Partials(self._fd, root, survey=task.survey)
+        self._placer = Placer(self._fd, root, self._partials, self._displace, keep)
         self._surplus = Surplus(root, self._binding, guard)
         self._seen: set[str] = set()
         self._leaving: list[str] = []
@@ -102,6 +101,7 @@ class Landing:
         self._newer: list[bytes] = []
 
     def close(self) -> None:
+        self._placer.close()
         self._partials.close()
         os.close(self._fd)
 
@@ -112,7 +112,8 @@ class Landing:
             case Pack():
                 self._unpack(message.entries, body)
             case Offer():
-                wants = [self._judge(e) for listing in message.listings for e in listing.entries]
+                with Way(self._fd) as way:
+                    wants = [self._judge(e, way) for listing in message.listings for e in listing.entries]
                 if message.whole:
                     for listing in message.listings:
                         self._compare_names(listing)
@@ -131,7 +132,7 @@ class Landing:
                 self._finish(message.file, message.entry)
             case Twins():
                 for name, first in message.pairs:
-                    self._link(os.fsdecode(name), os.fsdecode(first))
+                    self._placer.twin(self._checked(os.fsdecode(name)), self._checked(os.fsdecode(first)))
             case Prune():
                 self._tell_doomed()
             case Gone():
@@ -151,35 +152,38 @@ class Landing:
 
     # ---------------------------------------------------------------------------------- what is here already
 
-    def _judge(self, entry: Entry) -> int:
+    def _judge(self, entry: Entry, way: Way) -> int:
         """Brings names, folders and links in order at once; for files says what is needed."""
-        name = self._checked(entry.name)
-        found = self._stat(name)
+        at = way.to(self._checked(entry.name))
+        if at is None:  # no folder is there; the file goes nowhere when it comes
+            self._tally["created"] += entry.kind == FILE
+            return SEND if entry.kind == FILE else SAME
+        found = standing(*at)
         if found is not None and stat.S_IFMT(found.st_mode) != _TYPE[entry.kind]:
-            self._displace(name, found)
+            self._displace(entry.name, found)
             found = None
         if entry.kind == FOLDER:
-            self._folder(name, entry, found)
+            self._folder(at, entry, found)
         elif entry.kind == LINK:
-            self._symlink(name, entry, found)
+            self._symlink(at, entry, found)
         elif entry.kind == FILE:
-            return self._judge_file(name, entry, found)
+            return self._judge_file(at, entry, found)
         return SAME
 
-    def _judge_file(self, name: str, entry: Entry, found: os.stat_result | None) -> int:
+    def _judge_file(self, at: tuple[int, str], entry: Entry, found: os.stat_result | None) -> int:
         if found is None:
             self._tally["created"] += 1
-            return COMPARE if entry.size > SMALL and self._partials.started(name) else SEND
+            return COMPARE if entry.size > SMALL and self._partials.started(entry.name) else SEND
         large = entry.size > SMALL
         alike = found.st_size == entry.size and found.st_mtime_ns == entry.mtime_ns
         if self.task.mode == "content" and not self.task.survey:
             if large:
                 return COMPARE
-            alike = found.st_size == entry.size and entry.digest == self._hasher.small(f"{self._root}/{name}")
+            alike = found.st_size == entry.size and entry.digest == self._hasher.small(at[1], at[0])
             alike = alike and entry.digest != b""
         # A file that has further names here, but not at the source, must not be touched through them.
         if alike and (entry.twin or found.st_nlink == 1):
-            self._dress_file(name, entry, found)
+            self._dress_file(at, entry, found)
             return SAME
         self._survey(entry, found)
         return COMPARE if large else SEND
@@ -196,102 +200,53 @@ class Landing:
     # ------------------------------------------------------------------------------------- what comes in
 
     def _unpack(self, entries: list[Entry], view: memoryview) -> None:
-        at = 0
         for entry in entries:
-            name = self._checked(entry.name)
-            staged, fd = self._partials.create()
-            try:
-                write_at(fd, view[at : at + entry.size], 0)
-                dress(fd, entry)
-            finally:
-                os.close(fd)
-            at += entry.size
-            self._place(staged, name)
+            self._checked(entry.name)
+        self._placer.files(entries, view)
         self._surplus.wrote(len(entries))
 
     def _finish(self, file: int, entry: Entry) -> None:
         name = self._checked(entry.name)
         staged = self._partials.finish(file, entry)
         if staged:
-            self._place(staged, name)
+            self._placer.put(staged, name)
             return
-        found = self._stat(name)
-        if found is not None:
-            self._dress_file(name, entry, found)
+        with Way(self._fd) as way:
+            found = way.to(name)
+            here = standing(*found) if found else None
+            if found is not None and here is not None:
+                self._dress_file(found, entry, here)
 
-    def _place(self, staged: str, name: str) -> None:
-        """Give a finished file its name."""
-        if not leads_below(self._root, name):
-            os.unlink(staged, dir_fd=self._fd)  # its folder went meanwhile; a later change says so
-            return
-        if self._keep is not None and self._stat(name) is not None:
-            self._keep(self._root, name)
-        try:
-            os.rename(staged, name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
-        except IsADirectoryError:
-            self._displace(name, os.stat(name, dir_fd=self._fd, follow_symlinks=False))
-            os.rename(staged, name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
-
-    def _folder(self, name: str, entry: Entry, found: os.stat_result | None) -> None:
-        if self.task.survey or not leads_below(self._root, name):
+    def _folder(self, at: tuple[int, str], entry: Entry, found: os.stat_result | None) -> None:
+        if self.task.survey:
             return
         if found is None:
-            os.mkdir(name, 0o700, dir_fd=self._fd)
-            self._dress_folder(entry)
-        elif _worn(found) != (entry.mode, entry.uid, entry.gid) or entry.xattrs != self._xattrs(name):
-            self._dress_folder(entry)
+            os.mkdir(at[1], 0o700, dir_fd=at[0])
+        elif _worn(found) == (entry.mode, entry.uid, entry.gid) and entry.xattrs == self._xattrs(entry.name):
+            return
+        self._placer.dress(*at, entry)
 
-    def _symlink(self, name: str, entry: Entry, found: os.stat_result | None) -> None:
+    def _symlink(self, at: tuple[int, str], entry: Entry, found: os.stat_result | None) -> None:
         if found is not None:
-            same = os.fsencode(os.readlink(name, dir_fd=self._fd)) == entry.to
+            same = os.fsencode(os.readlink(at[1], dir_fd=at[0])) == entry.to
             if same and (found.st_uid, found.st_gid, found.st_mtime_ns) == (
                 entry.uid, entry.gid, entry.mtime_ns,
             ):  # fmt: skip
                 return
-        if self.task.survey:
-            return
-        staged = self._partials.free_name()
-        os.symlink(entry.to, staged, dir_fd=self._fd)
-        os.chown(staged, entry.uid, entry.gid, dir_fd=self._fd, follow_symlinks=False)
-        times = (entry.mtime_ns, entry.mtime_ns)
-        os.utime(staged, ns=times, dir_fd=self._fd, follow_symlinks=False)
-        self._place(staged, name)
+        if not self.task.survey:
+            self._placer.symlink(entry)
 
-    def _link(self, name: str, first: str) -> None:
-        here, there = self._stat(self._checked(name)), self._stat(self._checked(first))
-        if (
-            there is None
-            or not stat.S_ISREG(there.st_mode)
-            or (here is not None and here.st_ino == there.st_ino)
-        ):
-            return
-        staged = self._partials.free_name()
-        os.link(first, staged, src_dir_fd=self._fd, dst_dir_fd=self._fd, follow_symlinks=False)
-        self._place(staged, name)
-
-    def _dress_file(self, name: str, entry: Entry, found: os.stat_result) -> None:
-        worn = self._xattrs(name)
+    def _dress_file(self, at: tuple[int, str], entry: Entry, found: os.stat_result) -> None:
         right = _worn(found) == (entry.mode, entry.uid, entry.gid) and found.st_mtime_ns == entry.mtime_ns
-        if self.task.survey or (right and worn == entry.xattrs):
-            return
-        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=self._fd)
-        try:
-            dress(fd, entry, worn)
-        finally:
-            os.close(fd)
+        if not (self.task.survey or (right and self._xattrs(entry.name) == entry.xattrs)):
+            self._placer.dress(*at, entry)
 
     def _dress_folder(self, entry: Entry) -> None:
-        name = self._checked(entry.name) if entry.path else "."
-        if not leads_below(self._root, name):
-            return
-        try:
-            fd = os.open(name, _O_FOLDER, dir_fd=self._fd)
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        try:
-            dress(fd, entry, xattrs_of(fd))
-        finally:
-            os.close(fd)
+        name = self._checked(entry.name) + "/." if entry.path else "."
+        with Way(self._fd) as way:
+            found = way.to(name)
+            if found is not None:
+                self._placer.dress(*found, entry)
 
     # ------------------------------------------------------------------------------------- what is too much
 
@@ -344,14 +299,6 @@ class Landing:
         self._reply(msgspec.structs.replace(self._done, number=mark.number, newer=self._newer, **self._tally))
 
     # ---------------------------------------------------------------------------------------------- helpers
-
-    def _stat(self, name: str) -> os.stat_result | None:
-        if not leads_below(self._root, name):
-            return None
-        try:
-            return os.stat(name, dir_fd=self._fd, follow_symlinks=False)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
 
     def _xattrs(self, name: str) -> dict[str, bytes]:
         return xattrs_of(f"{self._root}/{name}")

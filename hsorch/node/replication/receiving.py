@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 
 from hsorch.errors import NodeError
 from hsorch.node.replication.ahead import Ahead
-from hsorch.node.replication.landing import Keep, Landing
+from hsorch.node.replication.landing import Landing
 from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import Message, Refused, Task
+from hsorch.node.replication.placing import Keep
 from hsorch.node.replication.wire import Broken, Channel
 
 HEARD_S = 10.0

@@ -29,10 +29,12 @@ class Hasher:
     def __init__(self) -> None:
         self._buffer = bytearray(1 << 20)
 
-    def small(self, path: str) -> bytes:
-        """Of a file's whole content; b"": it can't be read any more or is no small file now."""
+    def small(self, path: str, folder: int | None = None) -> bytes:
+        """Of a file's whole content; b"": it can't be read any more or is no small file now.
+
+        folder: descriptor that path is relative to."""
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
         except OSError:
             return b""
         try:

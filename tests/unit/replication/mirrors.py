@@ -15,10 +15,10 @@ from typing import Literal
 from hsorch.errors import NodeError
 from hsorch.node.replication.bindings import STAGING, Binding
 from hsorch.node.replication.entries import Anchor
-from hsorch.node.replication.landing import Keep
 from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import Reached, Task
 from hsorch.node.replication.mirror import Mirror
+from hsorch.node.replication.placing import Keep
 from hsorch.node.replication.receiving import serve
 from hsorch.node.replication.record import Buffer
 from hsorch.node.replication.tls import Keys

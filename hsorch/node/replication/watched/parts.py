@@ -17,8 +17,8 @@ import msgspec
 from hsorch.node.replication.bound import Bound
 from hsorch.node.replication.foreign import Change
 from hsorch.node.replication.ground import LOST, Ground, unsure
-from hsorch.node.replication.landing import Keep
 from hsorch.node.replication.messages import Hello, Task
+from hsorch.node.replication.placing import Keep
 from hsorch.node.replication.quarantine import About, Open, Quarantine, QuarantineFull, limit_of
 from hsorch.node.replication.watched.follow import Followed, Follower
 from hsorch.node.replication.watched.take import Taker

@@ -1,0 +1,162 @@
+"""The target's hands: gives files, links and folders their names, owners and times below a bound folder.
+
+A file gets its name whole or not at all. Whether something is to be placed is landing.py's business; what
+must not be lost is handed to `keep` before it is replaced.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from hsorch.node.replication.entries import Entry, dress, xattrs_of
+from hsorch.node.replication.extents import write_at
+from hsorch.node.replication.partial import Partials
+from hsorch.node.replication.way import Way
+
+Keep = Callable[[str, str], None]
+"""keep(root, relative): put the file or link that stands there in safety. Raises to stop the mirror."""
+Displace = Callable[[str, os.stat_result], None]
+"""displace(relative, what stands there): remove what is of another kind, or raise."""
+
+_FEW = 8
+"""Up to so many files are not worth a second thread."""
+_NAMELESS = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_Part = tuple[Entry, memoryview]
+
+
+class Placer:
+    """Below the folder root, open as fd. Raises OSError, and what keep and displace raise."""
+
+    def __init__(self, fd: int, root: str, partials: Partials, displace: Displace, keep: Keep | None) -> None:
+        self._fd = fd
+        self._root = root
+        self._partials = partials
+        self._displace = displace
+        self._keep = keep
+        self._replacing = threading.Lock()
+        self._has_nameless = True
+        """The file system makes files that have no name yet, as far as is known."""
+        self._second = ThreadPoolExecutor(1, thread_name_prefix="placer")
+
+    def close(self) -> None:
+        self._second.shutdown()
+
+    # ------------------------------------------------------------------------------------------ whole files
+
+    def files(self, entries: Sequence[Entry], view: memoryview) -> None:
+        """view: their contents one after the other. Most of it is the system's work, so two threads do it."""
+        parts: dict[bytes, _Part] = {}
+        at = 0
+        for entry in entries:
+            parts[entry.path] = entry, view[at : at + entry.size]  # the later of two with one name
+            at += entry.size
+        whole = list(parts.values())
+        half = len(whole) // 2 if len(whole) > _FEW else 0
+        other = self._second.submit(self._some, whole[:half]) if half else None
+        try:
+            self._some(whole[half:])
+        finally:
+            if other is not None:
+                other.result()
+
+    def _some(self, parts: list[_Part]) -> None:
+        with Way(self._fd) as way:
+            for entry, content in parts:
+                self._file(entry, content, way)
+
+    def _file(self, entry: Entry, content: memoryview, way: Way) -> None:
+        name = entry.name
+        found = way.to(name)
+        if found is None:
+            return  # its folder went meanwhile; a later change says so
+        fd, staged = self._new(found[0])
+        try:
+            write_at(fd, content, 0)
+            dress(fd, entry, xattrs_of(fd))  # a folder can give what is made in it attributes
+            if not staged:
+                try:
+                    os.link(f"/proc/self/fd/{fd}", found[1], dst_dir_fd=found[0])
+                    return
+                except FileExistsError:
+                    staged = self._partials.free_name()
+                    os.link(f"/proc/self/fd/{fd}", staged, dst_dir_fd=self._fd)
+        finally:
+            os.close(fd)
+        self.put(staged, name)
+
+    def _new(self, folder: int) -> tuple[int, str]:
+        """Descriptor of a new file near the folder, and its name in staging; "": it has none yet."""
+        if self._has_nameless:
+            try:
+                return os.open(".", _NAMELESS, 0o600, dir_fd=folder), ""
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+                    raise
+                self._has_nameless = False
+        staged, fd = self._partials.create()
+        return fd, staged
+
+    def put(self, staged: str, name: str) -> None:
+        """Give a finished file its name, in the place of what has it."""
+        with Way(self._fd) as way:
+            found = way.to(name)
+            if found is None:
+                os.unlink(staged, dir_fd=self._fd)  # its folder went meanwhile; a later change says so
+                return
+            folder, leaf = found
+            if self._keep is not None and standing(folder, leaf) is not None:
+                self._keep(self._root, name)
+            try:
+                os.rename(staged, leaf, src_dir_fd=self._fd, dst_dir_fd=folder)
+            except IsADirectoryError:
+                with self._replacing:
+                    self._displace(name, os.stat(leaf, dir_fd=folder, follow_symlinks=False))
+                os.rename(staged, leaf, src_dir_fd=self._fd, dst_dir_fd=folder)
+
+    # ---------------------------------------------------------------------------------------- other objects
+
+    def symlink(self, entry: Entry) -> None:
+        staged = self._partials.free_name()
+        os.symlink(entry.to, staged, dir_fd=self._fd)
+        os.chown(staged, entry.uid, entry.gid, dir_fd=self._fd, follow_symlinks=False)
+        times = (entry.mtime_ns, entry.mtime_ns)
+        os.utime(staged, ns=times, dir_fd=self._fd, follow_symlinks=False)
+        self.put(staged, entry.name)
+
+    def twin(self, name: str, first: str) -> None:
+        """A further name for the file that is called first."""
+        with Way(self._fd) as way:
+            source = way.to(first)
+            there = standing(*source) if source else None
+            if source is None or there is None or not stat.S_ISREG(there.st_mode):
+                return
+            staged = self._partials.free_name()
+            os.link(source[1], staged, src_dir_fd=source[0], dst_dir_fd=self._fd, follow_symlinks=False)
+            found = way.to(name)
+            here = standing(*found) if found else None
+        if here is not None and here.st_ino == there.st_ino:
+            os.unlink(staged, dir_fd=self._fd)
+        else:
+            self.put(staged, name)
+
+    def dress(self, folder: int, leaf: str, entry: Entry) -> None:
+        """Owner, mode, attributes and time of what stands there."""
+        fd = os.open(leaf, _OPEN, dir_fd=folder)
+        try:
+            dress(fd, entry, xattrs_of(fd))
+        finally:
+            os.close(fd)
+
+
+def standing(folder: int, leaf: str) -> os.stat_result | None:
+    """What has the name; None: nothing. A link is not followed."""
+    try:
+        return os.stat(leaf, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
