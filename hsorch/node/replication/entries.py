@@ -124,6 +124,26 @@ def scan(root: str, binding: Binding, below: str = "") -> Iterator[tuple[str, li
 
 
 def children(root: str, binding: Binding, folder: str) -> Iterator[Entry]:
+    for item, relative in _listed(root, folder):
+        try:
+            is_folder = item.is_dir(follow_symlinks=False)
+            if not (binding.enters(relative) if is_folder else binding.covers(relative)):
+                continue
+            entry = _entry(item.path, relative, item.stat(follow_symlinks=False))
+        except FileNotFoundError:
+            continue
+        if entry is not None:
+            yield entry
+
+
+def folders(root: str, binding: Binding, folder: str) -> Iterator[str]:
+    """Names of the replicated folders directly in one, without a look at the files. Raises OSError."""
+    for item, relative in _listed(root, folder):
+        if item.is_dir(follow_symlinks=False) and binding.enters(relative):
+            yield relative
+
+
+def _listed(root: str, folder: str) -> Iterator[tuple[os.DirEntry[str], str]]:
     prefix = folder + "/" if folder else ""
     try:
         found = os.scandir(f"{root}/{folder}")
@@ -133,16 +153,7 @@ def children(root: str, binding: Binding, folder: str) -> Iterator[Entry]:
         return
     with found:
         for item in found:
-            relative = prefix + item.name
-            try:
-                is_folder = item.is_dir(follow_symlinks=False)
-                if not (binding.enters(relative) if is_folder else binding.covers(relative)):
-                    continue
-                entry = _entry(item.path, relative, item.stat(follow_symlinks=False))
-            except FileNotFoundError:
-                continue
-            if entry is not None:
-                yield entry
+            yield item, prefix + item.name
 
 
 def _entry(path: str, relative: str, found: os.stat_result) -> Entry | None:
@@ -182,17 +193,22 @@ def xattrs_of(at: str | int) -> dict[str, bytes]:
         raise
 
 
-def dress(fd: int, entry: Entry, wearing: dict[str, bytes] | None = None) -> None:
-    """Give an open file or folder the entry's owner, mode, attributes and time. Raises OSError.
+def dress(fd: int, entry: Entry) -> None:
+    """Give an open file or folder the entry's owner, mode, attributes and time, as far as it has others.
 
-    wearing: the attributes it has; None: none yet (a new file).
-    """
-    os.fchown(fd, entry.uid, entry.gid)
-    os.fchmod(fd, entry.mode)
-    for name, value in entry.xattrs.items():
-        if wearing is None or wearing.get(name) != value:
-            os.setxattr(fd, name, value)
-    for name in (wearing or {}).keys() - entry.xattrs.keys():
-        os.removexattr(fd, name)
+    A new one may have attributes of the folder that it was made in. Raises OSError."""
+    found = os.fstat(fd)
+    owned = (found.st_uid, found.st_gid) == (entry.uid, entry.gid)
+    if not owned:
+        os.fchown(fd, entry.uid, entry.gid)
+    if not owned or stat.S_IMODE(found.st_mode) != entry.mode:  # a change of the owner takes bits of it
+        os.fchmod(fd, entry.mode)
+    worn = xattrs_of(fd)
+    if worn != entry.xattrs:
+        for name in worn.keys() - entry.xattrs.keys():
+            os.removexattr(fd, name)
+        for name, value in entry.xattrs.items():
+            if worn.get(name) != value:
+                os.setxattr(fd, name, value)
     if entry.mtime_ns:
         os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))

@@ -16,7 +16,6 @@ _LARGE = 512 << 10
 _STEP = 64 << 20
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-_libc.syncfs.argtypes = (ctypes.c_int,)
 _libc.sync_file_range.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
 
 
@@ -90,14 +89,3 @@ def start_writing(fd: int, offset: int, length: int) -> None:
     small one is left to it. Only a hint: what can't be written is found by the sync."""
     if length >= _LARGE:
         _libc.sync_file_range(fd, offset, length, _START_WRITING)
-
-
-def sync_filesystem(path: str) -> None:
-    """Everything written to the file system of this path is on stable storage. Raises OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        if _libc.syncfs(fd) != 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), path)
-    finally:
-        os.close(fd)

@@ -35,7 +35,7 @@ _NAMED_KINDS = (2, 4, 10, 12)
 _READ = 1 << 18
 _WAIT_MS = 500
 _GATHER_S = 0.1
-"""So long after a finding, others may gather: what this process does itself would wake the thread each time."""
+"""So long after a finding, others may gather: what this process does would wake the thread each time."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fanotify_mark.argtypes = [

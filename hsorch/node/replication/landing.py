@@ -16,7 +16,7 @@ import msgspec
 from hsorch.errors import NodeError
 from hsorch.node.replication.bindings import STAGING, Binding
 from hsorch.node.replication.entries import FILE, FOLDER, LINK, TWIN, Entry, leads_below, xattrs_of
-from hsorch.node.replication.extents import sync_filesystem
+from hsorch.node.replication.flushing import Flusher
 from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import (
     Close,
@@ -48,6 +48,7 @@ from hsorch.node.replication.verify import SMALL, Hasher
 from hsorch.node.replication.way import Way
 
 SAME, SEND, COMPARE = 0, 1, 2
+_STAGING = os.fsencode(STAGING)
 NAMED = 20
 """Names of newer files that a survey tells."""
 
@@ -89,9 +90,11 @@ class Landing:
             ) from error
         self._hasher = Hasher()
         self._partials = Partials(self._fd, root, survey=task.survey)
+        self._flusher = Flusher(self._fd)
         self._placer = Placer(self._fd, root, self._partials, self._displace, keep)
         self._surplus = Surplus(root, self._binding, guard)
         self._seen: set[str] = set()
+        self._made: set[bytes] = set()
         self._leaving: list[str] = []
         self._done = Reached(number=0)
         self._tally: dict[str, int] = dict.fromkeys(
@@ -102,6 +105,7 @@ class Landing:
 
     def close(self) -> None:
         self._placer.close()
+        self._flusher.close()
         self._partials.close()
         os.close(self._fd)
 
@@ -112,14 +116,17 @@ class Landing:
             case Pack():
                 self._unpack(message.entries, body)
             case Offer():
+                wants = bytearray()
                 with Way(self._fd) as way:
-                    wants = [self._judge(e, way) for listing in message.listings for e in listing.entries]
+                    for listing in message.listings:
+                        new = message.whole and listing.folder in self._made
+                        wants += bytes(self._judge(entry, way, new=new) for entry in listing.entries)
                 if message.whole:
                     for listing in message.listings:
                         self._compare_names(listing)
                 self._reply(Wanted(number=message.number, wants=bytes(wants)))
             case Open():
-                self._checked(message.entry.name)
+                self._checked(message.entry.path)
                 self._partials.open(message.file, message.entry, fresh=message.fresh)
             case Hashes():
                 blocks = self._partials.compare(message.file, message.offset, message.end, bytes(body))
@@ -132,11 +139,11 @@ class Landing:
                 self._finish(message.file, message.entry)
             case Twins():
                 for name, first in message.pairs:
-                    self._placer.twin(self._checked(os.fsdecode(name)), self._checked(os.fsdecode(first)))
+                    self._placer.twin(self._checked(name), self._checked(first))
             case Prune():
                 self._tell_doomed()
             case Gone():
-                self._leaving += [self._checked(os.fsdecode(path)) for path in message.paths]
+                self._leaving += [self._checked(path) for path in message.paths]
                 if not message.more:
                     self._delete(self._leaving)
                     self._leaving = []
@@ -152,13 +159,15 @@ class Landing:
 
     # ---------------------------------------------------------------------------------- what is here already
 
-    def _judge(self, entry: Entry, way: Way) -> int:
-        """Brings names, folders and links in order at once; for files says what is needed."""
-        at = way.to(self._checked(entry.name))
+    def _judge(self, entry: Entry, way: Way, *, new: bool) -> int:
+        """Brings names, folders and links in order at once; for files says what is needed.
+
+        new: its folder was made by this mirror, so nothing has its name."""
+        at = way.to(self._checked(entry.path))
         if at is None:  # no folder is there; the file goes nowhere when it comes
             self._tally["created"] += entry.kind == FILE
             return SEND if entry.kind == FILE else SAME
-        found = standing(*at)
+        found = None if new else standing(*at)
         if found is not None and stat.S_IFMT(found.st_mode) != _TYPE[entry.kind]:
             self._displace(entry.name, found)
             found = None
@@ -201,12 +210,13 @@ class Landing:
 
     def _unpack(self, entries: list[Entry], view: memoryview) -> None:
         for entry in entries:
-            self._checked(entry.name)
+            self._checked(entry.path)
         self._placer.files(entries, view)
         self._surplus.wrote(len(entries))
+        self._flusher.wrote(len(view))
 
     def _finish(self, file: int, entry: Entry) -> None:
-        name = self._checked(entry.name)
+        name = self._checked(entry.path)
         staged = self._partials.finish(file, entry)
         if staged:
             self._placer.put(staged, name)
@@ -222,6 +232,7 @@ class Landing:
             return
         if found is None:
             os.mkdir(at[1], 0o700, dir_fd=at[0])
+            self._made.add(entry.path)
         elif _worn(found) == (entry.mode, entry.uid, entry.gid) and entry.xattrs == self._xattrs(entry.name):
             return
         self._placer.dress(*at, entry)
@@ -242,7 +253,7 @@ class Landing:
             self._placer.dress(*at, entry)
 
     def _dress_folder(self, entry: Entry) -> None:
-        name = self._checked(entry.name) + "/." if entry.path else "."
+        name = self._checked(entry.path) + "/." if entry.path else "."
         with Way(self._fd) as way:
             found = way.to(name)
             if found is not None:
@@ -253,8 +264,7 @@ class Landing:
     def _compare_names(self, listing: Listing) -> None:
         self._seen.update(entry.name.rpartition("/")[2] for entry in listing.entries)
         if listing.last:
-            folder = os.fsdecode(listing.folder)
-            self._surplus.folder(self._checked(folder) if folder else "", self._seen)
+            self._surplus.folder(self._checked(listing.folder) if listing.folder else "", self._seen)
             self._seen = set()
 
     def _tell_doomed(self) -> None:
@@ -294,7 +304,7 @@ class Landing:
         if mark.durable and not self.task.survey:
             self._partials.sweep()
             self._surplus.settled()
-            sync_filesystem(self._root)
+            self._flusher.finish()
             self.equal = not self._tally["held"]
         self._reply(msgspec.structs.replace(self._done, number=mark.number, newer=self._newer, **self._tally))
 
@@ -303,12 +313,13 @@ class Landing:
     def _xattrs(self, name: str) -> dict[str, bytes]:
         return xattrs_of(f"{self._root}/{name}")
 
-    def _checked(self, name: str) -> str:
-        if leaves(os.fsencode(name)) or (name + "/").startswith(STAGING + "/"):
+    def _checked(self, path: bytes) -> str:
+        if leaves(path) or path == _STAGING or path.startswith(_STAGING + b"/"):
             raise LandingError(
-                f"the peer named {name!r}, which leaves {self._root}", hint="Check who the peer is."
+                f"the peer named {os.fsdecode(path)!r}, which leaves {self._root}",
+                hint="Check who the peer is.",
             )
-        return name
+        return os.fsdecode(path)
 
 
 _TYPE = {FILE: stat.S_IFREG, TWIN: stat.S_IFREG, FOLDER: stat.S_IFDIR, LINK: stat.S_IFLNK}

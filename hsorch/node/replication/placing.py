@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from hsorch.node.replication.entries import Entry, dress, xattrs_of
+from hsorch.node.replication.entries import Entry, dress
 from hsorch.node.replication.extents import write_at
 from hsorch.node.replication.partial import Partials
 from hsorch.node.replication.way import Way
@@ -78,7 +78,7 @@ class Placer:
         fd, staged = self._new(found[0])
         try:
             write_at(fd, content, 0)
-            dress(fd, entry, xattrs_of(fd))  # a folder can give what is made in it attributes
+            dress(fd, entry)
             if not staged:
                 try:
                     os.link(f"/proc/self/fd/{fd}", found[1], dst_dir_fd=found[0])
@@ -149,7 +149,7 @@ class Placer:
         """Owner, mode, attributes and time of what stands there."""
         fd = os.open(leaf, _OPEN, dir_fd=folder)
         try:
-            dress(fd, entry, xattrs_of(fd))
+            dress(fd, entry)
         finally:
             os.close(fd)
 

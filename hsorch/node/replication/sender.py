@@ -13,11 +13,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from hsorch.node.replication.entries import Entry, entry_of_open, leads_below
+from hsorch.node.replication.entries import Entry, entry_of_open
 from hsorch.node.replication.extents import data_extents
 from hsorch.node.replication.messages import Close, Hashes, Hole, Need, Open, Pack, Piece
 from hsorch.node.replication.progress import Progress
 from hsorch.node.replication.verify import BLOCK, SEGMENT, SMALL, Hasher, aligned
+from hsorch.node.replication.way import Way
 from hsorch.node.replication.wire import Channel
 
 PACK_BYTES = 1 << 20
@@ -42,7 +43,7 @@ class Sender:
 
     def __init__(self, channel: Channel, root: str, progress: Progress) -> None:
         self._channel = channel
-        self._root = root
+        self._way = Way(root)
         self._progress = progress
         self._hasher = Hasher()
         self._buffer = memoryview(bytearray(CHUNK))
@@ -77,6 +78,7 @@ class Sender:
             self.flush()
 
     def flush(self) -> None:
+        self._way.forget()  # another folder may have its name by now, and an unmount must not meet it open
         if self._pack:
             self._channel.send(Pack(entries=self._pack), self._contents[: self._packed])
             for entry in self._pack:
@@ -90,6 +92,7 @@ class Sender:
             self._waiting.append(name)
             return
         opened = self._open(name)
+        self._way.forget()
         if opened is None:
             return
         fd, found = opened
@@ -125,6 +128,7 @@ class Sender:
             os.close(large.fd)
         self._large.clear()
         self._waiting.clear()
+        self._way.forget()
 
     def _hash_on(self, number: int) -> None:
         large = self._large[number]
@@ -177,10 +181,11 @@ class Sender:
 
     def _open(self, name: str) -> tuple[int, os.stat_result] | None:
         """None: the file is gone, or something else has its name; a later change tells of that."""
-        if not leads_below(self._root, name):
+        at = self._way.to(name)
+        if at is None:
             return None
         try:
-            fd = os.open(f"{self._root}/{name}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+            fd = os.open(at[1], os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=at[0])
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
                 return None

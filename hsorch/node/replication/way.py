@@ -10,19 +10,22 @@ import os
 from types import TracebackType
 from typing import Self
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_BELOW = _ROOT | os.O_NOFOLLOW
 _NO_WAY = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 class Way:
-    """Below the folder open as fd. Remembers the last folder, as names mostly come folder by folder: whoever
-    removes or replaces folders calls forget(). Not for several threads at once."""
+    """Below a root: an open folder, or the path of one, which is held only until forget().
 
-    def __init__(self, fd: int) -> None:
-        self._root = fd
-        self._folder = ""
+    Remembers the last folder, as names mostly come folder by folder: whoever removes or replaces folders
+    calls forget(). Not for several threads at once.
+    """
+
+    def __init__(self, root: int | str) -> None:
+        self._root = root
+        self._folder: str | None = None
         self._fd = -1
-        """Of that folder; -1: it is the root."""
 
     def to(self, name: str) -> tuple[int, str] | None:
         """(descriptor of the folder, last part of the name), good until the next call; None: no folder is
@@ -30,14 +33,19 @@ class Way:
         folder, _, leaf = name.rpartition("/")
         if folder != self._folder:
             self.forget()
-            if not self._go(folder):
-                return None
-        return (self._root if self._fd < 0 else self._fd), leaf
+            try:
+                self._fd = self._open(folder)
+            except OSError as error:
+                if error.errno in _NO_WAY:
+                    return None
+                raise
+            self._folder = folder
+        return self._fd, leaf
 
     def forget(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
-        self._folder, self._fd = "", -1
+        self._folder, self._fd = None, -1
 
     def __enter__(self) -> Self:
         return self
@@ -47,16 +55,12 @@ class Way:
     ) -> None:
         self.forget()
 
-    def _go(self, folder: str) -> bool:
-        for part in folder.split("/"):
+    def _open(self, folder: str) -> int:
+        at = os.dup(self._root) if isinstance(self._root, int) else os.open(self._root, _ROOT)
+        for part in folder.split("/") if folder else ():
             try:
-                below = os.open(part, _FOLDER, dir_fd=self._root if self._fd < 0 else self._fd)
-            except OSError as error:
-                self.forget()
-                if error.errno in _NO_WAY:
-                    return False
-                raise
-            self.forget()
-            self._fd = below
-        self._folder = folder
-        return True
+                below = os.open(part, _BELOW, dir_fd=at)
+            finally:
+                os.close(at)
+            at = below
+        return at

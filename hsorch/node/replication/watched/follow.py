@@ -19,6 +19,7 @@ from hsorch.node.replication.generations import meet, refusal
 from hsorch.node.replication.messages import Hello, Refused, Task, foreign
 from hsorch.node.replication.mirror import Mirror, MirrorError
 from hsorch.node.replication.progress import Figures, Progress
+from hsorch.node.replication.watched.bell import Bell
 from hsorch.node.replication.watched.inotify import Watcher
 from hsorch.node.replication.watched.live import Batch, Live
 from hsorch.node.replication.wire import Broken, Channel
@@ -77,6 +78,7 @@ class Follower:
         self._looks_at = 0.0
         self._stopped = threading.Event()
         self._again = threading.Event()
+        self._bell = Bell()
         self._resting = threading.Event()
         """Set whenever the target has everything."""
         self._channel: Channel | None = None
@@ -99,20 +101,25 @@ class Follower:
     def verify(self, *, confirmed: bool = False) -> None:
         """Compare all contents now. confirmed: let the deletions through that the guard holds back."""
         self._mode, self._confirmed = "content", confirmed
-        self._again.set()
+        self._look_again()
 
     def confirm(self) -> None:
         """Look again at names, sizes and times, and let the deletions through that are held back."""
         self._confirmed = True
-        self._again.set()
+        self._look_again()
 
     def drain(self, until: float) -> bool:
         """Wait until everything done so far is at the target. until: monotonic; False: not in time."""
         self._resting.clear()
+        self._bell.ring()
         while not self._resting.wait(0.05):
             if time.monotonic() > until or self._stopped.is_set():
                 return False
         return not self._seen.held
+
+    def _look_again(self) -> None:
+        self._again.set()
+        self._bell.ring()
 
     def _run(self) -> None:
         while not self._stopped.is_set():
@@ -156,7 +163,7 @@ class Follower:
         self._is_there(self._binding)
         self._again.clear()
         mode, confirmed, self._mode, self._confirmed = self._mode, self._confirmed, "quick", False
-        watcher = Watcher(self._binding.path, self._binding)
+        watcher = Watcher(self._binding.path, self._binding, self._bell)
         try:
             self._progress = Progress()
             self._tell("mirroring")

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from hsorch.errors import NodeError
 from hsorch.node.replication.bindings import Binding
-from hsorch.node.replication.entries import FOLDER, children
+from hsorch.node.replication.entries import folders
+from hsorch.node.replication.watched.bell import Bell
 
 MODIFY, ATTRIB, CLOSE_WRITE = 0x2, 0x4, 0x8
 MOVED_FROM, MOVED_TO, CREATE, DELETE, DELETE_SELF, MOVE_SELF = 0x40, 0x80, 0x100, 0x200, 0x400, 0x800
@@ -63,9 +64,10 @@ class Watcher:
     Raises WatchError: too many folders for this kernel's limits, or the root is gone.
     """
 
-    def __init__(self, root: str, binding: Binding) -> None:
+    def __init__(self, root: str, binding: Binding, bell: Bell | None = None) -> None:
         self._root = root
         self._binding = binding
+        self._bell = bell
         self._folders: dict[int, str] = {}
         self._watches: dict[str, int] = {}
         self._fd = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -80,12 +82,14 @@ class Watcher:
             raise
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)
+        if bell is not None:
+            self._poll.register(bell, select.POLLIN)
 
     def close(self) -> None:
         os.close(self._fd)
 
     def wait(self, timeout_s: float) -> Changes:
-        """Changes since the last call; empty after timeout_s without any."""
+        """Changes since the last call; empty after timeout_s without any, or when the bell rang."""
         changes = Changes()
         if not self._readable(timeout_s):
             return changes
@@ -98,7 +102,10 @@ class Watcher:
     def _readable(self, timeout_s: float) -> bool:
         """Not by select(2), which knows no descriptor beyond 1023: each file that an application has open in
         an ordered folder takes one."""
-        return bool(self._poll.poll(timeout_s * 1000))
+        ready = [fd for fd, _ in self._poll.poll(timeout_s * 1000)]
+        if self._bell is not None and self._bell.fileno() in ready:
+            self._bell.heard()
+        return self._fd in ready
 
     def _read(self, changes: Changes) -> None:
         try:
@@ -145,9 +152,8 @@ class Watcher:
         """Watch all folders below. A folder is watched before it is listed, so nothing slips through."""
         pending = [folder]
         while pending:
-            for entry in children(self._root, self._binding, pending.pop()):
-                if entry.kind == FOLDER and self._add(entry.name):
-                    pending.append(entry.name)
+            found = folders(self._root, self._binding, pending.pop())
+            pending += [folder for folder in found if self._add(folder)]
 
     def _leave(self, folder: str) -> None:
         for name in [n for n in self._watches if n == folder or n.startswith(folder + "/")]:
