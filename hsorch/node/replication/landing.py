@@ -104,7 +104,6 @@ class Landing:
         self._newer: list[bytes] = []
 
     def close(self) -> None:
-        self._placer.close()
         self._flusher.close()
         self._partials.close()
         os.close(self._fd)

@@ -9,9 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from hsorch.node.replication.entries import Entry, dress
 from hsorch.node.replication.extents import write_at
@@ -23,11 +21,8 @@ Keep = Callable[[str, str], None]
 Displace = Callable[[str, os.stat_result], None]
 """displace(relative, what stands there): remove what is of another kind, or raise."""
 
-_FEW = 8
-"""Up to so many files are not worth a second thread."""
 _NAMELESS = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-_Part = tuple[Entry, memoryview]
 
 
 class Placer:
@@ -39,36 +34,18 @@ class Placer:
         self._partials = partials
         self._displace = displace
         self._keep = keep
-        self._replacing = threading.Lock()
         self._has_nameless = True
         """The file system makes files that have no name yet, as far as is known."""
-        self._second = ThreadPoolExecutor(1, thread_name_prefix="placer")
-
-    def close(self) -> None:
-        self._second.shutdown()
 
     # ------------------------------------------------------------------------------------------ whole files
 
     def files(self, entries: Sequence[Entry], view: memoryview) -> None:
-        """view: their contents one after the other. Most of it is the system's work, so two threads do it."""
-        parts: dict[bytes, _Part] = {}
+        """view: their contents one after the other."""
         at = 0
-        for entry in entries:
-            parts[entry.path] = entry, view[at : at + entry.size]  # the later of two with one name
-            at += entry.size
-        whole = list(parts.values())
-        half = len(whole) // 2 if len(whole) > _FEW else 0
-        other = self._second.submit(self._some, whole[:half]) if half else None
-        try:
-            self._some(whole[half:])
-        finally:
-            if other is not None:
-                other.result()
-
-    def _some(self, parts: list[_Part]) -> None:
         with Way(self._fd) as way:
-            for entry, content in parts:
-                self._file(entry, content, way)
+            for entry in entries:
+                self._file(entry, view[at : at + entry.size], way)
+                at += entry.size
 
     def _file(self, entry: Entry, content: memoryview, way: Way) -> None:
         name = entry.name
@@ -115,8 +92,7 @@ class Placer:
             try:
                 os.rename(staged, leaf, src_dir_fd=self._fd, dst_dir_fd=folder)
             except IsADirectoryError:
-                with self._replacing:
-                    self._displace(name, os.stat(leaf, dir_fd=folder, follow_symlinks=False))
+                self._displace(name, os.stat(leaf, dir_fd=folder, follow_symlinks=False))
                 os.rename(staged, leaf, src_dir_fd=self._fd, dst_dir_fd=folder)
 
     # ---------------------------------------------------------------------------------------- other objects
