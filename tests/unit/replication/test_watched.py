@@ -18,6 +18,7 @@ from hsorch.node.replication.messages import Task
 from hsorch.node.replication.mirror import Mirror
 from hsorch.node.replication.tls import Keys
 from hsorch.node.replication.watched import inotify
+from hsorch.node.replication.watched.bell import Bell
 from hsorch.node.replication.watched.inotify import Changes, Watcher, WatchError
 from hsorch.node.replication.watched.live import Batch, Live
 from tests.unit.replication.mirrors import Trees, picture
@@ -178,6 +179,18 @@ def test_more_changes_than_the_queue_holds_are_all_found(trees: Trees) -> None:
         (trees.here / f"{n}").touch()
     changes = watcher.wait(1)
     assert changes.overflow, "the caller mirrors again"
+    watcher.close()
+
+
+def test_who_waits_for_changes_is_woken_by_the_bell_and_loses_none(trees: Trees) -> None:
+    bell = Bell()
+    watcher = Watcher(str(trees.here), trees.binding, bell)
+    bell.ring()
+    assert not watcher.wait(timeout_s=600), "rung before the wait, it counts"
+    (trees.here / "a").touch()
+    bell.ring()
+    assert watcher.wait(timeout_s=600).names == {"a"}, "a change goes before the bell"
+    assert not watcher.wait(timeout_s=0)
     watcher.close()
 
 

@@ -1,0 +1,156 @@
+"""How a file gets its name at the standby: whole, in its own folder, with its own attributes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hsorch.node.replication import flushing
+from hsorch.node.replication.bindings import STAGING
+from hsorch.node.replication.entries import FILE, Entry
+from hsorch.node.replication.flushing import STEP_BYTES, Flusher
+from hsorch.node.replication.partial import Partials
+from hsorch.node.replication.placing import Placer
+from hsorch.node.replication.tls import Keys
+from hsorch.node.replication.way import Way
+from tests.unit.replication.mirrors import Trees, picture
+
+_ACL = struct.Struct("<HHI")
+USER_OBJ, USER, GROUP_OBJ, MASK, OTHER = 0x1, 0x2, 0x4, 0x10, 0x20
+NOBODY = 0xFFFF_FFFF
+
+
+def default_acl() -> bytes:
+    """system.posix_acl_default: user 1234 may do anything with whatever is made in the folder."""
+    entries = (
+        (USER_OBJ, 7, NOBODY),
+        (USER, 7, 1234),
+        (GROUP_OBJ, 5, NOBODY),
+        (MASK, 7, NOBODY),
+        (OTHER, 0, NOBODY),
+    )
+    return struct.pack("<I", 2) + b"".join(_ACL.pack(*entry) for entry in entries)
+
+
+@pytest.fixture
+def trees(tmp_path: Path, enrolled: tuple[Keys, Keys]) -> Trees:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    return Trees(tmp_path / "here", tmp_path / "there", enrolled)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    folder = tmp_path / "root"
+    folder.mkdir()
+    fd = os.open(folder, os.O_RDONLY)
+    yield folder, fd
+    os.close(fd)
+
+
+def test_a_file_takes_no_rights_from_the_standbys_folder(trees: Trees) -> None:
+    """The source has it from before its folder got a default ACL: who may not read it there, may not here."""
+    (trees.here / "plates").mkdir()
+    for name, size in (("small", 100), ("large", 3 << 20)):
+        (trees.here / "plates" / name).write_bytes(os.urandom(size))
+    os.setxattr(trees.here / "plates", "system.posix_acl_default", default_acl())
+    os.setxattr(trees.there, "system.posix_acl_default", default_acl())
+    trees.mirror()
+    for name in ("small", "large"):
+        assert os.listxattr(trees.there / "plates" / name) == []
+    assert picture(trees.there) == picture(trees.here)
+
+
+def test_a_file_system_without_nameless_files_takes_a_mirror_as_well(
+    trees: Trees, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = os.open
+
+    def without(path: str, flags: int, *rest: Any, **more: Any) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+        return plain(path, flags, *rest, **more)
+
+    monkeypatch.setattr(os, "open", without)
+    for n in range(20):
+        (trees.here / f"{n}").write_bytes(bytes([n]) * 1000)
+    (trees.there / "7").write_bytes(b"older")
+    trees.mirror()
+    assert picture(trees.there) == picture(trees.here)
+    assert list((trees.there / STAGING).iterdir()) == []
+
+
+def placer(root: tuple[Path, int], kept: list[str]) -> Placer:
+    partials = Partials(root[1], str(root[0]), survey=False)
+    return Placer(root[1], str(root[0]), partials, lambda *_: None, lambda _, name: kept.append(name))
+
+
+def entry(name: str, content: bytes) -> Entry:
+    return Entry(name.encode(), FILE, 0o640, os.getuid(), os.getgid(), 1_000, len(content))
+
+
+def test_what_was_made_meanwhile_is_kept_before_it_is_replaced(root: tuple[Path, int]) -> None:
+    kept: list[str] = []
+    (root[0] / "new").mkdir()
+    (root[0] / "new/theirs").write_bytes(b"nobody told of it")
+    placer(root, kept).files([entry("new/ours", b"1"), entry("new/theirs", b"22")], memoryview(b"122"))
+    assert kept == ["new/theirs"]
+    assert [(root[0] / "new" / name).read_bytes() for name in ("ours", "theirs")] == [b"1", b"22"]
+
+
+def test_a_file_whose_folder_went_goes_nowhere(root: tuple[Path, int], tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (root[0] / "link").symlink_to(tmp_path / "elsewhere")
+    placer(root, []).files([entry("gone/a", b"1"), entry("link/a", b"2")], memoryview(b"12"))
+    assert [path.name for path in root[0].iterdir() if path.name != STAGING] == ["link"]
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_the_way_to_a_name_leads_through_folders_only(root: tuple[Path, int]) -> None:
+    (root[0] / "a/b").mkdir(parents=True)
+    (root[0] / "to a").symlink_to("a")
+    (root[0] / "file").touch()
+    with Way(root[1]) as way:
+        for name in ("to a/b", "to a/b/c", "file/x", "none/x", "a/none/x"):
+            assert way.to(name) is None
+        there = way.to("a/b/c")
+        assert there is not None
+        assert os.path.samestat(os.fstat(there[0]), (root[0] / "a/b").stat())
+        (root[0] / "a").rename(root[0] / "other")
+        (root[0] / "a/b").mkdir(parents=True)
+        way.forget()
+        again = way.to("a/b/d")
+        assert again is not None
+        assert os.path.samestat(os.fstat(again[0]), (root[0] / "a/b").stat())
+
+
+def test_a_way_from_a_path_holds_nothing_once_it_is_forgotten(root: tuple[Path, int]) -> None:
+    """An operator unmounts the volume of a bound folder: no descriptor of ours is in the way."""
+    way, before = Way(str(root[0])), set(os.listdir("/proc/self/fd"))
+    assert way.to("a") is not None
+    way.forget()
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_an_error_of_a_flush_on_the_way_is_told_at_the_end(
+    root: tuple[Path, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel tells of it once: a mirror must not be called durable because a thread heard it alone."""
+    answers = [OSError(errno.EIO, "Input/output error")]
+
+    def once(fd: int) -> None:
+        if answers:
+            raise answers.pop()
+
+    monkeypatch.setattr(flushing, "sync_filesystem", once)
+    flusher = Flusher(root[1])
+    flusher.wrote(STEP_BYTES)
+    with pytest.raises(OSError, match="Input/output error"):
+        flusher.finish()
+    flusher.close()
