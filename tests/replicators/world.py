@@ -10,7 +10,8 @@ from hsorch.node.replication.apply import Applier
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.capture.group import Capture, recover
 from hsorch.node.replication.gate import Gate
-from hsorch.node.replication.journal import FIRST_LSN, Journal, Start
+from hsorch.node.replication.journal import Journal
+from hsorch.node.replication.segments import FIRST_LSN, Start
 from hsorch.node.replication.tree import HIDDEN, Tree
 
 START = Start(job=b"j" * 16, generation=0x5EED)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hsorch.node.replication.journal import Journal, Start
+from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.meta import MetaFile, Place
 from hsorch.node.replication.record import Buffer, Damaged, Kind, Record, parse_all
+from hsorch.node.replication.segments import Start
 from hsorch.node.replication.stage import EVERYTHING
 
 

@@ -23,12 +23,13 @@ from hsorch.node.replication.dirty import DirtyFile
 from hsorch.node.replication.folders import Folders, likeness
 from hsorch.node.replication.generations import NOWHERE, Lineage, doubted, reached, selected
 from hsorch.node.replication.hot import HotFile
-from hsorch.node.replication.journal import Journal, Start
+from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.messages import Hello
 from hsorch.node.replication.meta import Meta, MetaFile, Place
 from hsorch.node.replication.quarantine import About, Quarantine, limit_of
 from hsorch.node.replication.quarantine import Open as Incident
 from hsorch.node.replication.record import Damaged
+from hsorch.node.replication.segments import Start
 from hsorch.node.replication.setup import Places, Setup
 from hsorch.node.replication.tree import Tree, sync_filesystem
 from hsorch.verbs import LimitReport
@@ -45,7 +46,7 @@ class Ground:
     """What both parts stand on: durable state, journal, bound folders."""
 
     def __init__(self, places: Places, setup: Setup, boot: str) -> None:
-        """Raises NodeError HS639 (durable state torn), HS674, HS682, journal.Foreign, OSError."""
+        """Raises NodeError HS639 (durable state torn), HS674, HS682, segments.Foreign, OSError."""
         clear_mounts([Path(binding.path) for binding in setup.ordered])
         self.bound = kept(Bound, places.bound)
         for binding in setup.bindings:

@@ -1,80 +1,33 @@
 """The journal on disk: records in segments, appended at the end, read from anywhere, deleted from the front.
 
 Source and standby use the same one: the source's is written by the mount (append), the standby's spool by the
-wire (append_raw). A segment is a header and whole records; its name is the lsn of its first record. What the
-records mean is not known here. One process owns a journal; its threads may append and read at once.
+wire (append_raw). The files are segments.py's business, and what the records mean is not known here. One
+process owns a journal; its threads may append and read at once.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import struct
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from zlib import crc32
 
 from hsorch.node.replication.extents import start_writing
-from hsorch.node.replication.record import (
-    HEADER,
-    Buffer,
-    Damaged,
-    Kind,
-    Record,
-    encode,
-    first_size,
-    holds_record,
-    new_fid,
-    parse,
-    parse_all,
-    whole_records,
+from hsorch.node.replication.record import Buffer, Damaged, Kind, Record, encode, new_fid, parse_all
+from hsorch.node.replication.segments import (
+    READ_BYTES,
+    Foreign,
+    Segment,
+    Start,
+    is_headless,
+    make,
+    opened,
+    paths_of,
 )
-from hsorch.node.store import sync_directory
 
 SEGMENT_BYTES = 64 * 1024 * 1024
-FIRST_LSN = 4096
-"""No record stands at 0: an lsn of 0 means none."""
-_HEAD = struct.Struct("<4sI16sQQII")
-_HEAD_BYTES = 64
-_MAGIC = b"HSJ1"
-_SUFFIX = ".segment"
-READ_BYTES = 1024 * 1024 + 64 * 1024
-"""Read at a time: room for a record of 1 MiB and its path."""
-
-
-@dataclass(frozen=True)
-class Start:
-    """Where a journal begins: job (16 bytes, one per group), generation, lsn, crc of the record before."""
-
-    job: bytes
-    generation: int
-    lsn: int = FIRST_LSN
-    previous: int = 0
-
-
-def end_by_size(directory: Path) -> int:
-    """Where the records end, a torn tail included, without opening anything; 0: there are none."""
-    paths = sorted(directory.glob(f"*{_SUFFIX}"))
-    if not paths:
-        return 0
-    return int(paths[-1].name.removesuffix(_SUFFIX)) + max(0, paths[-1].stat().st_size - _HEAD_BYTES)
-
-
-class Foreign(Damaged):
-    """Records of another group."""
-
-
-@dataclass
-class _Segment:
-    first: int
-    path: Path
-    descriptor: int
-
-    def place(self, lsn: int) -> int:
-        return _HEAD_BYTES + lsn - self.first
 
 
 class Journal:
@@ -99,14 +52,14 @@ class Journal:
         self.grown = threading.Condition()
         self.job, self.generation = start.job, start.generation
         directory.mkdir(parents=True, exist_ok=True)
-        self._segments: list[_Segment] = []
+        self._segments: list[Segment] = []
         self._firsts: list[int] = []
         self.end, self.crc = start.lsn, start.previous
         self._kept: dict[str, int] = {}
         self.cut_off = 0
         """Bytes of a torn tail that were dropped by opening."""
-        paths = sorted(directory.glob(f"*{_SUFFIX}"))
-        while paths and paths[-1].stat().st_size < _HEAD_BYTES:
+        paths = paths_of(directory)
+        while paths and is_headless(paths[-1]):
             paths.pop().unlink()
         self.void = not paths
         """There was nothing that could be opened."""
@@ -195,11 +148,11 @@ class Journal:
     def sync(self) -> int:
         """Everything below the returned lsn is on stable storage. Raises OSError."""
         with self._lock:
-            end, descriptor = self.end, os.dup(self._segments[-1].descriptor)
+            end, held = self.end, self._segments[-1].duplicate()
         try:
-            os.fdatasync(descriptor)
+            os.fdatasync(held.descriptor)
         finally:
-            os.close(descriptor)
+            held.close()
         return end
 
     # ------------------------------------------------------------------- read
@@ -218,19 +171,11 @@ class Journal:
             if lsn == self.end:
                 return b""
             segment, stop = self._holder(lsn)
-            descriptor = os.dup(segment.descriptor)
+            held = segment.duplicate()
         try:
-            data = os.pread(descriptor, min(limit, stop - lsn), segment.place(lsn))
-            whole = whole_records(data, lsn)
-            if whole == 0:
-                need = first_size(data, lsn)
-                data = os.pread(descriptor, need, segment.place(lsn))
-                whole = whole_records(data, lsn)
+            return held.read(lsn, stop, limit)
         finally:
-            os.close(descriptor)
-        if whole == 0:
-            raise Damaged(lsn, "it is cut short")
-        return data if whole == len(data) else data[:whole]
+            held.close()
 
     def records(self, lsn: int, until: int | None = None) -> Iterator[Record]:
         """Records from lsn to `until` (default: the end of now). Raises as read does."""
@@ -270,8 +215,7 @@ class Journal:
                 segment = self._segments.pop(0)
                 freed += self._firsts[1] - self._firsts[0]
                 self._firsts.pop(0)
-                segment.path.unlink()
-                os.close(segment.descriptor)
+                segment.delete()
         return freed
 
     def cut(self, lsn: int) -> None:
@@ -279,11 +223,8 @@ class Journal:
         with self._lock:
             segment, _ = self._holder(lsn)
             while self._segments[-1] is not segment:
-                dropped = self._segments.pop()
                 self._firsts.pop()
-                dropped.path.unlink()
-                os.close(dropped.descriptor)
-            self.generation, self.end, self.crc = self._head(segment.path, segment.descriptor)
+                self._segments.pop().delete()
             self._find_end(lambda _: None)
 
     def keep(self, what: str, lsn: int | None) -> None:
@@ -297,20 +238,19 @@ class Journal:
         """Forget every record; go on at `start`. For a standby that takes over another stream."""
         with self._lock:
             for segment in self._segments:
-                os.close(segment.descriptor)
-                segment.path.unlink()
+                segment.delete()
             self._begin(start)
 
     def close(self) -> None:
         with self._lock:
             for segment in self._segments:
                 with contextlib.suppress(OSError):
-                    os.close(segment.descriptor)
+                    segment.close()
             self._segments.clear()
 
     # ---------------------------------------------------------------- segments
 
-    def _holder(self, lsn: int) -> tuple[_Segment, int]:
+    def _holder(self, lsn: int) -> tuple[Segment, int]:
         index = bisect_right(self._firsts, lsn) - 1
         if index < 0 or lsn > self.end:
             raise KeyError(lsn)
@@ -320,15 +260,7 @@ class Journal:
     def _roll(self) -> None:
         if self._segments:
             os.fdatasync(self._segments[-1].descriptor)
-        path = self._directory / f"{self.end:020d}{_SUFFIX}"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        body = _HEAD.pack(_MAGIC, 0, self.job, self.generation, self.end, self.crc, 0)
-        head = body + struct.pack("<I", crc32(body))
-        os.pwrite(descriptor, head.ljust(_HEAD_BYTES, b"\0"), 0)
-        os.fdatasync(descriptor)
-        sync_directory(self._directory)
-        self._segments.append(_Segment(self.end, path, descriptor))
-        self._firsts.append(self.end)
+        self._add(make(self._directory, Start(self.job, self.generation, self.end, self.crc)))
 
     def _begin(self, start: Start) -> None:
         self._segments.clear()
@@ -339,55 +271,22 @@ class Journal:
 
     def _adopt(self, path: Path) -> None:
         """Raises Foreign; Damaged: it is not the one that follows those before it."""
-        before = self._segments[-1] if self._segments else None
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            generation, first, previous = self._head(path, descriptor)
-            if before is not None and os.fstat(before.descriptor).st_size != before.place(first):
-                raise Damaged(first, f"{path} does not follow the segment before it")
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self.generation, self.end, self.crc = generation, first, previous
-        self._segments.append(_Segment(first, path, descriptor))
-        self._firsts.append(first)
+        segment = opened(path, self.job)
+        if self._segments and self._segments[-1].end_by_size != segment.first:
+            segment.close()
+            raise Damaged(segment.first, f"{path} does not follow the segment before it")
+        self._add(segment)
 
-    def _head(self, path: Path, descriptor: int) -> tuple[int, int, int]:
-        """Generation, lsn and crc at which a segment begins. Raises Foreign, Damaged."""
-        head = os.pread(descriptor, _HEAD_BYTES, 0)
-        magic, _, job, generation, first, previous, _ = _HEAD.unpack_from(head)
-        (crc,) = struct.unpack_from("<I", head, _HEAD.size)
-        named = int(path.name.removesuffix(_SUFFIX))
-        if magic != _MAGIC or crc != crc32(head[: _HEAD.size]) or first != named:
-            raise Damaged(named, f"{path} has no valid header")
-        if job != self.job:
-            raise Foreign(first, f"{path} belongs to another job")
-        return generation, first, previous
+    def _add(self, segment: Segment) -> None:
+        self._segments.append(segment)
+        self._firsts.append(segment.first)
 
     def _find_end(self, on_damage: Callable[[int], None]) -> None:
-        """Walk the last segment; cut off what is torn there. A tail without a whole record was never
-        acknowledged; a record behind damage may have been."""
+        """Of the last segment; what is torn there is cut off."""
         last = self._segments[-1]
-        size = os.fstat(last.descriptor).st_size
-        while True:
-            view = memoryview(os.pread(last.descriptor, 4 * READ_BYTES, last.place(self.end)))
-            try:
-                record = parse(view, 0, self.end, self.crc)
-                if record is None and len(view) == 4 * READ_BYTES:
-                    need = first_size(bytes(view[: HEADER.size]), self.end)
-                    view = memoryview(os.pread(last.descriptor, need, last.place(self.end)))
-                    record = parse(view, 0, self.end, self.crc)
-                if record is None:
-                    break
-                for record in parse_all(view, self.end, self.crc):
-                    self.end, self.crc, self.generation = record.end, record.crc, record.generation
-            except Damaged:
-                break
-        self.cut_off = size - last.place(self.end)
-        if self.cut_off:
-            if holds_record(os.pread(last.descriptor, self.cut_off, last.place(self.end)), self.end):
-                on_damage(self.end)
-            os.ftruncate(last.descriptor, last.place(self.end))
+        end = last.find_end()
+        self.generation, self.end, self.crc = end.generation, end.lsn, end.crc
+        self.cut_off = last.cut(end.lsn, on_damage)
 
 
 def _write_all(descriptor: int, parts: list[Buffer], at: int) -> None:

@@ -21,9 +21,10 @@ from hsorch.node.replication.capture.group import clear_mounts
 from hsorch.node.replication.folders import Folders
 from hsorch.node.replication.generations import NOWHERE, doubted
 from hsorch.node.replication.ground import Ground, begins_at, kept
-from hsorch.node.replication.journal import Journal, Start
+from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.meta import MetaFile, recall
 from hsorch.node.replication.record import Damaged
+from hsorch.node.replication.segments import Start
 from hsorch.node.replication.setup import Places, Setup
 from hsorch.node.replication.source import made_whole
 from hsorch.node.replication.tree import Tree, sync_filesystem

@@ -12,9 +12,9 @@ from hsorch.node.replication.capture.group import clear_mounts
 from hsorch.node.replication.folders import Folders
 from hsorch.node.replication.generations import Lineage
 from hsorch.node.replication.ground import TORN
-from hsorch.node.replication.journal import end_by_size
 from hsorch.node.replication.meta import Meta, MetaFile, Place, recall
 from hsorch.node.replication.orders import ReplicationStatus
+from hsorch.node.replication.segments import end_by_size
 from hsorch.node.replication.setup import Places, Setup
 
 

@@ -16,11 +16,11 @@ from hsorch.node.replication.apply import Applier
 from hsorch.node.replication.doubt import Doubt, Extents
 from hsorch.node.replication.generations import Lineage, adopted, meet, reached, resync_began
 from hsorch.node.replication.ground import Ground
-from hsorch.node.replication.journal import Start
 from hsorch.node.replication.keeping import Keeper
 from hsorch.node.replication.messages import Begin, Pictured
 from hsorch.node.replication.portray import portray
 from hsorch.node.replication.record import Kind, Record
+from hsorch.node.replication.segments import Start
 from hsorch.node.replication.stage import EVERYTHING, LEFT_OUT, Stage, marked, room_for
 from hsorch.node.replication.wire import Broken
 

@@ -16,10 +16,11 @@ from hsorch.errors import RefusedError
 from hsorch.node.replication.doubt import Extents
 from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.generations import Meeting, Verdict, meet, newer, refusal
-from hsorch.node.replication.journal import READ_BYTES, Journal
+from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.messages import Ack, Begin, Data, Hello, Message, Pictured, Refused, foreign
 from hsorch.node.replication.meta import Place
 from hsorch.node.replication.record import Damaged
+from hsorch.node.replication.segments import READ_BYTES
 from hsorch.node.replication.wire import Broken, Channel
 
 RETRY_S = 0.5

@@ -17,8 +17,9 @@ from hsorch.node.replication.capture.activity import Activity
 from hsorch.node.replication.capture.log import Log, Mark
 from hsorch.node.replication.doubt import Doubt
 from hsorch.node.replication.hot import EXTENT_BYTES, SLOTS, HotFile, Spans
-from hsorch.node.replication.journal import FIRST_LSN, Journal, Start
+from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.record import Kind
+from hsorch.node.replication.segments import FIRST_LSN, Start
 from hsorch.node.replication.tree import Tree
 from hsorch.node.replication.verify import BLOCK
 

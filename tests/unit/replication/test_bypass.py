@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from hsorch.node.replication.bypass import Bypass
-from hsorch.node.replication.journal import Journal, Start
+from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.meta import Meta, MetaFile, Place
 from hsorch.node.replication.record import Damaged, Kind, Record
+from hsorch.node.replication.segments import Start
 
 JOB = b"j" * 16
 

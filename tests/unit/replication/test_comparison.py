@@ -16,9 +16,10 @@ from hsorch.node.replication.apply import Applier
 from hsorch.node.replication.capture.compare import Comparison
 from hsorch.node.replication.capture.group import Capture
 from hsorch.node.replication.gate import Gate
-from hsorch.node.replication.journal import Journal, Start
+from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.portray import portray
 from hsorch.node.replication.record import Kind, Record
+from hsorch.node.replication.segments import Start
 from hsorch.node.replication.tree import Attributes, Tree
 from tests.replicators.world import START, binding, picture
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hsorch.node.replication.journal import FIRST_LSN, Journal, Start
+from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.record import Damaged, Kind, parse_all
+from hsorch.node.replication.segments import FIRST_LSN, Start
 
 JOB = bytes(range(16))
 START = Start(job=JOB, generation=7)

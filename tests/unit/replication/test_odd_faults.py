@@ -14,11 +14,12 @@ from hsorch.node.data import DataDriver, Door
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.capture.group import Capture
 from hsorch.node.replication.gate import Gate
-from hsorch.node.replication.journal import Journal, Start
+from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.levelling import Levelling
 from hsorch.node.replication.messages import Hello, Pictured
 from hsorch.node.replication.queue import Queue
 from hsorch.node.replication.record import Kind
+from hsorch.node.replication.segments import Start
 from hsorch.node.replication.ship import Shipper
 from hsorch.node.replication.source import Source
 from hsorch.node.replication.stage import EVERYTHING

@@ -16,12 +16,13 @@ from hsorch.node.replication.capture.copyin import copy_dirty
 from hsorch.node.replication.dirty import DirtyFile, DirtyMap
 from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.generations import Lineage
-from hsorch.node.replication.journal import Journal, Start
+from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.levelling import Levelling
 from hsorch.node.replication.messages import Guarded
 from hsorch.node.replication.queue import Queue
 from hsorch.node.replication.record import Kind, Record
 from hsorch.node.replication.reserve import Reserve
+from hsorch.node.replication.segments import Start
 from hsorch.node.replication.source import Source
 from hsorch.node.replication.tree import Tree
 

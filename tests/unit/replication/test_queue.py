@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from hsorch.node.replication.dirty import BLOCK_BYTES, DirtyFile, DirtyMap
 from hsorch.node.replication.gate import Gate
-from hsorch.node.replication.journal import Journal, Start
+from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.pace import AHEAD_BYTES, paced
 from hsorch.node.replication.queue import Queue
 from hsorch.node.replication.record import Kind
 from hsorch.node.replication.reserve import Reserve
+from hsorch.node.replication.segments import Start
 
 writes = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2**24), st.integers(0, 2**18)), max_size=30)
 

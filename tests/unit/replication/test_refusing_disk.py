@@ -8,11 +8,12 @@ from typing import cast
 
 import pytest
 
-from hsorch.node.replication.journal import Journal, Start
+from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.lookout import Lookout
 from hsorch.node.replication.messages import Guarded
 from hsorch.node.replication.meta import Place
 from hsorch.node.replication.record import Damaged, Kind
+from hsorch.node.replication.segments import Start
 from hsorch.node.replication.space import Level
 from hsorch.node.replication.spool import Spool
 from hsorch.node.replication.wire import Broken, Channel

@@ -11,10 +11,11 @@ import pytest
 from hsorch.node.replication.doubt import Extents
 from hsorch.node.replication.gate import Gate, Level
 from hsorch.node.replication.generations import Fork, Lineage, Verdict
-from hsorch.node.replication.journal import Journal, Start
+from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.messages import VERSION, Ack, Begin, Hello, Message, Pictured, Refused
 from hsorch.node.replication.meta import Place
 from hsorch.node.replication.record import Kind
+from hsorch.node.replication.segments import Start
 from hsorch.node.replication.ship import Shipper
 from hsorch.node.replication.wire import Broken, Channel, Frame
 

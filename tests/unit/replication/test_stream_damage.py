@@ -9,10 +9,11 @@ import pytest
 
 from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.generations import Lineage
-from hsorch.node.replication.journal import Journal, Start
+from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.messages import Begin, Data, Hello, Message, Refused
 from hsorch.node.replication.meta import Place
 from hsorch.node.replication.record import Kind
+from hsorch.node.replication.segments import Start
 from hsorch.node.replication.ship import Shipper
 from hsorch.node.replication.spool import Spool
 from hsorch.node.replication.wire import Broken, Channel, Frame, Room

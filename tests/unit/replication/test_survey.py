@@ -10,8 +10,9 @@ import pytest
 
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.generations import Fork, Lineage
-from hsorch.node.replication.journal import Journal, Start
+from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.record import Kind
+from hsorch.node.replication.segments import Start
 from hsorch.node.replication.survey import LISTED, Survey, SurveyInput, survey
 from hsorch.node.replication.tree import Tree
 
