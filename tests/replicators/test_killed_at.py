@@ -117,7 +117,7 @@ RECEIVING_ALL = moments(
     "apply:Applier.apply after 3",
     "resync:Receiving.closing before 1",
     "resync:Receiving.closing after 1",
-    "spool:Spool._save_checkpoint after 1",
+    "carrying:Carrying._checkpoint after 1",
     "journal:Journal.delete_below before 1",
 )
 COPYING_WHAT_WAS_LEFT_OUT = moments(

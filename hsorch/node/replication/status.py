@@ -46,15 +46,16 @@ def of_source(ground: Ground, part: Source, meter: Meter, pace: Meter) -> Replic
 
 
 def of_target(ground: Ground, part: Target) -> ReplicationStatus:
-    meta, end = ground.meta.value, max(ground.journal.end, part.spool.applied)
+    meta, carrying = ground.meta.value, part.spool.carrying
+    end = max(ground.journal.end, carrying.applied)
     phase = "live" if meta.consistent else "mirror"
     return ReplicationStatus(
         role="target", state="receiving" if part.connected else "waiting", mode=ground.setup.level,
         connected=part.connected, consistent=meta.consistent, blank=meta.generations.blank,
-        queue=end - part.spool.applied,
+        queue=end - carrying.applied,
         generation=meta.generations.current, ancestors=_ancestors(ground), lsn=end, was="target",
-        guarded=meta.guarded, applied=part.spool.applied,
-        verify_needed=meta.verify_needed, fault=part.spool.fault, fault_code=part.spool.fault_code,
+        guarded=meta.guarded, applied=carrying.applied,
+        verify_needed=meta.verify_needed, fault=carrying.fault, fault_code=carrying.fault_code,
         bindings=_ordered(ground, phase if part.connected else "stopped"),
     )  # fmt: skip
 

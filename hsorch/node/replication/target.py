@@ -53,7 +53,7 @@ class Target:
 
     def must_be_whole(self) -> None:
         """Raises RefusedError HS686: the files are no picture of one moment."""
-        if not self.spool.whole:
+        if not self.spool.carrying.whole:
             raise incomplete()
 
     def serve(self, channel: Channel, hello: Hello) -> None:

@@ -246,13 +246,13 @@ def test_the_image_to_fall_back_on_is_on_stable_storage_before_it_is_counted_on(
         ground.journal.append(Kind.CREATE, fid=OLD, a=0o600, path=b"book")
         spool = Spool(ground)
         counted_on: list[bool] = []
-        checkpoint = spool.applier.checkpoint
+        checkpoint = spool.carrying.applier.checkpoint
 
         def observed() -> None:
             counted_on.append(ground.meta.value.staged_over is not None)
             checkpoint()
 
-        monkeypatch.setattr(spool.applier, "checkpoint", observed)
+        monkeypatch.setattr(spool.carrying.applier, "checkpoint", observed)
         place = Place(generation=SENDER.current, lsn=90_000, crc=7)
         spool._begin(Begin(at=place, fresh=True), ground.hello())
         assert counted_on == [False]

@@ -46,7 +46,7 @@ def test_a_spool_that_could_not_be_written_is_asked_for_again(
         assert ground.hello().end == Place(), "no stream goes on from there: all is compared"
         with pytest.raises(Broken, match="more than is here"):
             spool._guard(Guarded(on=True, number=1))
-        until(lambda: spool.applied == ground.journal.end)
+        until(lambda: spool.carrying.applied == ground.journal.end)
         spool.finish()
 
 
@@ -58,7 +58,7 @@ def test_files_that_could_not_be_written_are_written_again(
         ground.journal.append(Kind.CREATE, fid=OLD, a=0o600, path=b"file")
         ground.journal.append(Kind.WRITE, fid=OLD, b=3, data=b"new")
         spool = Spool(ground)
-        refusals, checkpoint = [REFUSAL], spool.applier.checkpoint
+        refusals, checkpoint = [REFUSAL], spool.carrying.applier.checkpoint
 
         def refuse_once() -> None:
             if refusals:
@@ -67,7 +67,7 @@ def test_files_that_could_not_be_written_are_written_again(
                 raise refusals.pop()
             checkpoint()
 
-        monkeypatch.setattr(spool.applier, "checkpoint", refuse_once)
+        monkeypatch.setattr(spool.carrying.applier, "checkpoint", refuse_once)
         with pytest.raises(OSError, match="refuses"):
             spool.finish()
         assert spool.finish().lsn == ground.journal.end
@@ -79,8 +79,8 @@ def test_a_record_that_makes_no_sense_is_told_and_ends_no_thread(tmp_path: Path)
         spool = Spool(ground)
         spool.start()
         ground.journal.append(Kind.CREATE, fid=OLD, aux=77, a=0o600, path=b"of a folder that is not bound")
-        until(lambda: bool(spool.fault))
-        assert "KeyError(77)" in spool.fault
+        until(lambda: bool(spool.carrying.fault))
+        assert "KeyError(77)" in spool.carrying.fault
         with pytest.raises(OSError, match="KeyError"):
             spool.finish()
 
