@@ -44,7 +44,10 @@ class Placer:
         at = 0
         with Way(self._fd) as way:
             for entry in entries:
-                self._file(entry, view[at : at + entry.size], way)
+                try:
+                    self._file(entry, view[at : at + entry.size], way)
+                except OSError as error:  # it may know a descriptor only
+                    raise OSError(error.errno, error.strerror, f"{self._root}/{entry.name}") from error
                 at += entry.size
 
     def _file(self, entry: Entry, content: memoryview, way: Way) -> None:

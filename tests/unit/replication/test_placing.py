@@ -154,3 +154,14 @@ def test_an_error_of_a_flush_on_the_way_is_told_at_the_end(
     with pytest.raises(OSError, match="Input/output error"):
         flusher.finish()
     flusher.close()
+
+
+def test_what_the_disk_refuses_is_named(root: tuple[Path, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(fd: int, *_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    hands = placer(root, [])
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(OSError, match="No space left on device") as refused:
+        hands.files([entry("plate.jpg", b"1")], memoryview(b"1"))
+    assert refused.value.filename == str(root[0] / "plate.jpg")
