@@ -74,7 +74,7 @@ def release_deletions(
 ) -> ExitCode:
     """Let deletions through that were held back because they were so many (a formatted disk?).
 
-    The files go into the standby's quarantine. There is no --yes here: the cluster's name is asked for.
+    The standby deletes them, too, and keeps none. There is no --yes here: the cluster's name is asked for.
     """
     with open_pair(manifest, here=here) as pair:
         view = look(pair)

@@ -148,6 +148,10 @@ class Image:
         if node is not None:
             yield from [inner.path for inner in _inside(node)]
 
+    def files(self, tree: int) -> Iterator[Node]:
+        """Each name of a file that has an identity: both nodes have, or had, it."""
+        yield from (node for node in _inside(self._root(tree)) if node.identity > 0)
+
     def names(self, identity: int) -> int:
         """How many names a file has."""
         return len(self._names.get(identity, ()))

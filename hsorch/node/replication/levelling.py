@@ -6,10 +6,9 @@ capture/compare.py's business.
 
 from __future__ import annotations
 
-import stat
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hsorch.node.replication.capture.compare import COMPARED, Comparison, Stopped
 from hsorch.node.replication.capture.group import Capture
@@ -18,13 +17,15 @@ from hsorch.node.replication.doubt import Doubt, Extents
 from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.generations import Verdict
 from hsorch.node.replication.hot import Spans
+from hsorch.node.replication.image import Image
 from hsorch.node.replication.messages import Ack, Pictured
 from hsorch.node.replication.meta import Place
 from hsorch.node.replication.pace import paced
 from hsorch.node.replication.queue import Queue
-from hsorch.node.replication.record import Damaged, Kind, Record
+from hsorch.node.replication.record import OVERHEAD, Damaged, Kind, Record
 from hsorch.node.replication.stage import EVERYTHING, VERIFY
 from hsorch.node.replication.tree import Tree
+from hsorch.node.replication.vanished import Vanished, weigh
 
 JOIN_S = 30.0
 """A comparison that was given up ends at its next block; one that a dead disk holds is left behind."""
@@ -42,6 +43,8 @@ class Round:
     """Where it is closed in the journal; 0: not yet."""
     total: int = 0
     """Bytes that there are to compare; 0: not added up yet."""
+    held: dict[str, int] = field(default_factory=dict)
+    """By bound path: files that it would have deleted at the standby, and was given up for."""
 
 
 class Levelling:
@@ -58,11 +61,13 @@ class Levelling:
         on_begin: Callable[[], None],
         on_end: Callable[[bool], None],
         on_fault: Callable[[str], None],
+        on_held: Callable[[], None],
     ) -> None:
         """unsure(): where the source is unsure of its own contents.
 
         on_begin: the standby has durably forgotten that it was complete. on_end(verify): all is recorded
-        that makes the standby equal. on_fault(why): it must begin again."""
+        that makes the standby equal. on_fault(why): it must begin again. on_held: it was given up before
+        anything was recorded, and confirm() is waited for (`held`)."""
         self._trees = trees
         self._capture = capture
         self._journal = capture.log.journal
@@ -72,12 +77,15 @@ class Levelling:
         self._on_begin = on_begin
         self._on_end = on_end
         self._on_fault = on_fault
+        self._on_held = on_held
         self._round: Round | None = None
         self._thread: threading.Thread | None = None
         self._unguards = False
         self._wanted = False
         """A verify was asked for and has not begun where a standby could hear it."""
         self._copied = 0
+        self._confirmed: set[str] = set()
+        """Folders whose deletions are meant, until a comparison is at its end."""
 
     # ----------------------------------------------------------------- looked at
 
@@ -90,7 +98,8 @@ class Levelling:
     @property
     def verifying(self) -> bool:
         now = self._round
-        return self._wanted or (now is not None and now.begin.a == VERIFY and not now.end)
+        open_ = now is not None and now.begin.a == VERIFY and not (now.end or now.held)
+        return self._wanted or open_
 
     @property
     def ends_at(self) -> int:
@@ -127,6 +136,17 @@ class Levelling:
         now = self._round
         return 0 if now is None else now.comparison.repaired
 
+    @property
+    def held(self) -> dict[str, int]:
+        """By bound path: files that are gone here, and that the standby keeps until confirm()."""
+        now = self._round
+        return {} if now is None else now.held
+
+    @property
+    def parts(self) -> bool:
+        """What is held back keeps the standby from being made equal: nothing may be sent until then."""
+        return self.running and bool(self.held)
+
     # -------------------------------------------------------------------- driven
 
     def verify(self) -> None:
@@ -138,6 +158,16 @@ class Levelling:
         if self._wanted and not self.running:
             self._wanted = False
             self._open(self._mark(VERIFY), None)
+
+    def confirm(self, path: str) -> None:
+        """An operator says that deletions which are held back are meant; path empty: everywhere."""
+        now = self._round
+        if now is None or not now.held:
+            return
+        self._confirmed |= {folder for folder in now.held if path in ("", folder)}
+        now.held = {folder: files for folder, files in now.held.items() if folder not in self._confirmed}
+        if not now.held and now.begin.a == VERIFY:
+            self._wanted = True
 
     def stop(self) -> None:
         """What is compared now is given up; close() also waits until it has ended."""
@@ -152,11 +182,11 @@ class Levelling:
 
     # ---------------------------------------------------- as the shipper asks for
 
-    def begin(self, verdict: Verdict) -> tuple[Place, Extents | None]:
+    def begin(self, verdict: Verdict, *, decided: bool) -> tuple[Place, Extents | None]:
         left_out = self._queue.level()
         record = self._mark(EVERYTHING)
         extents = self._differing(verdict.since, left_out, record.lsn)
-        self._open(record, extents)
+        self._open(record, extents, decided=decided, own=verdict.rolled_back // OVERHEAD)
         self._unguards = True
         return Place(generation=record.generation, lsn=record.lsn, crc=record.previous), extents
 
@@ -218,7 +248,10 @@ class Levelling:
             self._unguards = False
             self._on_begin()
 
-    def _open(self, begin: Record, extents: Extents | None) -> None:
+    def _open(
+        self, begin: Record, extents: Extents | None, *, decided: bool = False, own: int = 0
+    ) -> None:
+        """decided: the standby's files count for nothing. own: as many it may have made by itself."""
         before = self._round
         if before is not None:
             before.given_up = True
@@ -228,27 +261,33 @@ class Levelling:
         def given_up() -> bool:
             return opened.given_up
 
+        def weighed(image: Image) -> None:
+            opened.total, gone = weigh(self._trees, image, self._capture.log.names, own)
+            gone = {path: files for path, files in gone.items() if path not in self._confirmed}
+            if gone and not decided:
+                raise Vanished(gone)
+
         capture = self._capture
         comparison = Comparison(
             self._trees, capture.log, capture.nodes, capture.files, extents=extents,
-            stopped=paced(self._journal, self._gate, given_up),
+            before=weighed, stopped=paced(self._journal, self._gate, given_up),
         )  # fmt: skip
         opened = self._round = Round(begin, comparison)
 
     def _run(self, now: Round) -> None:
         try:
-            now.total = sum(map(_size, self._trees))
             now.end = now.comparison.run(now.begin).end
             if now.begin.a == EVERYTHING:
                 self._queue.closed()
         except Stopped:
             return
+        except Vanished as gone:
+            now.given_up, now.held = True, gone.files
+            self._on_held()
+            return
         except Exception as error:  # told, and begun again: the standby is not equal
             now.given_up = True
             self._on_fault(f"the comparison with the standby stopped: {error!r}")
             return
+        self._confirmed.clear()
         self._on_end(now.begin.a == VERIFY)
-
-
-def _size(tree: Tree) -> int:
-    return sum(what.st_size for name, what in tree.walk() if stat.S_ISREG(what.st_mode) and tree.covers(name))

@@ -95,6 +95,7 @@ class SourcePost:
         self._watched.verify()
 
     def confirm(self, path: str) -> None:
+        self.part.confirm(path)
         self._watched.confirm(path)
 
     def change(self, wanted: Setup) -> None:

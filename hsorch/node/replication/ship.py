@@ -48,8 +48,11 @@ class Agreed:
 class Resyncs(Protocol):
     """Who makes the standby equal where a stream is not enough. Methods return at once."""
 
-    def begin(self, verdict: Verdict) -> tuple[Place, Extents | None]:
-        """A MIRROR_BEGIN is in the journal: its place, and where contents can differ."""
+    def begin(self, verdict: Verdict, *, decided: bool) -> tuple[Place, Extents | None]:
+        """A MIRROR_BEGIN is in the journal: its place, and where contents can differ.
+
+        decided: whatever the standby has beyond the source may go: it is new to these data, an operator chose
+        them, or it has begun to take them in."""
         ...
 
     def resumes(self, theirs: Place) -> bool:
@@ -221,7 +224,9 @@ class Shipper:
             verdict = replace(verdict, since=None)  # one of the two is not what it says
         if verdict.meeting is not Meeting.STREAM and verdict.meeting not in _SENDING:
             raise self._refuse(newer(verdict))
-        at, extents = self._resyncs.begin(verdict)
+        new = verdict.meeting in (Meeting.FIRST, Meeting.SEND_ALL)
+        begun = theirs.lineage.receiving == mine.lineage.current
+        at, extents = self._resyncs.begin(verdict, decided=new or begun)
         return Agreed(at, fresh=True), extents
 
     def _refuse(self, why: RefusedError) -> Broken:

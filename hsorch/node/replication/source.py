@@ -79,6 +79,7 @@ class Source:
         self.levelling = Levelling(
             ground.trees, self.capture, self.queue, self.gate, lambda: self._activity.kept,
             on_begin=self._unguarded, on_end=self._equal, on_fault=self._begin_again,
+            on_held=self._hold_stream,
         )  # fmt: skip
         self.shipper = Shipper(
             ground.journal,
@@ -90,6 +91,7 @@ class Source:
             linger_s=LINGER_S if level == "none" else 0.0,
         )
         self._may_guard = True
+        self._no_room = ""
         self._promising = threading.Lock()
         """Held while the standby is told what it counts as."""
         self._said = 0
@@ -155,13 +157,15 @@ class Source:
         declared outdated first (thaw)."""
         self.queue.held = True
         self.unguard()
-        self.shipper.hold(why)
+        self._no_room = why
+        self._hold_stream()
 
     def release(self) -> None:
         """After hold(): go on."""
         self.queue.held = False
         self.guard()
-        self.shipper.hold("")
+        self._no_room = ""
+        self._hold_stream()
 
     def abort(self) -> None:
         """Flushes that wait for the standby fail with EIO, so that a service that must stop can."""
@@ -170,6 +174,11 @@ class Source:
     def verify(self) -> None:
         """Compare all data with the standby, and repair what differs."""
         self.levelling.verify()
+
+    def confirm(self, path: str) -> None:
+        """Deletions that are held back from the standby are meant; path empty: in every folder."""
+        self.levelling.confirm(path)
+        self._hold_stream()
 
     def choose(self) -> Lineage:
         """An operator chose this side, knowing what the other one loses; the standby is compared anew.
@@ -213,6 +222,11 @@ class Source:
         self._activity.stop()
         self._ground.rest(self._ground.meta.value.generations)
         self._ground.meta.change(protected_until=self.gate.applied)
+
+    def _hold_stream(self) -> None:
+        """Or let it go on, when nothing is in its way any more."""
+        gone = "files are gone here that the standby has" if self.levelling.parts else ""
+        self.shipper.hold(self._no_room or gone)
 
     def _name_generation(self, *, alone: bool) -> None:
         ground, lineage = self._ground, self._ground.lineage()

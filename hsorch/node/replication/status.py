@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -40,8 +41,10 @@ def of_source(ground: Ground, part: Source, meter: Meter, pace: Meter) -> Replic
         verify_needed=meta.verify_needed, refused=shipper.refused,
         verifying=part.levelling.verifying, checked=part.levelling.checked,
         differing=part.levelling.differing, repaired=part.levelling.repaired, verified_ns=meta.verified_ns,
-        bindings=_ordered(ground, "behind" if part.queue.behind else phase, meta.verified_ns),
-        troubles=(unsure(meta.verify_needed),) if meta.verify_needed else (),
+        bindings=_ordered(
+            ground, "behind" if part.queue.behind else phase, meta.verified_ns, part.levelling.held
+        ),
+        troubles=(*_held(part.levelling.held), *_unsure(meta.verify_needed)),
     )  # fmt: skip
 
 
@@ -107,8 +110,27 @@ def _ancestors(ground: Ground) -> tuple[int, ...]:
     return tuple(fork.generation for fork in ground.meta.value.generations.ancestors())
 
 
-def _ordered(ground: Ground, state: str, verified_ns: int = 0) -> tuple[BindingReport, ...]:
-    at = utc_text(verified_ns) if verified_ns else ""
+def _ordered(
+    ground: Ground, state: str, verified_ns: int = 0, held: Mapping[str, int] | None = None
+) -> tuple[BindingReport, ...]:
+    at, gone = utc_text(verified_ns) if verified_ns else "", held or {}
     return tuple(
-        BindingReport(path=b.path, kind="ordered", state=state, verified=at) for b in ground.setup.ordered
-    )
+        BindingReport(
+            path=b.path, kind="ordered", state="held" if b.path in gone else state, verified=at,
+            held=gone.get(b.path, 0),
+        )
+        for b in ground.setup.ordered
+    )  # fmt: skip
+
+
+def _held(gone: Mapping[str, int]) -> Iterator[LimitReport]:
+    for path, files in gone.items():
+        yield LimitReport(
+            code="HS634",
+            message=f"{files} files of {path} are gone here, and the standby keeps them",
+            hint="is its disk whole? If they are meant to be gone: `hsorch release-deletions`",
+        )
+
+
+def _unsure(why: str) -> tuple[LimitReport, ...]:
+    return (unsure(why),) if why else ()

@@ -120,7 +120,7 @@ def test_nothing_of_a_source_runs_on_after_its_end() -> None:
     source._activity = MagicMock()
     levelling = source.levelling = Levelling(
         [], MagicMock(), MagicMock(), MagicMock(), MagicMock(),
-        on_begin=MagicMock(), on_end=MagicMock(), on_fault=MagicMock(),
+        on_begin=MagicMock(), on_end=MagicMock(), on_fault=MagicMock(), on_held=MagicMock(),
     )  # fmt: skip
     source._guarding = threading.Thread(target=late, args=("guard",))
     levelling._thread = threading.Thread(target=late, args=("compare",))

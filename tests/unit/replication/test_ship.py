@@ -59,7 +59,7 @@ class Resyncs:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
-    def begin(self, verdict: Verdict) -> tuple[Place, Extents | None]:
+    def begin(self, verdict: Verdict, *, decided: bool) -> tuple[Place, Extents | None]:
         record = self._journal.append(Kind.MIRROR_BEGIN)
         return Place(generation=record.generation, lsn=record.lsn, crc=record.previous), None
 

@@ -47,14 +47,17 @@ class Comparison:
         files: Files,
         *,
         extents: Extents | None = None,
+        before: Callable[[Image], None] = lambda image: None,
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
-        """extents: where contents can differ at all; None: everywhere."""
+        """extents: where contents can differ at all; None: everywhere. before(image): once the image follows
+        the stream and nothing is recorded yet; what it raises ends run()."""
         self._trees = trees
         self._log = log
         self._nodes = nodes
         self._files = files
         self._extents = extents
+        self._before = before
         self._stopped = stopped
         self._image = Image()
         self._again: dict[tuple[int, str], None] = {}
@@ -72,7 +75,7 @@ class Comparison:
     def run(self, begin: Record) -> Record:
         """The record MIRROR_END that closes `begin` (where the standby's image was told).
 
-        Raises OSError; KeyError, Damaged (the journal); Stopped.
+        Raises OSError; KeyError, Damaged (the journal); Stopped; what `before` raises.
         """
         self._thread = threading.get_ident()
         with self._log.names:
@@ -83,6 +86,7 @@ class Comparison:
             self._log.observer = self._follow
         self._log.journal.keep(COMPARED, None)
         try:
+            self._before(self._image)
             for tree in self._trees:
                 self._check(tree, "")
                 for name, _ in tree.walk():
