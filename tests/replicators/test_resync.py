@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from hsorch.node.replication.carrying import PAST_BYTES
 from hsorch.node.replication.quarantine import Quarantine
-from hsorch.node.replication.spool import PAST_BYTES
 from tests.replicators.members import Link, Member, count, free_port, protected, rows, until
 from tests.replicators.world import picture
 
