@@ -94,11 +94,17 @@ class DataDriver:
         self._dialogue = Dialogue()
         self._lock = threading.Lock()
         self._heard = Heard()
+        self._why: HsorchError | None = None
         self._ended = threading.Event()
 
     @property
     def report(self) -> DataReport | None:
         return self._heard.report
+
+    @property
+    def why_unheard(self) -> HsorchError | None:
+        """What the last question came to, where it brought no report."""
+        return self._why
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="data", daemon=True).start()
@@ -129,10 +135,11 @@ class DataDriver:
                 self._dialogue.order = ""
             try:
                 report = self._door.order(order, ORDER_WITHIN_S) if order else self._door.status()
-            except (HsorchError, OSError, msgspec.DecodeError):
+            except (HsorchError, OSError, msgspec.DecodeError) as error:
                 # Refused, not heard or not understood: the next plain question tells how things stand.
                 self._dialogue.failed(order)
+                self._why = error if isinstance(error, HsorchError) else None
                 if clock.now() - self._heard.at > SILENT_NS:
                     self._heard = Heard(asked, None, clock.now())
                 continue
-            self._heard = Heard(asked, report, clock.now())
+            self._heard, self._why = Heard(asked, report, clock.now()), None

@@ -73,6 +73,8 @@ def data_limits(data: DataDriver | None) -> tuple[LimitReport, ...]:
     if data is None:
         return ()
     if data.report is None:
+        if (why := data.why_unheard) is not None and why.code == "HS640":  # it runs, and says what is wrong
+            return (LimitReport(code=why.code, message=f"{why.message}.", hint=why.hint),)
         message, hint = "The replicator gives no answer.", "The guard starts it again by itself; see the log."
         return (LimitReport(code="HS615", message=message, hint=hint),)
     return data.report.troubles

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,15 +23,19 @@ pytestmark = pytest.mark.lab
 
 
 @pytest.fixture
-def seen(tmp_path: Path) -> Iterator[list[Change]]:
+def seen(tmp_path: Path) -> list[Change]:
     (tmp_path / "data" / "inner").mkdir(parents=True)
-    found: list[Change] = []
+    return []
+
+
+@pytest.fixture(autouse=True)
+def sentry(seen: list[Change], tmp_path: Path) -> Iterator[Sentry]:
     binding = Binding(path=str(tmp_path / "data"), kind="ordered", exclude=("*.pid",))
-    sentry = Sentry([binding], found.append)
+    sentry = Sentry([binding], seen.append, again_s=0.05)
     if sentry.reason:
         sentry.stop()
         pytest.skip(f"fanotify is not allowed here: {sentry.reason}")
-    yield found
+    yield sentry
     sentry.stop()
 
 
@@ -63,6 +70,41 @@ def test_own_writes_and_what_is_not_replicated_are_nobodys_business(
     other('echo 3 > "$1/last"', data)
     until(lambda: "last" in paths(seen, data))
     assert paths(seen, data) == {"last"}
+
+
+def test_a_finding_that_cannot_be_noted_is_told_and_noted_later(tmp_path: Path) -> None:
+    disk_is_full, noted = threading.Event(), list[Change]()
+    disk_is_full.set()
+
+    def note(change: Change) -> None:
+        if disk_is_full.is_set():
+            raise OSError(errno.ENOSPC, "no space left")
+        noted.append(change)
+
+    sentry = Sentry([Binding(path=str(tmp_path / "data"), kind="ordered")], note, again_s=0.05)
+    try:
+        other('echo 1 > "$1/first"', tmp_path / "data")
+        until(lambda: "no space left" in sentry.reason)
+        disk_is_full.clear()
+        until(lambda: paths(noted, tmp_path / "data") == {"first"})
+        until(lambda: sentry.reason == "")
+        other('echo 1 > "$1/second"', tmp_path / "data")
+        until(lambda: "second" in paths(noted, tmp_path / "data"))
+    finally:
+        sentry.stop()
+
+
+def test_what_could_not_be_read_may_have_been_missed_and_stays_told(
+    sentry: Sentry, seen: list[Change], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on all the same."""
+    with monkeypatch.context() as odd:
+        odd.setattr(Sentry, "_foreign", lambda self, data: struct.unpack("Q", b""))
+        other('echo 1 > "$1/missed"', tmp_path / "data")
+        until(lambda: "unpack" in sentry.reason)
+    other('echo 1 > "$1/noticed"', tmp_path / "data")
+    until(lambda: "noticed" in paths(seen, tmp_path / "data"))
+    assert "unpack" in sentry.reason
 
 
 def test_who_holds_a_file_open_for_writing_is_named(tmp_path: Path) -> None:

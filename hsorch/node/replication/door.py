@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,12 +63,22 @@ def answer(replicator: Replicator, line: bytes) -> Reply:
         if request.verb not in VERBS:
             raise msgspec.ValidationError(f"there is no verb {request.verb!r}")
         kind, carry_out = VERBS[request.verb]
-        data = carry_out(replicator, _INPUTS[kind].decode(request.input))
-        return Reply(ok=True, data=msgspec.Raw(msgspec.json.encode(data)))
+        given = _INPUTS[kind].decode(request.input)
     except msgspec.DecodeError as error:
         return Reply(ok=False, code="HS606", message=f"not a request: {error}", hint="use `hsorch node`")
+    try:
+        data = carry_out(replicator, given)
+        return Reply(ok=True, data=msgspec.Raw(msgspec.json.encode(data)))
     except HsorchError as error:
         return Reply(ok=False, code=error.code, message=error.message, hint=error.hint, detail=error.detail)
+    except Exception as error:  # told: without an answer it would seem not to run
+        return Reply(
+            ok=False,
+            code="HS640",
+            message=f"the replicator could not carry out '{request.verb}': {str(error) or repr(error)}",
+            hint="see to the file or disk that it names, and ask again; the detail says where it happened",
+            detail=traceback.format_exc(),
+        )
 
 
 def serve(door: socket.socket, replicator: Replicator, stopped: threading.Event) -> None:

@@ -34,6 +34,9 @@ _NAMED_KINDS = (2, 4, 10, 12)
 """Records that hold a folder's handle and a name in it; 10, 12: the old and the new one of a rename."""
 _READ = 1 << 18
 _WAIT_MS = 500
+_AGAIN_S = 1.0
+_MOST = 1_000
+"""Findings that are kept while they cannot be told."""
 _GATHER_S = 0.1
 """So long after a finding, others may gather: what this process does would wake the thread each time."""
 
@@ -53,25 +56,38 @@ class Change:
 
 
 class Sentry:
-    """Watches from the moment it is made; on_change is called by its thread, at each finding."""
+    """Watches from the moment it is made."""
 
-    def __init__(self, bindings: Sequence[Binding], on_change: Callable[[Change], None]) -> None:
+    def __init__(
+        self, bindings: Sequence[Binding], on_change: Callable[[Change], None], *, again_s: float = _AGAIN_S
+    ) -> None:
+        """on_change is called by a thread, at each finding; again with the same one if it raises."""
         self._bindings = {os.path.realpath(b.path): b for b in bindings}
         self._on_change = on_change
+        self._again_s = again_s
         self._roots: list[int] = []
+        self._untold: dict[Change, None] = {}
+        self._missed = ""
+        """Why something may have been missed since the start."""
+        self._fault = ""
+        """Why a finding could not be told; it is kept."""
         self._fd = _libc.fanotify_init(
             _REPORT_DFID_NAME | _CLOEXEC | _NONBLOCK | _UNLIMITED, os.O_RDONLY | os.O_CLOEXEC
         )
-        self.reason = "" if self._fd >= 0 else os.strerror(ctypes.get_errno())
-        """Why nothing is noticed; empty: it is."""
+        self._forbidden = "" if self._fd >= 0 else os.strerror(ctypes.get_errno())
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sentry", daemon=True)
         for path in self._bindings if self._fd >= 0 else ():
             if _libc.fanotify_mark(self._fd, _ADD | _FILESYSTEM, _MASK, _AT_FDCWD, os.fsencode(path)):
-                self.reason = f"{path}: {os.strerror(ctypes.get_errno())}"
+                self._forbidden = f"{path}: {os.strerror(ctypes.get_errno())}"
             self._roots.append(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         if self._fd >= 0:
             self._thread.start()
+
+    @property
+    def reason(self) -> str:
+        """Why not everything is noticed; empty: it is."""
+        return self._forbidden or self._fault or self._missed
 
     def stop(self) -> None:
         self._stopped.set()
@@ -87,12 +103,32 @@ class Sentry:
         poll = select.poll()
         poll.register(self._fd, select.POLLIN)
         while not self._stopped.is_set():
-            if not poll.poll(_WAIT_MS):
-                continue
-            found = dict.fromkeys(self._foreign(os.read(self._fd, _READ)))
-            for change in found:
-                self._on_change(change)
+            try:
+                if not self._untold and not poll.poll(_WAIT_MS):
+                    continue
+                self._read()
+                self._tell()
+            except Exception as error:  # told, and gone on with: nobody else would notice anything
+                self._fault = f"what was found cannot be told: {error!r}"
+                self._stopped.wait(self._again_s)
             self._stopped.wait(_GATHER_S)
+
+    def _read(self) -> None:
+        try:
+            found = dict.fromkeys(self._foreign(os.read(self._fd, _READ)))
+            if len(self._untold) < _MOST:
+                self._untold.update(found)
+        except BlockingIOError:
+            return
+        except Exception as error:  # what these events said is lost; the next ones are read
+            self._missed = f"some could not be read: {error!r}"
+
+    def _tell(self) -> None:
+        while self._untold:
+            change = next(iter(self._untold))
+            self._on_change(change)
+            del self._untold[change]
+        self._fault = ""
 
     def _foreign(self, data: bytes) -> Iterator[Change]:
         """Nearly all events are this process's own: those cost one comparison."""

@@ -6,16 +6,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import MagicMock
 
 import pytest
 from msgspec.structs import replace
 
+from hsorch.errors import NodeError
 from hsorch.node.core.state import Group, Phase
 from hsorch.node.core.types import Config, DataChanged, DataState, Epoch
 from hsorch.node.data import DataDriver, Door
 from hsorch.node.data_report import state_of
 from hsorch.node.paths import Paths
 from hsorch.node.replication.orders import ReplicationStatus
+from hsorch.node.report import data_limits
 from hsorch.spec import Binding, Replication
 from tests.unit.core.conftest import make_spec
 from tests.unit.core.duo import Duo
@@ -218,3 +221,22 @@ def test_a_new_spec_is_told_until_the_replicator_has_taken_it(link: Link) -> Non
     link.state = replace(link.state, spec=replace(link.state.spec, revision=link.state.spec.revision + 1))
     link.turns(0.6)
     assert link.replicator.told.count("reload") == told + 1
+
+
+def test_a_replicator_that_answers_with_an_error_is_not_called_silent() -> None:
+    door = MagicMock(spec=Door)
+    door.status.side_effect = NodeError("meta: no space left", hint="make room", code="HS640")
+    driver = DataDriver(door)
+    driver.start()
+    try:
+        ends = time.monotonic() + 10
+        while driver.why_unheard is None and time.monotonic() < ends:
+            time.sleep(0.01)
+        (limit,) = data_limits(driver)
+        assert (limit.code, limit.hint) == ("HS640", "make room")
+        door.status.side_effect = NodeError("it does not run", hint="", code="HS615")
+        while driver.why_unheard.code == "HS640" and time.monotonic() < ends:  # type: ignore[union-attr]
+            time.sleep(0.01)
+        assert [limit.code for limit in data_limits(driver)] == ["HS615"]
+    finally:
+        driver.stop()
