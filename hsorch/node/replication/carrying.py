@@ -52,8 +52,6 @@ class Carrying:
         self._bypass = Bypass(ground.meta, ground.journal)
         self.applier = self._receiving.applier
         self.durable = self._journal.sync()
-        self._refused = False
-        """The disk refused to sync the spool, and that is not noted yet."""
         self._more_durable = threading.Event()
         self.applied = self._meta.value.checkpoint.lsn
         self.fault = ""
@@ -130,17 +128,12 @@ class Carrying:
         self._more_durable.set()
 
     def sync(self) -> int:
-        """As Journal.sync(). What the disk refused it has forgotten, and says so only once: from there on
-        nobody counts on the spool until a resync began it anew. Raises OSError."""
-        if self._refused:
-            self._ground.note_loss(self.durable)
-            self._refused = False
+        """As Journal.sync(); after a refusal nobody counts on the spool until a resync began it anew.
+
+        Raises OSError."""
+        if self._ground.refused(self.durable):
             self._hang_up()
-        try:
-            return self._journal.sync()
-        except OSError:
-            self._refused = True
-            raise
+        return self._journal.sync()
 
     def finish(self) -> Place:
         """All that is in the spool is in the files, and on stable storage. Raises as Spool.finish() does."""
@@ -187,13 +180,13 @@ class Carrying:
         try:
             with self._busy:
                 self._cut(damage)
-        except (OSError, Damaged) as error:
+        except OSError as error:
             self.fault, self.fault_code = f"the spool is damaged and cannot be cut: {error}", FAULT
             self._stopped.wait(AGAIN_S)
         self._hang_up()
 
     def _cut(self, damage: Damaged) -> None:
-        """Raises OSError, Damaged."""
+        """Raises OSError."""
         with self._receiving.lock:
             self._ground.records_lost(damage.lsn)
             self.durable = min(self.durable, self._journal.end)

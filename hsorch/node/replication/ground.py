@@ -61,6 +61,8 @@ class Ground:
         self.owed = DirtyFile(places.dirty)
         self.trees = [Tree(number, binding) for number, binding in enumerate(setup.ordered)]
         self._incident: Incident | None = None
+        self._refusals = 0
+        """Those of the journal's disk that are noted."""
         self.lost_promised = ""
         """Why what had counted as complete is not, as opening or settling found; empty: nothing was found."""
         self.journal = Journal(places.journal, begins_at(self.meta.value), on_damage=self.note_loss)
@@ -115,9 +117,19 @@ class Ground:
             mark.close()
 
     def records_lost(self, lsn: int) -> None:
-        """The record at lsn cannot be read: it and all behind it are dropped. Raises OSError, Damaged."""
+        """The record at lsn cannot be read: it and all behind it are dropped. Raises OSError."""
         self.note_loss(lsn)
         self.journal.cut(lsn)
+
+    def refused(self, lsn: int) -> bool:
+        """Whether the disk refused to sync records since this was asked last; then nobody counts on them from
+        lsn on, as it has forgotten them and the next sync says nothing of it. Raises OSError."""
+        refusals = self.journal.refusals
+        if refusals == self._refusals:
+            return False
+        self.note_loss(lsn)
+        self._refusals = refusals
+        return True
 
     def forget_records(self) -> None:
         """What cannot be read is of no use: the standby is compared instead. Raises OSError."""

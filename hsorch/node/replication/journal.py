@@ -1,31 +1,22 @@
 """The journal on disk: records in segments, appended at the end, read from anywhere, deleted from the front.
 
 Source and standby use the same one: the source's is written by the mount (append), the standby's spool by the
-wire (append_raw). The files are segments.py's business, and what the records mean is not known here. One
-process owns a journal; its threads may append and read at once.
+wire (append_raw). The files are chain.py's business, and what the records mean is not known here. One process
+owns a journal; its threads may append and read at once.
 """
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import os
 import threading
-from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from hsorch.node.replication.chain import Chain
 from hsorch.node.replication.extents import start_writing
 from hsorch.node.replication.record import Buffer, Damaged, Kind, Record, encode, new_fid, parse_all
-from hsorch.node.replication.segments import (
-    READ_BYTES,
-    Foreign,
-    Segment,
-    Start,
-    is_headless,
-    make,
-    opened,
-    paths_of,
-)
+from hsorch.node.replication.segments import READ_BYTES, Segment, Start
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 
@@ -43,40 +34,25 @@ class Journal:
     ) -> None:
         """Open what is there (torn tails are cut off), else begin at `start`.
 
-        on_damage(lsn): called before whole records are cut off, because the one at lsn is damaged, or all of
-        them are dropped, because segments do not fit together. Raises Foreign, OSError.
+        on_damage(lsn): called before whole records from lsn on are dropped, as the one at lsn is damaged, or
+        what stands there does not follow what comes before it. Raises Foreign, OSError.
         """
-        self._directory = directory
         self._segment_bytes = segment_bytes
         self._lock = threading.Lock()
         self.grown = threading.Condition()
         self.job, self.generation = start.job, start.generation
         directory.mkdir(parents=True, exist_ok=True)
-        self._segments: list[Segment] = []
-        self._firsts: list[int] = []
+        self._chain = Chain(directory)
         self.end, self.crc = start.lsn, start.previous
         self._kept: dict[str, int] = {}
         self.cut_off = 0
         """Bytes of a torn tail that were dropped by opening."""
-        paths = paths_of(directory)
-        while paths and is_headless(paths[-1]):
-            paths.pop().unlink()
-        self.void = not paths
+        self.refusals = 0
+        """How often the disk refused to sync records: then it has forgotten them, and says so only once."""
+        self.void = not self._chain.open(start, on_damage)
         """There was nothing that could be opened."""
-        try:
-            for path in paths:
-                self._adopt(path)
-        except Foreign:
-            self.close()
-            raise
-        except Damaged:
-            on_damage(start.lsn)
-            self.void = True
-            for path in paths:
-                path.unlink()
-            self.close()
         if self.void:
-            self._begin(start)
+            self._chain.add(start)
         else:
             self._find_end(on_damage)
 
@@ -95,13 +71,13 @@ class Journal:
     ) -> Record:
         """Add one record; fid None: a new identity. Raises OSError, then nothing was added."""
         with self._lock:
-            if self.end - self._firsts[-1] >= self._segment_bytes:
+            if self.end - self._chain.last.first >= self._segment_bytes:
                 self._roll()
             lsn = self.end
             identity = new_fid() if fid is None else fid
             record = Record(kind, lsn, self.generation, self.crc, identity, a, b, aux, path, data)
             parts, crc = encode(record)
-            last = self._segments[-1]
+            last = self._chain.last
             _write_all(last.descriptor, parts, last.place(lsn))
             self.end, self.crc = record.end, crc
         with self.grown:
@@ -125,7 +101,7 @@ class Journal:
         with self._lock:
             if lsn != self.end:
                 raise Damaged(self.end, f"records of {lsn} came instead")
-            if self.end - self._firsts[-1] >= self._segment_bytes:
+            if self.end - self._chain.last.first >= self._segment_bytes:
                 self._roll()
             end, crc, generation = lsn, self.crc, self.generation
             damage: Damaged | None = None
@@ -136,7 +112,7 @@ class Journal:
                     damage = Damaged(end, "it is cut short")
             except Damaged as found:
                 damage = found
-            last = self._segments[-1]
+            last = self._chain.last
             _write_all(last.descriptor, [memoryview(data)[: end - lsn]], last.place(lsn))
             self.end, self.crc, self.generation = end, crc, generation
         with self.grown:
@@ -146,13 +122,21 @@ class Journal:
         return end
 
     def sync(self) -> int:
-        """Everything below the returned lsn is on stable storage. Raises OSError."""
+        """Everything below the returned lsn is on stable storage, unless the disk refused before (refusals).
+        Raises OSError."""
         with self._lock:
-            end, held = self.end, self._segments[-1].duplicate()
+            end, held, refusals = self.end, self._chain.last.duplicate(), self.refusals
         try:
             os.fdatasync(held.descriptor)
+        except OSError:
+            with self._lock:
+                self.refusals += 1
+            raise
         finally:
             held.close()
+        with self._lock:
+            if self.refusals != refusals:  # the only word of it went to somebody else meanwhile
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
         return end
 
     # ------------------------------------------------------------------- read
@@ -160,7 +144,7 @@ class Journal:
     @property
     def first(self) -> int:
         """The oldest lsn that can still be read."""
-        return self._firsts[0]
+        return self._chain.first
 
     def read(self, lsn: int, limit: int = READ_BYTES) -> bytes:
         """Whole records from lsn on, about `limit` bytes but at least one; b"" at the end.
@@ -208,23 +192,14 @@ class Journal:
 
     def delete_below(self, lsn: int) -> int:
         """Delete whole segments that end at or below lsn, never the last one. Bytes freed."""
-        freed = 0
-        lsn = min([lsn, *self._kept.values()])
         with self._lock:
-            while len(self._segments) > 1 and self._firsts[1] <= lsn:
-                segment = self._segments.pop(0)
-                freed += self._firsts[1] - self._firsts[0]
-                self._firsts.pop(0)
-                segment.delete()
-        return freed
+            return self._chain.delete_below(min([lsn, *self._kept.values()]))
 
     def cut(self, lsn: int) -> None:
-        """Drop the damaged record at lsn, and all behind it. Raises Damaged, OSError: it cannot be done."""
+        """Drop the damaged record at lsn, and all behind it. Raises OSError: it cannot be done."""
         with self._lock:
             segment, _ = self._holder(lsn)
-            while self._segments[-1] is not segment:
-                self._firsts.pop()
-                self._segments.pop().delete()
+            self._chain.delete_behind(segment)
             self._find_end(lambda _: None)
 
     def keep(self, what: str, lsn: int | None) -> None:
@@ -235,55 +210,36 @@ class Journal:
             self._kept[what] = min(lsn, self._kept.get(what, lsn))
 
     def restart(self, start: Start) -> None:
-        """Forget every record; go on at `start`. For a standby that takes over another stream."""
+        """Forget every record; go on at `start`. For a standby that takes over another stream. A crash leaves
+        the one or the other, whole. Raises OSError."""
         with self._lock:
-            for segment in self._segments:
-                segment.delete()
-            self._begin(start)
+            self._chain.exchange(start)
+            self.job, self.generation = start.job, start.generation
+            self.end, self.crc = start.lsn, start.previous
 
     def close(self) -> None:
         with self._lock:
-            for segment in self._segments:
-                with contextlib.suppress(OSError):
-                    segment.close()
-            self._segments.clear()
+            self._chain.close()
 
-    # ---------------------------------------------------------------- segments
+    # ------------------------------------------------------------------ inside
 
     def _holder(self, lsn: int) -> tuple[Segment, int]:
-        index = bisect_right(self._firsts, lsn) - 1
-        if index < 0 or lsn > self.end:
+        segment, stop = self._chain.holder(lsn)
+        if lsn > self.end:
             raise KeyError(lsn)
-        last = index + 1 == len(self._segments)
-        return self._segments[index], self.end if last else self._firsts[index + 1]
+        return segment, self.end if stop is None else stop
 
     def _roll(self) -> None:
-        if self._segments:
-            os.fdatasync(self._segments[-1].descriptor)
-        self._add(make(self._directory, Start(self.job, self.generation, self.end, self.crc)))
-
-    def _begin(self, start: Start) -> None:
-        self._segments.clear()
-        self._firsts.clear()
-        self.job, self.generation = start.job, start.generation
-        self.end, self.crc = start.lsn, start.previous
-        self._roll()
-
-    def _adopt(self, path: Path) -> None:
-        """Raises Foreign; Damaged: it is not the one that follows those before it."""
-        segment = opened(path, self.job)
-        if self._segments and self._segments[-1].end_by_size != segment.first:
-            segment.close()
-            raise Damaged(segment.first, f"{path} does not follow the segment before it")
-        self._add(segment)
-
-    def _add(self, segment: Segment) -> None:
-        self._segments.append(segment)
-        self._firsts.append(segment.first)
+        try:
+            os.fdatasync(self._chain.last.descriptor)
+        except OSError:
+            self.refusals += 1
+            raise
+        self._chain.add(Start(self.job, self.generation, self.end, self.crc))
 
     def _find_end(self, on_damage: Callable[[int], None]) -> None:
         """Of the last segment; what is torn there is cut off."""
-        last = self._segments[-1]
+        last = self._chain.last
         end = last.find_end()
         self.generation, self.end, self.crc = end.generation, end.lsn, end.crc
         self.cut_off = last.cut(end.lsn, on_damage)

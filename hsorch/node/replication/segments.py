@@ -1,7 +1,7 @@
 """The files of a journal, one by one: a header, then whole records; its name is the lsn of the first of them.
 
-Made, opened, read and deleted here, and where the records end is found again. Which files make up a journal,
-and what follows when something is lost, is journal.py's business.
+Made, opened, read and deleted here, and where the records end is found again. Which files make up a journal
+is chain.py's business.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ _HEAD = struct.Struct("<4sI16sQQII")
 _HEAD_BYTES = 64
 _MAGIC = b"HSJ1"
 _SUFFIX = ".segment"
+_INSTEAD = ".instead"
 
 
 @dataclass(frozen=True)
@@ -140,14 +141,9 @@ def end_by_size(directory: Path) -> int:
     return _first_of(paths[-1]) + max(0, paths[-1].stat().st_size - _HEAD_BYTES)
 
 
-def is_headless(path: Path) -> bool:
-    """Its making was cut short, so no record was ever in it."""
-    return path.stat().st_size < _HEAD_BYTES
-
-
-def make(directory: Path, start: Start) -> Segment:
+def make(directory: Path, start: Start, suffix: str = _SUFFIX) -> Segment:
     """A new one, on stable storage when it returns. Raises OSError."""
-    path = directory / f"{start.lsn:020d}{_SUFFIX}"
+    path = directory / f"{start.lsn:020d}{suffix}"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         body = _HEAD.pack(_MAGIC, 0, start.job, start.generation, start.lsn, start.previous, 0)
@@ -161,25 +157,62 @@ def make(directory: Path, start: Start) -> Segment:
     return Segment(start, path, descriptor)
 
 
-def opened(path: Path, job: bytes) -> Segment:
-    """One that is there. Raises Foreign; Damaged: it has no valid header; OSError."""
+def make_instead(directory: Path, start: Start) -> Segment:
+    """A new one instead of all that are there, on stable storage when it returns. Raises OSError: then
+    finish() finds those, or the new one."""
+    segment = make(directory, start, _INSTEAD)
+    return replace(segment, path=_take_the_place(segment.path))
+
+
+def finish(directory: Path) -> None:
+    """What a crash broke off is done, or was never begun. Raises OSError."""
+    for path in directory.glob(f"*{_INSTEAD}"):
+        if _fields(path.read_bytes()[:_HEAD_BYTES]) is None:
+            path.unlink()
+        else:
+            _take_the_place(path)
+    paths = paths_of(directory)
+    if paths and paths[-1].stat().st_size <= _HEAD_BYTES and _fields(paths[-1].read_bytes()) is None:
+        paths[-1].unlink()  # no record was ever in it
+
+
+def following(path: Path, job: bytes, before: Segment | None) -> Segment:
+    """The one at path. Raises Foreign; Damaged: it is not the one that follows the one before it; OSError."""
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
-        return Segment(_start_of(path, descriptor, job), path, descriptor)
+        start = _start_of(path, os.pread(descriptor, _HEAD_BYTES, 0), job)
+        if before is not None and before.end_by_size != start.lsn:
+            raise Damaged(start.lsn, f"{path} does not follow the segment before it")
     except BaseException:
         os.close(descriptor)
         raise
+    return Segment(start, path, descriptor)
 
 
-def _start_of(path: Path, descriptor: int, job: bytes) -> Start:
-    head = os.pread(descriptor, _HEAD_BYTES, 0)
-    magic, _, its_job, generation, first, previous, _ = _HEAD.unpack_from(head)
-    (crc,) = struct.unpack_from("<I", head, _HEAD.size)
-    if magic != _MAGIC or crc != crc32(head[: _HEAD.size]) or first != _first_of(path):
+def _take_the_place(path: Path) -> Path:
+    for old in paths_of(path.parent):
+        old.unlink()
+    placed = path.rename(path.with_suffix(_SUFFIX))
+    sync_directory(path.parent)
+    return placed
+
+
+def _start_of(path: Path, head: bytes, job: bytes) -> Start:
+    start = _fields(head)
+    if start is None or start.lsn != _first_of(path):
         raise Damaged(_first_of(path), f"{path} has no valid header")
-    if its_job != job:
-        raise Foreign(first, f"{path} belongs to another job")
-    return Start(its_job, generation, first, previous)
+    if start.job != job:
+        raise Foreign(start.lsn, f"{path} belongs to another job")
+    return start
+
+
+def _fields(head: bytes) -> Start | None:
+    if len(head) < _HEAD_BYTES:
+        return None
+    magic, _, job, generation, first, previous, _ = _HEAD.unpack_from(head)
+    (crc,) = struct.unpack_from("<I", head, _HEAD.size)
+    whole = magic == _MAGIC and crc == crc32(head[: _HEAD.size])
+    return Start(job, generation, first, previous) if whole else None
 
 
 def _first_of(path: Path) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
@@ -204,6 +204,35 @@ def test_a_torn_tail_was_never_acknowledged(tmp_path: Path) -> None:
     with standing(tmp_path) as ground:
         assert ground.meta.value.guarded
         assert ground.hello().end == ground.here()
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def test_a_standby_that_was_killed_as_its_spool_began_anew_goes_on_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No record was lost, so nothing more has to be compared than the resync says."""
+    spooled(tmp_path)
+    place = Place(generation=SENDER.current, lsn=90_000, crc=7)
+    with standing(tmp_path) as ground:
+        spool = Spool(ground)
+        monkeypatch.setattr(Path, "unlink", _die_after(Path.unlink))
+        with pytest.raises(Killed):
+            spool._begin(Begin(at=place, fresh=True), ground.hello())
+    monkeypatch.undo()
+    with standing(tmp_path) as ground:
+        assert not ground.meta.value.torn
+        assert ground.hello().end == place
+
+
+def _die_after(plain: Callable[[Path], None]) -> Callable[[Path], None]:
+    def call(path: Path) -> None:
+        plain(path)
+        raise Killed
+
+    return call
 
 
 def test_who_lost_power_says_where_its_records_end_not_where_they_ended_in_order_last(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -93,24 +95,38 @@ def flip(path: Path, where: int) -> None:
         file.write(bytes([byte[0] ^ 0x40]))
 
 
-@pytest.mark.parametrize("damage", ["swapped", "dropped", "doubled", "header", "shortened"])
-def test_segments_that_do_not_fit_together_are_told_and_dropped(tmp_path: Path, damage: str) -> None:
-    """Nobody knows what they lead to; the journal begins where its owner says."""
-    filled(tmp_path).close()
+@pytest.mark.parametrize("damage", ["dropped", "doubled", "header", "shortened"])
+def test_a_segment_that_does_not_follow_is_told_and_dropped_with_all_behind_it(
+    tmp_path: Path, damage: str
+) -> None:
+    journal = filled(tmp_path)
+    ends = [record.end for record in journal.records(FIRST_LSN)]
+    journal.close()
     first, second, third, *_ = sorted(tmp_path.glob("*.segment"))
-    if damage == "swapped":
-        spare = tmp_path / "spare"
-        first.rename(spare)
-        second.rename(first)
-        spare.rename(second)
-    elif damage == "dropped":
+    kept = int(second.stem)
+    if damage == "dropped":
         second.unlink()
     elif damage == "doubled":
         third.write_bytes(second.read_bytes())
+        kept = int(third.stem)
     elif damage == "header":
         flip(second, 9)
     else:
         os.truncate(second, second.stat().st_size - 10)
+        kept = max(end for end in ends if end < int(third.stem))
+    told: list[int] = []
+    opened = Journal(tmp_path, START, on_damage=told.append)
+    assert (told, opened.void, opened.end) == ([kept], False, kept)
+    opened.append(Kind.TRUNCATE, fid=9)
+    assert [record.lsn for record in opened.records(FIRST_LSN)][-1] == kept
+    opened.close()
+    assert Journal(tmp_path, START).end > kept
+    assert first.exists()
+
+
+def test_a_journal_whose_first_segment_is_lost_begins_where_its_owner_says(tmp_path: Path) -> None:
+    filled(tmp_path).close()
+    flip(min(tmp_path.glob("*.segment")), 9)
     told: list[bool] = []
     start = Start(job=JOB, generation=7, lsn=9_000_000, previous=3)
     opened = Journal(tmp_path, start, on_damage=lambda _: told.append(True))
@@ -119,6 +135,62 @@ def test_segments_that_do_not_fit_together_are_told_and_dropped(tmp_path: Path, 
     opened.append(Kind.TRUNCATE, fid=9)
     opened.close()
     assert len(list(Journal(tmp_path, start).records(9_000_000))) == 1
+
+
+@pytest.mark.parametrize("torn", [b"", bytes(40), bytes(64)], ids=["empty", "short", "not written"])
+def test_a_segment_that_the_power_cut_kept_from_being_made_costs_nothing(tmp_path: Path, torn: bytes) -> None:
+    """No record was ever in it: those before it are still there, and it is made again."""
+    journal = filled(tmp_path)
+    end = journal.end
+    journal.close()
+    (tmp_path / f"{end:020d}.segment").write_bytes(torn)
+    told: list[int] = []
+    again = Journal(tmp_path, START, segment_bytes=1, on_damage=told.append)
+    assert (again.end, told) == (end, [])
+    again.append(Kind.TRUNCATE, fid=9)
+    assert len(list(again.records(FIRST_LSN))) == 41
+
+
+@pytest.mark.parametrize("step", range(12))
+def test_a_journal_that_begins_anew_is_the_old_or_the_new_one_wherever_it_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    journal = filled(tmp_path)
+    end = journal.end
+    anew = Start(job=JOB, generation=8, lsn=journal.end // 2, previous=5)
+    left = [step]
+
+    def counted(plain: Callable[..., object]) -> Callable[..., object]:
+        def call(*args: object, **kwargs: object) -> object:
+            if not left[0]:
+                raise Killed
+            left[0] -= 1
+            return plain(*args, **kwargs)
+
+        return call
+
+    with monkeypatch.context() as killing:
+        for owner, name in [
+            (os, "pwrite"),
+            (os, "fdatasync"),
+            (os, "fsync"),
+            (Path, "unlink"),
+            (Path, "rename"),
+        ]:
+            killing.setattr(owner, name, counted(getattr(owner, name)))
+        with contextlib.suppress(Killed):
+            journal.restart(anew)
+    told: list[int] = []
+    again = Journal(tmp_path, START, on_damage=told.append)
+    assert (again.void, told) == (False, [])
+    assert (again.end, again.generation) in [(end, 7), (anew.lsn, 8)]
+    again.append(Kind.TRUNCATE, fid=9)
+    again.close()
+    assert Journal(tmp_path, START).generation == again.generation
+
+
+class Killed(BaseException):
+    """The process ends here."""
 
 
 def test_what_lies_behind_a_damaged_record_is_cut_off(tmp_path: Path) -> None:

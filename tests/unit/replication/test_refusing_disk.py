@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 from typing import cast
 
@@ -31,14 +32,7 @@ def test_a_spool_that_could_not_be_written_is_asked_for_again(
         ground.meta.change(guarded=True)
         spool, wire = Spool(ground), Wire()
         spool._channel = cast("Channel", wire)
-        refusals, sync = [REFUSAL], ground.journal.sync
-
-        def refuse_once() -> int:
-            if refusals:
-                raise refusals.pop()
-            return sync()
-
-        monkeypatch.setattr(ground.journal, "sync", refuse_once)
+        refuse_once(monkeypatch)
         spool.start()
         ground.journal.append(Kind.CREATE, fid=OLD, a=0o600, path=b"file")
         until(lambda: wire.closed)
@@ -48,6 +42,56 @@ def test_a_spool_that_could_not_be_written_is_asked_for_again(
             spool._guard(Guarded(on=True, number=1))
         until(lambda: spool.carrying.applied == ground.journal.end)
         spool.finish()
+
+
+def refuse_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a disk does: the next sync says nothing of it."""
+    refusals, sync = [REFUSAL], os.fdatasync
+
+    def fdatasync(descriptor: int) -> None:
+        if refusals:
+            raise refusals.pop()
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+
+
+def test_a_segment_that_could_not_be_written_is_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where that was found as the next one was to begin."""
+    with standing(tmp_path) as ground:
+        ground.meta.change(guarded=True)
+        spool, wire = Spool(ground), Wire()
+        spool._channel = cast("Channel", wire)
+        ground.journal.append(Kind.CREATE, fid=OLD, a=0o600, path=b"file")
+        monkeypatch.setattr(ground.journal, "_segment_bytes", 1)
+        refuse_once(monkeypatch)
+        with pytest.raises(OSError, match="refuses"):
+            ground.journal.append(Kind.CREATE, fid=NEW, a=0o600, path=b"another")
+        spool.start()
+        until(lambda: wire.closed)
+        assert not ground.meta.value.guarded
+        assert ground.hello().end == Place()
+        spool.finish()
+
+
+def test_one_refusal_is_heard_by_all_who_wait_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk tells one of them, and the other one that all is well."""
+    journal = Journal(tmp_path, Start(b"j" * 16, 7), segment_bytes=1)
+    journal.append(Kind.BARRIER)
+
+    def told_the_other(descriptor: int) -> None:
+        refuse_once(monkeypatch)
+        with pytest.raises(OSError, match="refuses"):
+            journal.append(Kind.BARRIER)
+
+    monkeypatch.setattr(os, "fdatasync", told_the_other)
+    with pytest.raises(OSError, match="Input/output"):
+        journal.sync()
+    journal.close()
 
 
 def test_files_that_could_not_be_written_are_written_again(
