@@ -92,6 +92,8 @@ class Source:
         )
         self._may_guard = True
         self._no_room = ""
+        self._naming = threading.Lock()
+        """Held while this side's generation changes: what it was follows from whether the standby is there."""
         self._promising = threading.Lock()
         """Held while the standby is told what it counts as."""
         self._said = 0
@@ -120,17 +122,18 @@ class Source:
 
         Durably a generation of its own before the first flush answers. Raises RefusedError HS688, OSError.
         """
-        if self.shipper.connected:
-            raise RefusedError(
-                "the standby is connected: flushes are acknowledged by it",
-                hint="nothing is frozen; look at `hsorch status`",
-                code="HS688",
-            )
-        try:
-            self._name_generation(alone=True)
-        except OSError:  # the disk may be full, and who flushes waits for this
-            self.queue.cram()
-            self._name_generation(alone=True)
+        with self._naming:
+            if self.shipper.connected:
+                raise RefusedError(
+                    "the standby is connected: flushes are acknowledged by it",
+                    hint="nothing is frozen; look at `hsorch status`",
+                    code="HS688",
+                )
+            try:
+                self._name_generation(alone=True)
+            except OSError:  # the disk may be full, and who flushes waits for this
+                self.queue.cram()
+                self._name_generation(alone=True)
         self._let_flush()
 
     def unguard(self, limit_s: float = ANSWER_S) -> bool:
@@ -185,7 +188,8 @@ class Source:
 
         Durable when it returns: the lineage that the other side's choose() needs. Raises OSError.
         """
-        lineage = self._ground.choose()
+        with self._naming:
+            lineage = self._ground.choose()
         self.levelling.stop()  # what a resync before this brought is no place to go on from
         self.shipper.reconnect()
         return lineage
@@ -263,12 +267,14 @@ class Source:
 
     def _level(self) -> None:
         """The standby is equal but for what is on its way."""
-        meta = self._ground.meta
-        lineage = meta.value.generations
-        if lineage.base is not None or lineage.tail_unsure:
-            meta.change(generations=resynced(lineage))
-            self._activity.forget()
-        shipper = self.shipper
+        meta, shipper = self._ground.meta, self.shipper
+        with self._naming:
+            if not shipper.connected:
+                return  # since it was looked at: what it was level with may have been gone on from alone
+            lineage = meta.value.generations
+            if lineage.base is not None or lineage.tail_unsure:
+                meta.change(generations=resynced(lineage))
+                self._activity.forget()
         if self._ground.setup.level == "none":
             return
         if shipper.peer_guarded and self.gate.guards:

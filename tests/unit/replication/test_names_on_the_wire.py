@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hsorch.node.replication import mirror
+from hsorch.node.replication.bindings import STAGING
 from hsorch.node.replication.entries import FILE, FOLDER, LINK, Entry
 from hsorch.node.replication.messages import (
     Close,
@@ -20,6 +21,7 @@ from hsorch.node.replication.messages import (
     Open,
     Pack,
     Piece,
+    Prune,
     Reached,
     Refused,
     Task,
@@ -46,6 +48,33 @@ def test_names_that_leave_the_root_are_refused(trees: Trees) -> None:
     assert frame is not None
     assert isinstance(frame.message, Refused)
     assert not (trees.there.parent / "evil").exists()
+
+
+STAGED = STAGING.encode()
+
+
+@pytest.mark.parametrize("name", [b"../outside", b"a/../../outside", b"/etc", STAGED, STAGED + b"/part"])
+@pytest.mark.parametrize("kind", ["Open", "Listing", "Entry of a Listing"])
+def test_no_message_names_what_is_not_below_the_folder(trees: Trees, kind: str, name: bytes) -> None:
+    """Nor what the standby keeps there for itself."""
+    outside = trees.there.parent / "outside"
+    outside.mkdir()
+    (outside / "file").write_bytes(b"precious")
+    entry = Entry(name, FILE, 0o644, 0, 0, 1, 4)
+    said: dict[str, Message] = {
+        "Open": Open(file=1, entry=entry, fresh=True),
+        "Listing": Offer(number=1, listings=[Listing(name, [], last=True)]),
+        "Entry of a Listing": Offer(number=1, listings=[Listing(b"", [entry], last=True)]),
+    }
+    with trees.channel() as channel:
+        channel.send(Task(binding=trees.binding))
+        channel.send(said[kind])
+        channel.send(Prune())
+        frame = channel.receive(10)
+    assert frame is not None
+    assert isinstance(frame.message, Refused)
+    assert "leaves" in frame.message.why
+    assert (outside / "file").read_bytes() == b"precious"
 
 
 def test_no_name_leads_the_standby_through_a_link(trees: Trees) -> None:

@@ -15,7 +15,7 @@ from hsorch.node.replication.capture.compare import Stopped
 from hsorch.node.replication.capture.copyin import copy_dirty
 from hsorch.node.replication.dirty import DirtyFile, DirtyMap
 from hsorch.node.replication.gate import Gate
-from hsorch.node.replication.generations import Lineage
+from hsorch.node.replication.generations import Fork, Lineage
 from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.levelling import Levelling
 from hsorch.node.replication.messages import Guarded
@@ -48,7 +48,7 @@ def guarded(standby: Standby) -> Source:
     source.shipper = standby  # type: ignore[assignment]
     source._ground = MagicMock()
     source._ground.meta.value.generations = Lineage(current=1)
-    source._promising = threading.Lock()
+    source._promising, source._naming = threading.Lock(), threading.Lock()
     source._stopped = threading.Event()
     source._may_guard, source._said, source._said_on = True, 0, 0
     source._level()
@@ -90,6 +90,43 @@ def test_a_promise_that_is_being_taken_back_at_the_end_outlives_it() -> None:
     source._stopped.set()
     source._unguarded()
     assert source.gate.guards
+
+
+def test_a_source_that_went_on_alone_does_not_take_its_standby_for_level() -> None:
+    """The connection broke, and flushes were let through, between the look at it and what follows from it."""
+    standby = Standby(answers=True)
+    source = guarded(standby)
+    source._activity = MagicMock()
+    alone = Lineage(current=2, base=Fork(generation=1, lsn=4_096))
+    source._ground.meta.value.generations = alone
+    source._ground.meta.change.reset_mock()  # type: ignore[attr-defined]
+    standby.connected = False
+    source._let_flush()
+    source._level()
+    told = [call.kwargs for call in source._ground.meta.change.mock_calls]  # type: ignore[attr-defined]
+    assert told == [{"guarded": False}], "its generation keeps the fork, and it promises nothing"
+    assert not source.gate.guards
+    source._activity.forget.assert_not_called()
+
+
+def test_the_guard_goes_on_after_an_error_that_nobody_foresaw(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hsorch.node.replication.source.AGAIN_S", 0.01)
+    source = guarded(Standby(answers=True))
+    source._activity, source.levelling, source.queue = MagicMock(), MagicMock(), MagicMock()
+    source._ground.journal.end, source._caught_up_at = 0, 0
+    source.levelling.running, source.levelling.ends_at, source.queue.behind = False, 0, False
+    source.levelling.turn.side_effect = [RuntimeError("odd"), OSError("no room")] + [None] * 1000
+    source._ground.meta.change.side_effect = OSError("no room to note it")  # type: ignore[attr-defined]
+    guard = threading.Thread(target=source._guard, daemon=True)
+    guard.start()
+    until = time.monotonic() + 10
+    while source.levelling.turn.call_count < 4 and time.monotonic() < until:
+        time.sleep(0.01)
+    source._stopped.set()
+    guard.join()
+    assert source.levelling.turn.call_count >= 4
+    whys = [str(c.kwargs.get("verify_needed")) for c in source._ground.meta.change.mock_calls]  # type: ignore[attr-defined]
+    assert any("odd" in why for why in whys), "and says so"
 
 
 def test_what_was_left_out_is_not_copied_on_after_the_end(tmp_path: Path) -> None:
