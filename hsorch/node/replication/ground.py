@@ -39,6 +39,7 @@ LOST = "the spool is damaged, and acknowledged records are lost with it"
 TORN = "HS639"
 BEYOND = 1 << 48
 """More bytes than are written between two orderly ends."""
+IN_THE_WAY = "in the way"
 FORGOTTEN = "the power went, and records were acknowledged that only the memory had"
 
 
@@ -237,21 +238,27 @@ class Ground:
         """What stands in the way of the stream and was recorded by nobody goes into the quarantine.
 
         Raises QuarantineFull, OSError: it is still there."""
-        meta = self.meta.value
-        # One of its own each minute: in one incident a name is kept only once.
-        aside = f"aside-{meta.generations.current:016x}-{datetime.now(UTC):%Y%m%dT%H%M}"
-        incident = self.incident(meta.keep or aside, "in the way")
         what = tree.look(name)
         if what is None:
             return
         if not stat.S_ISDIR(what.st_mode):
-            incident.keep(str(tree.folder), name)
+            self._keep_aside(str(tree.folder), name)
             os.unlink(tree.path(name))
             return
         for inner, of_inner in tree.walk(name):
             if not stat.S_ISDIR(of_inner.st_mode):
-                incident.keep(str(tree.folder), inner)
+                self._keep_aside(str(tree.folder), inner)
         shutil.rmtree(tree.path(name))
+
+    def _keep_aside(self, folder: str, name: str) -> None:
+        """In one incident a name is kept only once: what follows it there goes into the next one."""
+        meta = self.meta.value
+        aside = f"aside-{meta.generations.current:016x}-{datetime.now(UTC):%Y%m%dT%H%M}"
+        incident = self.incident(meta.keep or aside, IN_THE_WAY)
+        number = 1
+        while not incident.keep(folder, name):
+            number += 1
+            incident = self.incident(f"{aside}-{number}", IN_THE_WAY)
 
     def close(self) -> None:
         self.meta.close()

@@ -248,9 +248,7 @@ class Levelling:
             self._unguards = False
             self._on_begin()
 
-    def _open(
-        self, begin: Record, extents: Extents | None, *, decided: bool = False, own: int = 0
-    ) -> None:
+    def _open(self, begin: Record, extents: Extents | None, *, decided: bool = False, own: int = 0) -> None:
         """decided: the standby's files count for nothing. own: as many it may have made by itself."""
         before = self._round
         if before is not None:

@@ -161,7 +161,7 @@ class Open:
         self._about = about
         self._room = room
         self._let_go: weakref.finalize[[int], Open] | None = None
-        self._known = {(k.root, k.path) for k in kept}
+        self._known = {(k.root, k.path): k.entry for k in kept}
         self._tails = {k.offset for k in kept if k.what == "tail"}
         self._number = max((k.number for k in kept), default=0)
 
@@ -175,18 +175,21 @@ class Open:
             self._let_go()
             self._let_go = None
 
-    def keep(self, root: str, relative: str) -> None:
-        """The file or link that stands there, unless it was kept before: the first content counts.
+    def keep(self, root: str, relative: str) -> bool:
+        """The file or link that stands there, unless something was kept under its name before: the first one
+        counts. False: that was another one, or another content.
 
         Raises QuarantineFull before anything is changed.
         """
         raw = os.fsencode(relative)
         entry = entry_of(root, relative)
-        if entry is None or (root, raw) in self._known:
-            return
+        if entry is None:
+            return True
+        if (root, raw) in self._known:
+            return self._known[root, raw] == entry
         if entry.kind != FILE:
             self._note(Kept(number=0, what="link", root=root, path=raw, entry=entry))
-            return
+            return True
         source = os.open(f"{root}/{relative}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             stored = os.fstat(source).st_blocks * 512
@@ -205,6 +208,7 @@ class Open:
                 digest=digest,
             )
         )
+        return True
 
     def keep_tail(self, lsn: int, size: int, records: Iterable[bytes | memoryview]) -> None:
         """Journal records that the other side never got, size bytes from lsn on, unless kept before.
@@ -249,7 +253,7 @@ class Open:
             os.close(fd)
         sync_directory(self._home)
         self._room -= kept.size
-        self._known.add((kept.root, kept.path))
+        self._known[kept.root, kept.path] = kept.entry
         if kept.what == "tail":
             self._tails.add(kept.offset)
 
