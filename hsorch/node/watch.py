@@ -24,7 +24,7 @@ class Watch:
         """Raises OSError."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            os.ftruncate(descriptor, _SIZE)
+            os.posix_fallocate(descriptor, 0, _SIZE)  # found later, no room would end the process
             self._map = mmap.mmap(descriptor, _SIZE)
         finally:
             os.close(descriptor)

@@ -111,8 +111,8 @@ class Ground:
         """What the journal holds and a killed source may not have done. Raises Damaged: it is not there."""
         mark = Mark(self.places.mark)
         try:
-            if mark.get() > self.journal.end:
-                raise Damaged(self.journal.end, f"{self.places.mark} leads beyond the journal")
+            if not 0 < mark.get() <= self.journal.end:
+                raise Damaged(self.journal.end, f"{self.places.mark} leads to no place in the journal")
             return recover(self.trees, self.journal, mark.get(), self.set_aside)
         finally:
             mark.close()

@@ -97,7 +97,8 @@ class Places:
 
     @property
     def mark(self) -> Path:
-        return self.home / "mark"
+        """Nothing of it is true after a reboot; and memory has room, and no faults, while a disk may not."""
+        return self.run / "mark"
 
     @property
     def hot(self) -> Path:

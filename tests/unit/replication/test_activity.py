@@ -170,6 +170,12 @@ def test_what_is_settled_is_in_the_journal(world: World) -> None:
     assert HotFile(world.home / "hot").settled == world.journal.end > FIRST_LSN
 
 
+def test_the_mark_has_its_room_before_anybody_counts_on_it(tmp_path: Path) -> None:
+    """A page that finds the disk full when it is written ends the process (SIGBUS)."""
+    Mark(tmp_path / "mark").close()
+    assert (tmp_path / "mark").stat().st_blocks > 0
+
+
 # ------------------------------------------------------------------- the file
 
 

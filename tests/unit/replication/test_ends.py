@@ -16,6 +16,7 @@ import pytest
 from hsorch.node.paths import Paths
 from hsorch.node.replication import ground as grounds
 from hsorch.node.replication.bindings import Binding
+from hsorch.node.replication.capture.log import Mark
 from hsorch.node.replication.gate import Level
 from hsorch.node.replication.generations import Lineage
 from hsorch.node.replication.ground import Ground
@@ -45,6 +46,7 @@ def standing(
     data.mkdir(exist_ok=True)
     places = Places.of(Paths("pair", home))
     places.home.mkdir(parents=True, exist_ok=True)
+    places.run.mkdir(parents=True, exist_ok=True)
     setup = Setup(
         job="ab" * 16, node="b", bindings=(Binding(path=str(data), kind="ordered"),),
         address="127.0.0.1", peer="127.0.0.2", port=1, level=level,
@@ -266,6 +268,24 @@ def test_a_source_whose_journal_is_damaged_is_compared_with_its_standby(tmp_path
     with standing(tmp_path) as ground:
         assert ground.meta.value.generations.tail_unsure
         assert ground.meta.value.guarded, "the standby may still have it all"
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
+def test_a_killed_source_does_again_what_it_may_not_have_done_or_is_compared_if_nobody_knows_that(
+    tmp_path: Path, known: bool
+) -> None:
+    with standing(tmp_path) as ground:
+        ground.journal.append(Kind.CREATE, fid=OLD, a=0o600, path=b"done")
+        mark = Mark(ground.places.mark)
+        mark.set(ground.journal.end)
+        mark.close()
+        ground.journal.append(Kind.CREATE, fid=NEW, a=0o600, path=b"not done")
+        ground.meta.change(role="source", clean=False)
+        if not known:
+            ground.places.mark.unlink()
+    with standing(tmp_path) as ground:
+        assert ground.meta.value.generations.tail_unsure is not known
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["not done"] * known
 
 
 def test_the_image_to_fall_back_on_is_on_stable_storage_before_it_is_counted_on(

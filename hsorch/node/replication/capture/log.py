@@ -1,8 +1,8 @@
 """The write side of the journal: a record first, then the deed; and a mark of how far the deeds got.
 
-The mark lives in a shared page of memory, so it outlives a killed process: every record below it was carried
-out here. After such an end the records from the mark on are done again (recover.py). Several deeds may be
-under way at once; the mark never passes the oldest one.
+The mark lives in a shared page of memory, so it outlives a killed process, but no reboot: every record below
+it was carried out here. After such an end the records from the mark on are done again (group.py). Several
+deeds may be under way at once; the mark never passes the oldest one.
 """
 
 from __future__ import annotations
@@ -41,12 +41,13 @@ class Watcher(Protocol):
 
 
 class Mark:
-    """A number in a page that survives the process, not the machine."""
+    """A number in a page that survives the process, not the machine; 0: nobody has set it since."""
 
     def __init__(self, path: Path) -> None:
+        """path: in /run, as a disk may fail at any access to the page. Raises OSError."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.ftruncate(descriptor, mmap.PAGESIZE)
+            os.posix_fallocate(descriptor, 0, mmap.PAGESIZE)  # found later, no room ends the process
             self._page = mmap.mmap(descriptor, mmap.PAGESIZE)
         finally:
             os.close(descriptor)
