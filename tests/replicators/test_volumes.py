@@ -250,6 +250,65 @@ def test_a_disk_that_is_swapped_on_the_standby_is_left_alone(tmp_path: Path, pai
     assert b.troubles() == set()
 
 
+@pytest.mark.parametrize("folder", [FILES, TABLES])
+@pytest.mark.parametrize("way", ["another lies there", "nothing lies there"])
+def test_a_folder_that_the_standby_loses_midway_is_taken_up_again(
+    tmp_path: Path, pair: tuple[Node, Node], folder: str, way: str
+) -> None:
+    """The stream runs on at the active, and the standby writes into nothing that it finds there instead."""
+    a, b = pair
+    (a.folders[folder] / "before").write_bytes(b"1")
+    follow(a, b)
+    common = tmp_path / "common"
+    there = common if way == "nothing lies there" else common / folder
+    lose = ["mount", "-t", "tmpfs", "tmpfs", str(there)] if there == common else ["umount", "-l", str(there)]
+    assert b.run(*lose).returncode == 0
+    write(a, f"{folder}/meanwhile", "the application goes on")
+    until(lambda: "HS674" in b.troubles())
+    (told,) = [t["message"] for t in b.ask("status")["troubles"] if t["code"] == "HS674"]
+    assert str(common) in told
+    write(a, f"{folder}/later", "and on")
+    assert b.request("role", role="target")["code"] == "HS674"
+    assert b.run("ls", "-A", str(there)).stdout == "", "nothing is written in its place"
+    back = ["umount", str(there)] if there == common else ["mount", "--bind", str(b.folders[folder]), str(there)]
+    assert b.run(*back).returncode == 0
+    b.ask("role", role="target")  # as its agent asks all the while
+    until(lambda: level(a, b) and equal(a, b))
+    assert (b.folders[folder] / "later").read_bytes() == b"and on"
+    assert b.troubles() == set()
+
+
+@pytest.mark.parametrize("folder", [FILES, TABLES])
+def test_an_actives_disk_that_turns_read_only_is_told(tmp_path: Path, folder: str) -> None:
+    """As a file system does by itself that met an error. Both nodes stay equal, and go on once it is back."""
+    with pair_of(tmp_path, (FILES, TABLES)) as made:
+        a, b = made.a, made.b
+        made.bind(made.ordered(TABLES), made.watched(FILES), warn_bytes=2, stop_bytes=1)
+        own = str(a.folders[folder])
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", own], check=True)
+        try:
+            made.start()
+            follow(a, b)
+            write(a, f"{folder}/before", "1")
+            until(lambda: equal(a, b))
+            subprocess.run(["mount", "-o", "remount,ro", own], check=True)
+            until(lambda: "HS641" in a.troubles())
+            (told,) = [t["message"] for t in a.ask("status")["troubles"] if t["code"] == "HS641"]
+            assert str(tmp_path / "common" / folder) in told
+            for deed in ("echo 2 > {}/refused", "mkdir {}/refused", "mv {0}/before {0}/refused", "rm -f {}/before"):
+                script = deed.format(tmp_path / "common" / folder)
+                assert "Read-only" in a.run("sh", "-c", script).stderr, "the application is told, too"
+            assert a.ask("drain", limit_s=30)["ok"]
+            assert equal(a, b)
+            subprocess.run(["mount", "-o", "remount,rw", own], check=True)
+            until(lambda: a.troubles() == set())
+            write(a, f"{folder}/after", "3")
+            until(lambda: level(a, b) and equal(a, b))
+        finally:
+            a.end()
+            subprocess.run(["umount", "-l", own], check=True)
+
+
 def test_a_new_disk_is_filled_once_an_operator_chose_the_other_side(
     tmp_path: Path, pair: tuple[Node, Node]
 ) -> None:

@@ -1,5 +1,5 @@
-"""Looks every second at the volumes that replication writes to: is there room, are they the ones bound, and
-does none lie below them?
+"""Looks every second at the volumes that replication writes to: is there room, may they be written, are they
+the ones bound, and does none lie below them?
 
 Tells its owner when an answer changes; what follows from it is decided there. Never touches a mount of ours:
 the folders below one are reached by their descriptors.
@@ -48,6 +48,7 @@ class Lookout:
         self._places.update((binding.path, binding.path) for binding in ground.setup.watched)
         self._volumes = {name: Volume(name, ground.places.home) for name in self._one_per_volume()}
         self._told = Level.OK
+        self._read_only: tuple[str, ...] = ()
         self._inner: NodeError | None = None
         """Under our mounts: another one lies below them, and what is written there goes past us."""
 
@@ -62,9 +63,15 @@ class Lookout:
         self._stopped.set()
 
     def troubles(self) -> Iterator[LimitReport]:
-        """HS631, HS632, HS697."""
+        """HS631, HS632, HS641, HS697."""
         if (inner := self._inner) is not None:
             yield LimitReport(code=inner.code, message=inner.message, hint=inner.hint)
+        for name in self._read_only:
+            yield LimitReport(
+                code="HS641",
+                message=f"the file system of {name} is read-only",
+                hint="the kernel's log says why (dmesg): a file system that met an error is no more written to",
+            )
         limits = self._ground.setup.limits
         for volume in self._volumes.values():
             free = f"{max(0, volume.free) / GIB:.1f} GiB are free on the volume of {volume.name}"
@@ -79,6 +86,7 @@ class Lookout:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
+            self._read_only = tuple(name for name in self._places if self._is_read_only(name))
             with contextlib.suppress(OSError):  # it is told again at the next look
                 self._look_at_space()
             if self._on_lost is None:
@@ -112,6 +120,12 @@ class Lookout:
         except OSError:
             return -1
         return found.f_bavail * found.f_frsize
+
+    def _is_read_only(self, name: str) -> bool:
+        try:
+            return bool(os.statvfs(self._places[name]).f_flag & os.ST_RDONLY)
+        except OSError:
+            return False  # it does not answer, which is told in its own words
 
     def _one_per_volume(self) -> list[str]:
         names: dict[int, str] = {}

@@ -75,6 +75,11 @@ class Tree:
     def close(self) -> None:
         os.close(self.descriptor)
 
+    def refuse_read_only(self) -> None:
+        """Raises OSError EROFS, as a change of a name would."""
+        if os.fstatvfs(self.descriptor).f_flag & os.ST_RDONLY:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self.folder))
+
     def path(self, relative: str) -> str:
         return self._base + (relative or ".")
 

@@ -77,7 +77,7 @@ def test_a_segment_that_could_not_be_written_is_asked_for_again(
 
 
 def test_one_refusal_is_heard_by_all_who_wait_for_the_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    """The stream breaks off; what comes again takes the way through the spool, where it is tried again."""
 ) -> None:
     """The disk tells one of them, and the other one that all is well."""
     journal = Journal(tmp_path, Start(b"j" * 16, 7), segment_bytes=1)

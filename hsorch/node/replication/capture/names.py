@@ -219,6 +219,7 @@ class Names:
         b: int = 0,
         data: bytes = b"",
     ) -> AbstractContextManager[Record]:
+        tree.refuse_read_only()  # else the standby would do what is refused here
         return self._log.entry(
             kind, fid=fid, a=a, b=b, aux=tree.number, path=os.fsencode(relative), data=data
         )
