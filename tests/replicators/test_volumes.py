@@ -261,8 +261,8 @@ def test_a_folder_that_the_standby_loses_midway_is_taken_up_again(
     follow(a, b)
     common = tmp_path / "common"
     there = common if way == "nothing lies there" else common / folder
-    lose = ["mount", "-t", "tmpfs", "tmpfs", str(there)] if there == common else ["umount", "-l", str(there)]
-    assert b.run(*lose).returncode == 0
+    lose = ["mount", "-t", "tmpfs", "tmpfs"] if there == common else ["umount", "-l"]
+    assert b.run(*lose, str(there)).returncode == 0
     write(a, f"{folder}/meanwhile", "the application goes on")
     until(lambda: "HS674" in b.troubles())
     (told,) = [t["message"] for t in b.ask("status")["troubles"] if t["code"] == "HS674"]
@@ -270,8 +270,8 @@ def test_a_folder_that_the_standby_loses_midway_is_taken_up_again(
     write(a, f"{folder}/later", "and on")
     assert b.request("role", role="target")["code"] == "HS674"
     assert b.run("ls", "-A", str(there)).stdout == "", "nothing is written in its place"
-    back = ["umount", str(there)] if there == common else ["mount", "--bind", str(b.folders[folder]), str(there)]
-    assert b.run(*back).returncode == 0
+    back = ["umount"] if there == common else ["mount", "--bind", str(b.folders[folder])]
+    assert b.run(*back, str(there)).returncode == 0
     b.ask("role", role="target")  # as its agent asks all the while
     until(lambda: level(a, b) and equal(a, b))
     assert (b.folders[folder] / "later").read_bytes() == b"and on"
@@ -295,8 +295,8 @@ def test_an_actives_disk_that_turns_read_only_is_told(tmp_path: Path, folder: st
             until(lambda: "HS641" in a.troubles())
             (told,) = [t["message"] for t in a.ask("status")["troubles"] if t["code"] == "HS641"]
             assert str(tmp_path / "common" / folder) in told
-            for deed in ("echo 2 > {}/refused", "mkdir {}/refused", "mv {0}/before {0}/refused", "rm -f {}/before"):
-                script = deed.format(tmp_path / "common" / folder)
+            for deed in ("echo 2 > new", "mkdir new", "mv before new", "rm -f before"):
+                script = f"cd {tmp_path}/common/{folder} && {deed}"
                 assert "Read-only" in a.run("sh", "-c", script).stderr, "the application is told, too"
             assert a.ask("drain", limit_s=30)["ok"]
             assert equal(a, b)

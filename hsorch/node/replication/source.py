@@ -93,7 +93,7 @@ class Source:
         self._may_guard = True
         self._no_room = ""
         self._naming = threading.Lock()
-        """Held while this side's generation changes: what it was follows from whether the standby is there."""
+        """Held while this side's generation changes by whether the standby is there."""
         self._promising = threading.Lock()
         """Held while the standby is told what it counts as."""
         self._said = 0

@@ -77,7 +77,7 @@ def test_a_segment_that_could_not_be_written_is_asked_for_again(
 
 
 def test_one_refusal_is_heard_by_all_who_wait_for_the_disk(
-    """The stream breaks off; what comes again takes the way through the spool, where it is tried again."""
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The disk tells one of them, and the other one that all is well."""
     journal = Journal(tmp_path, Start(b"j" * 16, 7), segment_bytes=1)
@@ -121,7 +121,7 @@ def test_files_that_could_not_be_written_are_written_again(
 def test_what_goes_past_the_spool_and_makes_no_sense_is_told_and_sent_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The stream breaks off, and what comes again takes the way through the spool, where it is tried again."""
+    """The stream breaks off; what comes again takes the way through the spool, where it is tried again."""
     with standing(tmp_path) as ground:
         at = ground.journal.end
         source = Journal(tmp_path / "source", Start(ground.journal.job, ground.journal.generation, at))
