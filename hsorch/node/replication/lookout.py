@@ -70,7 +70,7 @@ class Lookout:
             yield LimitReport(
                 code="HS641",
                 message=f"the file system of {name} is read-only",
-                hint="the kernel's log says why (dmesg): a file system that met an error is no more written to",
+                hint="the kernel's log says why (dmesg): it met an error, or somebody remounted it",
             )
         limits = self._ground.setup.limits
         for volume in self._volumes.values():
