@@ -49,7 +49,7 @@ class Hsorch:
     @contextmanager
     def running(self) -> Iterator[HsorchRig]:
         with TemporaryDirectory() as folder:
-            pairs = applied(Path(folder), self.example)
+            pairs = applied(Path(folder), example=self.example)
             yield HsorchRig(next(pairs))
             next(pairs, None)
 

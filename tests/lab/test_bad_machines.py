@@ -68,8 +68,8 @@ def test_an_active_whose_state_takes_nothing_any_more_gives_the_group_away(pair:
     lock = "find /var/lib/hsorch -mindepth 1 ! -type l -exec chattr {} {{}} +"
     if pair.exec(source, "sh", "-c", lock.format("+i")).returncode:
         pytest.skip("no immutable files on this file system")
-    # A state that nothing has to be written to is looked at once a minute; until then nobody misses it.
-    pair.wait_active(standby, 120)
+    # A state that nothing has to be written to is looked at every ten seconds; until then nobody misses it.
+    pair.wait_active(standby, 60)
     assert "HS725" in codes(pair, source)
     assert not runs(pair, source)
     until("the address is on the other node", lambda: pair.vip_holders() == [standby], 30)

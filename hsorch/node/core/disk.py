@@ -12,10 +12,12 @@ from hsorch.node.core.state import NEVER, SECOND, Phase, State
 from hsorch.node.core.turn import Turn
 from hsorch.node.core.types import Instant, Persisted, Span, StoreProbed
 
-CHECK = Span(60 * SECOND)
+CHECK = Span(10 * SECOND)
+"""A node that has nothing to write finds only so that it could not: an active gives the group away then."""
 RETRY = Span(SECOND)
-HANGS = Span(10 * SECOND)
-"""A probe without an answer for so long: whatever had to be stored now would stop the whole agent."""
+HANGS = Span(20 * SECOND)
+"""A probe without an answer for so long: whatever had to be stored now would stop the whole agent. Shorter
+than that, a disk that writes much back is only slow, and asked so often it would move the group each time."""
 _MOVING = (Phase.STARTING, Phase.STOPPING, Phase.CHECKING)
 
 
