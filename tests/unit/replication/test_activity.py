@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hsorch.node.replication.bindings import Binding
+from hsorch.node.replication.capture import activity
 from hsorch.node.replication.capture.activity import Activity
 from hsorch.node.replication.capture.log import Log, Mark
 from hsorch.node.replication.doubt import Doubt
@@ -95,6 +97,28 @@ def test_what_is_not_written_any_more_goes_cold_after_two_periods(world: World) 
     assert world.on_disk() == {(OTHER, 2, 2)}
     world.activity.turn()
     assert world.on_disk() == frozenset()
+
+
+def test_what_the_disk_refused_to_sync_does_not_go_cold(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have forgotten it, and says so only once."""
+    world.write(FID, 1)
+    world.activity.turn()
+    with monkeypatch.context() as failing:
+        failing.setattr(activity, "sync_filesystem", _refuse)
+        with pytest.raises(OSError, match="refuses"):
+            world.activity.turn()
+    for extent in (7, 8, 9):
+        world.write(OTHER, extent)
+        world.activity.turn()
+    assert (FID, 1, 1) in (world.on_disk() or ())
+    world.activity.forget()
+    assert (FID, 1, 1) not in (world.on_disk() or ())
+
+
+def _refuse(_: int) -> None:
+    raise OSError(errno.EIO, "the disk refuses")
 
 
 def test_nothing_goes_cold_while_a_deed_of_the_period_before_is_under_way(world: World) -> None:

@@ -37,7 +37,7 @@ class Activity:
         self._trees = trees
         self._lock = threading.Lock()
         self.kept: Spans = hot.spans if unsure else frozenset()
-        """Where this source is unsure of itself."""
+        """Where this source is unsure of itself: hot until the standby is equal."""
         self._young: set[Span] = set()
         """Touched in this period. Always complete, also while everything is called hot."""
         self._old: set[Span] = set()
@@ -79,13 +79,23 @@ class Activity:
         oldest = self._oldest(self._waiting)
         if oldest is not None and oldest <= self._turned_at:
             return
-        settled = self._journal.sync()
-        for tree in self._trees:
-            sync_filesystem(tree.descriptor)
+        try:
+            settled = self._journal.sync()
+            for tree in self._trees:
+                sync_filesystem(tree.descriptor)
+        except OSError:
+            self._stay_hot()
+            raise
         with self._lock:
             self._write(self._young, settled)
             self._old, self._young = self._young, set()
             self._turned_at = self._journal.end
+
+    def _stay_hot(self) -> None:
+        """What the disk refused it has forgotten, and the next sync says nothing of it."""
+        with self._lock:
+            if self.kept is not None:
+                self.kept = self.kept | self._young | self._old
 
     def _run(self) -> None:
         while not self._stopped.wait(PERIOD_S):
