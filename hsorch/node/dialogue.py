@@ -53,6 +53,10 @@ class Dialogue:
         if seen is not None and not self.order:
             self._direct(state, seen)
         said = _said(seen)
+        if self.order == "epoch" or _epoch(state) > self.epoch:
+            # The stream is opened anew in the name of this epoch. Until it stands a move would be refused, so
+            # the pair is not called protected: an operator who read that must not be told something else.
+            said = structs.replace(said, followed=False, image=structs.replace(said.image, level=False))
         if seen is not None and _may_thaw(state, seen):
             said = structs.replace(said, guarded=False)
         if said == self._told:

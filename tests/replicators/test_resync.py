@@ -301,3 +301,13 @@ def test_a_frozen_program_does_not_hold_up_the_end(complete: Pair) -> None:
     until(lambda: pair.a.ask("status")["frozen"] > 0)
     pair.a.ask("role", role="none", force=True)
     assert application.wait(30) != 0, "its flush failed; it was not told that it held"
+
+
+def test_a_standby_is_level_once_the_stream_stands_in_the_name_of_the_new_epoch(pair: Pair) -> None:
+    """Until then a move in order would be refused, so nobody is told that it would be accepted."""
+    begin(pair)
+    assert pair.a.ask("status")["level"]
+    assert not pair.a.ask("authority", epoch=[5, 0])["level"]
+    until(lambda: bool(pair.a.ask("status")["level"]))
+    pair.b.ask("authority", epoch=[5, 0])  # it has heard of it with the stream, and hangs up on nobody
+    assert pair.a.ask("status")["level"]

@@ -70,8 +70,11 @@ class Replicator:
     def authorize(self, wanted: EpochInput) -> ReplicationStatus:
         """From now on this node speaks for this epoch, and a source of a lower one has no say here."""
         with self._lock, self._standing(locked=True) as ground:
-            if ground.raise_epoch(wanted.epoch) and isinstance(self._post, TargetPost):
-                self._post.part.spool.hang_up()
+            if ground.raise_epoch(wanted.epoch):
+                if isinstance(self._post, TargetPost):
+                    self._post.part.spool.hang_up()
+                elif isinstance(self._post, SourcePost):
+                    self._post.part.shipper.reconnect()  # before the standby, once it hears of it, hangs up
         return self.status()
 
     def drain(self, wanted: DrainInput) -> Drained:

@@ -96,6 +96,8 @@ class Shipper:
         self._linger_s = linger_s
         self._stopped = threading.Event()
         self._channel: Channel | None = None
+        self.epoch = (0, 0)
+        """In whose name the connection of now, or the last one, was opened."""
         self.connections = 0
         """How many there were, the one of now included."""
         self.peer_guarded = False
@@ -192,6 +194,7 @@ class Shipper:
         self._gate.restart(agreed.at.lsn, fresh=agreed.fresh)
         self.peer_guarded, self.answered = False, 0
         self.connections += 1
+        self.epoch = mine.epoch
         self._channel = channel
         if self.held:  # since it was dialled
             raise Broken(self.held)

@@ -36,8 +36,8 @@ def of_source(ground: Ground, part: Source, meter: Meter, pace: Meter) -> Replic
         speed=int(max(meter.bytes_per_s, pace.bytes_per_s if part.levelling.left else 0)),
         frozen=gate.waiting, guarded=gate.guards and meta.guarded,
         generation=meta.generations.current, ancestors=_ancestors(ground), lsn=end, was="source",
-        level=shipper.connected and not part.mirroring and not part.queue.behind
-        and gate.applied >= part.levelling.ends_at, applied=gate.applied,
+        level=shipper.connected and shipper.epoch == meta.epoch and not part.mirroring
+        and not part.queue.behind and gate.applied >= part.levelling.ends_at, applied=gate.applied,
         verify_needed=meta.verify_needed, refused=shipper.refused,
         verifying=part.levelling.verifying, checked=part.levelling.checked,
         differing=part.levelling.differing, repaired=part.levelling.repaired, verified_ns=meta.verified_ns,

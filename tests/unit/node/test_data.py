@@ -207,6 +207,25 @@ def test_a_new_epoch_is_told_once(link: Link) -> None:
     assert link.replicator.told == ["reload", "authority"], "the same epoch"
 
 
+def test_a_standby_is_level_again_once_the_replicator_speaks_for_the_new_epoch(link: Link) -> None:
+    """PROTECTED is not said while a switch would be refused."""
+    link.replicator.report = replace(SOURCE, level=True)
+    link.be(acting=True)
+    link.until("authority")
+    link.turns(0.6)
+    assert link.heard[-1].image.level
+    assert link.heard[-1].followed
+    before = len(link.heard)
+    config = replace(link.state.durable.config, epoch=Epoch(3, 2))
+    link.state = replace(link.state, durable=replace(link.state.durable, config=config))
+    link.turn()
+    assert [said.image.level or said.followed for said in link.heard[before:]] == [False], "at once"
+    link.turns(0.6)
+    assert link.replicator.told.count("authority") == 2
+    assert link.heard[-1].image.level
+    assert link.heard[-1].followed
+
+
 def test_a_new_spec_is_told_until_the_replicator_has_taken_it(link: Link) -> None:
     link.replicator.refuses.add("reload")
     link.be(acting=True)
