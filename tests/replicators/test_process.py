@@ -103,7 +103,7 @@ def test_a_killed_standby_goes_on_where_its_spool_ends(pair: tuple[Member, Membe
     assert application.returncode == 0
     assert a.ask("drain", limit_s=30)["ok"]
     assert picture(a.data) == picture(b.data)
-    assert not (b.places.aside).exists()
+    assert not b.places.quarantine.exists(), "nothing stood in its own way"
 
 
 def test_a_switch_turns_the_stream_round_without_a_mirror(pair: tuple[Member, Member]) -> None:

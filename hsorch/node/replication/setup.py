@@ -132,11 +132,6 @@ class Places:
         return self.home / "reserve"
 
     @property
-    def aside(self) -> Path:
-        """What stood in the way of the stream and was recorded by nobody."""
-        return self.home / "aside"
-
-    @property
     def control(self) -> Path:
         return self.run / "replicator.sock"
 
