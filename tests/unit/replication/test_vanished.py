@@ -1,0 +1,80 @@
+"""How many files may be gone at the source before a comparison asks: turnover passes, no emptied disk does."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from hsorch.node.replication.bindings import Binding
+from hsorch.node.replication.image import Image
+from hsorch.node.replication.portray import portray
+from hsorch.node.replication.tree import Tree
+from hsorch.node.replication.vanished import FLOOR, weigh
+
+
+class Nodes:
+    """Both with the same files; what is done to `here` afterwards went past the replicator."""
+
+    def __init__(self, home: Path, count: int) -> None:
+        self.here, self.trees = home / "here", []
+        for name in ("here", "there"):
+            (home / name).mkdir()
+            tree = Tree(0, Binding(path=str(home / name), kind="ordered"))
+            for n in range(count):
+                (home / name / f"{n}").write_bytes(b"x")
+                tree.set_fid(f"{n}", n + 1)
+            self.trees.append(tree)
+
+    def gone(self, own: int = 0) -> int:
+        image = Image()
+        for batch in portray([self.trees[1]]):
+            for told in batch:
+                image.add(told)
+        _, found = weigh([self.trees[0]], image, contextlib.nullcontext(), own)
+        return sum(found.values())
+
+    def lose(self, count: int) -> None:
+        for n in range(count):
+            (self.here / f"{n}").unlink()
+
+
+@pytest.mark.parametrize(
+    ("files", "lost", "held"),
+    [
+        (1, 1, 1),
+        (3, 2, 0),
+        (3, 3, 3),
+        (20, FLOOR, 0),
+        (20, FLOOR + 1, FLOOR + 1),
+        (100, 25, 0),
+        (100, 26, 26),
+    ],
+)
+def test_a_quarter_may_go_or_a_few_but_never_all(tmp_path: Path, files: int, lost: int, held: int) -> None:
+    nodes = Nodes(tmp_path, files)
+    nodes.lose(lost)
+    assert nodes.gone() == held
+
+
+def test_what_has_another_name_by_now_is_not_gone(tmp_path: Path) -> None:
+    nodes = Nodes(tmp_path, 40)
+    for n in range(40):
+        (nodes.here / f"{n}").rename(nodes.here / f"renamed {n}")
+    assert nodes.gone() == 0
+
+
+def test_what_the_standby_may_have_made_itself_is_not_counted(tmp_path: Path) -> None:
+    """As the source before: its last writes are what a takeover rolls back."""
+    nodes = Nodes(tmp_path, 40)
+    nodes.lose(30)
+    assert nodes.gone() == 30
+    assert nodes.gone(own=25) == 0
+
+
+def test_files_that_never_were_in_both_folders_do_not_count(tmp_path: Path) -> None:
+    nodes = Nodes(tmp_path, 3)
+    for n in range(100):
+        (tmp_path / "there" / f"own {n}").write_bytes(b"y")
+    assert nodes.gone() == 0
