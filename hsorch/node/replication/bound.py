@@ -38,6 +38,8 @@ class Note(Wire, frozen=True, kw_only=True):
     """Watched: this node was the source of it, and no mirror has begun to replace anything since."""
     changed: str = ""
     """As target: what somebody else changed there; empty: nothing, or all was compared since."""
+    unwritten: str = ""
+    """As target: why what came may not be on the disk; empty: it is, or all was written again since."""
     verified: str = ""
     """UTC, RFC 3339: when all contents were last compared."""
 
@@ -61,7 +63,13 @@ class Bound:
     def whole(self, watched: Iterable[Binding]) -> bool:
         """Each of them is one side's folder, and no mixture."""
         notes = [self.note(binding.path) for binding in watched]
-        return all(note.follows or note.own for note in notes)
+        return all((note.follows and not note.unwritten) or note.own for note in notes)
+
+    def refused(self, path: str) -> bool:
+        return bool(self.note(path).unwritten)
+
+    def refuse(self, path: str, why: str) -> None:
+        self.change(path, unwritten=why)
 
     def change(self, path: str, **fields: object) -> None:
         """On stable storage when it returns; nothing is written when nothing changes."""

@@ -210,5 +210,5 @@ def dress(fd: int, entry: Entry) -> None:
         for name, value in entry.xattrs.items():
             if worn.get(name) != value:
                 os.setxattr(fd, name, value)
-    if entry.mtime_ns:
+    if entry.kind == FILE or entry.mtime_ns:
         os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))

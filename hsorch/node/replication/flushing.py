@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from hsorch.node.replication.tree import sync_filesystem
@@ -10,13 +11,16 @@ STEP_BYTES = 32 << 20
 
 
 class Flusher:
-    """Of the file system that holds fd. Not for several threads at once.
+    """Of the file system that holds fd, the folder at path. Not for several threads at once.
 
     Methods raise OSError: something written since fd was opened did not get there.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, path: str, on_refusal: Callable[[str], None]) -> None:
+        """on_refusal(why): called at once, by whichever thread heard it, as the kernel tells of it once."""
         self._fd = fd
+        self._path = path
+        self._on_refusal = on_refusal
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="flusher")
         self._flush: Future[None] | None = None
         self._written = 0
@@ -26,19 +30,26 @@ class Flusher:
         if self._written >= STEP_BYTES and (self._flush is None or self._flush.done()):
             self._settle()
             self._written = 0
-            self._flush = self._thread.submit(sync_filesystem, self._fd)
+            self._flush = self._thread.submit(self._sync)
 
     def finish(self) -> None:
         """All of it is on stable storage."""
         self._settle()
-        sync_filesystem(self._fd)
+        self._sync()
         self._written = 0
 
     def close(self) -> None:
         self._thread.shutdown()
 
     def _settle(self) -> None:
-        """The kernel tells of an error once: whoever hears it must pass it on."""
+        """Of the flush on the way."""
         flush, self._flush = self._flush, None
         if flush is not None:
             flush.result()
+
+    def _sync(self) -> None:
+        try:
+            sync_filesystem(self._fd)
+        except OSError as error:
+            self._on_refusal(f"the disk of {self._path} refused what was written: {error.strerror}")
+            raise OSError(error.errno, error.strerror, self._path) from error

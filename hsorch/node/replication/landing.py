@@ -7,9 +7,11 @@ is started there and not finished is found again by the next mirror. What must n
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
@@ -45,7 +47,7 @@ from hsorch.node.replication.placing import Keep, Placer, standing
 from hsorch.node.replication.record import leaves
 from hsorch.node.replication.surplus import Surplus
 from hsorch.node.replication.verify import SMALL, Hasher
-from hsorch.node.replication.way import Way
+from hsorch.node.replication.way import Way, naming
 
 SAME, SEND, COMPARE = 0, 1, 2
 _STAGING = os.fsencode(STAGING)
@@ -57,6 +59,17 @@ class LandingError(NodeError):
     """The target cannot take the tree."""
 
     code = "HS676"
+
+
+class Refusals(Protocol):
+    """What is remembered, durably, of disks that refused what was written: the system shows it nevertheless,
+    with the right size and time, until it needs the memory."""
+
+    def refused(self, path: str) -> bool:
+        """Something below the bound path may not be on its disk."""
+
+    def refuse(self, path: str, why: str) -> None:
+        """Raises OSError."""
 
 
 class Landing:
@@ -73,6 +86,7 @@ class Landing:
         *,
         guard: MassGuard,
         keep: Keep | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
         self.task = task
         self.equal = False
@@ -89,8 +103,14 @@ class Landing:
                 hint=f"Mount its disk or create {root} on this node, with the same path as on the other one.",
             ) from error
         self._hasher = Hasher()
-        self._partials = Partials(self._fd, root, survey=task.survey)
-        self._flusher = Flusher(self._fd)
+        with contextlib.ExitStack() as undo:
+            undo.callback(os.close, self._fd)
+            self._partials = Partials(self._fd, root, survey=task.survey)
+            undo.pop_all()
+        self._refusals = refusals
+        self._rewrites = refusals is not None and refusals.refused(self._binding.path)
+        """Every file is sent, whatever stands here: its disk is to be asked again."""
+        self._flusher = Flusher(self._fd, root, self._refused)
         self._placer = Placer(self._fd, root, self._partials, self._displace, keep)
         self._surplus = Surplus(root, self._binding, guard)
         self._seen: set[str] = set()
@@ -104,9 +124,15 @@ class Landing:
         self._newer: list[bytes] = []
 
     def close(self) -> None:
+        """Raises nothing: what a flush on the way finds is remembered."""
         self._flusher.close()
         self._partials.close()
         os.close(self._fd)
+
+    def settle(self) -> None:
+        """Nothing more comes: what the disk has refused so far is known. Raises OSError."""
+        if not self.task.survey:
+            self._flusher.finish()
 
     def take(self, message: Said, body: memoryview) -> None:
         """One message of the source, in order."""
@@ -115,15 +141,7 @@ class Landing:
             case Pack():
                 self._unpack(message.entries, body)
             case Offer():
-                wants = bytearray()
-                with Way(self._fd) as way:
-                    for listing in message.listings:
-                        new = message.whole and listing.folder in self._made
-                        wants += bytes(self._judge(entry, way, new=new) for entry in listing.entries)
-                if message.whole:
-                    for listing in message.listings:
-                        self._compare_names(listing)
-                self._reply(Wanted(number=message.number, wants=bytes(wants)))
+                self._answer(message)
             case Open():
                 self._checked(message.entry.path)
                 self._partials.open(message.file, message.entry, fresh=message.fresh)
@@ -137,8 +155,10 @@ class Landing:
             case Close():
                 self._finish(message.file, message.entry)
             case Twins():
-                for name, first in message.pairs:
-                    self._placer.twin(self._checked(name), self._checked(first))
+                for path, first in message.pairs:
+                    name = self._checked(path)
+                    with naming(f"{self._root}/{name}"):
+                        self._placer.twin(name, self._checked(first))
             case Prune():
                 self._tell_doomed()
             case Gone():
@@ -158,10 +178,23 @@ class Landing:
 
     # ---------------------------------------------------------------------------------- what is here already
 
+    def _answer(self, offer: Offer) -> None:
+        wants = bytearray()
+        with Way(self._fd) as way:
+            for listing in offer.listings:
+                new = offer.whole and listing.folder in self._made
+                for entry in listing.entries:
+                    with naming(f"{self._root}/{entry.name}"):
+                        wants.append(self._judge(entry, way, new=new))
+        if offer.whole:
+            for listing in offer.listings:
+                self._compare_names(listing)
+        self._reply(Wanted(number=offer.number, wants=bytes(wants)))
+
     def _judge(self, entry: Entry, way: Way, *, new: bool) -> int:
         """Brings names, folders and links in order at once; for files says what is needed.
 
-        new: its folder was made by this mirror, so nothing has its name."""
+        new: its folder was made by this mirror, so most likely nothing has its name."""
         at = way.to(self._checked(entry.path))
         if at is None:  # no folder is there; the file goes nowhere when it comes
             self._tally["created"] += entry.kind == FILE
@@ -171,7 +204,10 @@ class Landing:
             self._displace(entry.name, found)
             found = None
         if entry.kind == FOLDER:
-            self._folder(at, entry, found)
+            try:
+                self._folder(at, entry, found)
+            except FileExistsError:  # listed twice, as names moved meanwhile, or made by somebody else
+                return self._judge(entry, way, new=False)
         elif entry.kind == LINK:
             self._symlink(at, entry, found)
         elif entry.kind == FILE:
@@ -181,7 +217,11 @@ class Landing:
     def _judge_file(self, at: tuple[int, str], entry: Entry, found: os.stat_result | None) -> int:
         if found is None:
             self._tally["created"] += 1
-            return COMPARE if entry.size > SMALL and self._partials.started(entry.name) else SEND
+            begun = entry.size > SMALL and not self._rewrites and self._partials.started(entry.name)
+            return COMPARE if begun else SEND
+        if self._rewrites:
+            self._survey(entry, found)
+            return SEND
         large = entry.size > SMALL
         alike = found.st_size == entry.size and found.st_mtime_ns == entry.mtime_ns
         if self.task.mode == "content" and not self.task.survey:
@@ -216,11 +256,10 @@ class Landing:
 
     def _finish(self, file: int, entry: Entry) -> None:
         name = self._checked(entry.path)
-        staged = self._partials.finish(file, entry)
-        if staged:
-            self._placer.put(staged, name)
-            return
-        with Way(self._fd) as way:
+        with naming(f"{self._root}/{name}"), Way(self._fd) as way:
+            if staged := self._partials.finish(file, entry):
+                self._placer.put(staged, name)
+                return
             found = way.to(name)
             here = standing(*found) if found else None
             if found is not None and here is not None:
@@ -253,7 +292,7 @@ class Landing:
 
     def _dress_folder(self, entry: Entry) -> None:
         name = self._checked(entry.path) + "/." if entry.path else "."
-        with Way(self._fd) as way:
+        with naming(f"{self._root}/{name}"), Way(self._fd) as way:
             found = way.to(name)
             if found is not None:
                 self._placer.dress(*found, entry)
@@ -303,11 +342,15 @@ class Landing:
         if mark.durable and not self.task.survey:
             self._partials.sweep()
             self._surplus.settled()
-            self._flusher.finish()
+            self.settle()
             self.equal = not self._tally["held"]
         self._reply(msgspec.structs.replace(self._done, number=mark.number, newer=self._newer, **self._tally))
 
     # ---------------------------------------------------------------------------------------------- helpers
+
+    def _refused(self, why: str) -> None:
+        if self._refusals is not None:
+            self._refusals.refuse(self._binding.path, why)
 
     def _xattrs(self, name: str) -> dict[str, bytes]:
         return xattrs_of(f"{self._root}/{name}")

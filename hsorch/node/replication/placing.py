@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from hsorch.node.replication.entries import Entry, dress
 from hsorch.node.replication.extents import write_at
 from hsorch.node.replication.partial import Partials
-from hsorch.node.replication.way import Way
+from hsorch.node.replication.way import Way, naming
 
 Keep = Callable[[str, str], None]
 """keep(root, relative): put the file or link that stands there in safety. Raises to stop the mirror."""
@@ -44,10 +44,8 @@ class Placer:
         at = 0
         with Way(self._fd) as way:
             for entry in entries:
-                try:
+                with naming(f"{self._root}/{entry.name}"):
                     self._file(entry, view[at : at + entry.size], way)
-                except OSError as error:  # it may know a descriptor only
-                    raise OSError(error.errno, error.strerror, f"{self._root}/{entry.name}") from error
                 at += entry.size
 
     def _file(self, entry: Entry, content: memoryview, way: Way) -> None:
@@ -110,19 +108,16 @@ class Placer:
 
     def twin(self, name: str, first: str) -> None:
         """A further name for the file that is called first."""
-        with Way(self._fd) as way:
-            source = way.to(first)
-            there = standing(*source) if source else None
+        with Way(self._fd) as to_first, Way(self._fd) as to_name:
+            source, found = to_first.to(first), to_name.to(name)
+            there, here = standing(*source) if source else None, standing(*found) if found else None
             if source is None or there is None or not stat.S_ISREG(there.st_mode):
+                return
+            if here is not None and here.st_ino == there.st_ino:
                 return
             staged = self._partials.free_name()
             os.link(source[1], staged, src_dir_fd=source[0], dst_dir_fd=self._fd, follow_symlinks=False)
-            found = way.to(name)
-            here = standing(*found) if found else None
-        if here is not None and here.st_ino == there.st_ino:
-            os.unlink(staged, dir_fd=self._fd)
-        else:
-            self.put(staged, name)
+        self.put(staged, name)
 
     def dress(self, folder: int, leaf: str, entry: Entry) -> None:
         """Owner, mode, attributes and time of what stands there."""

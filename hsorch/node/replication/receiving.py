@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from hsorch.errors import NodeError
 from hsorch.node.replication.ahead import Ahead
-from hsorch.node.replication.landing import Landing
+from hsorch.node.replication.landing import Landing, Refusals
 from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import Message, Refused, Task
 from hsorch.node.replication.placing import Keep
@@ -32,6 +32,7 @@ def serve(
     guard: Mapping[str, MassGuard] | None = None,
     keeps: Keeps | None = None,
     ended: Ended | None = None,
+    refusals: Refusals | None = None,
 ) -> None:
     """guard: by bound path, as it must outlive a channel; a fresh one where there is none.
 
@@ -53,12 +54,13 @@ def serve(
                 continue
             if isinstance(frame.message, Task):
                 if landing is not None:
+                    landing.settle()
                     landing.close()
                 landing = None
                 root = began(frame.message)
                 weighs = (guard or {}).get(frame.message.binding.path) or MassGuard()
                 keep = keeps(frame.message) if keeps is not None else None
-                landing = Landing(root, frame.message, reply, guard=weighs, keep=keep)
+                landing = Landing(root, frame.message, reply, guard=weighs, keep=keep, refusals=refusals)
             elif landing is not None:
                 landing.take(frame.message, frame.body)
                 if ended is not None and landing.equal:

@@ -18,7 +18,7 @@ from hsorch.node.replication.extents import data_extents
 from hsorch.node.replication.messages import Close, Hashes, Hole, Need, Open, Pack, Piece
 from hsorch.node.replication.progress import Progress
 from hsorch.node.replication.verify import BLOCK, SEGMENT, SMALL, Hasher, aligned
-from hsorch.node.replication.way import Way
+from hsorch.node.replication.way import Way, naming
 from hsorch.node.replication.wire import Channel
 
 PACK_BYTES = 1 << 20
@@ -43,6 +43,7 @@ class Sender:
 
     def __init__(self, channel: Channel, root: str, progress: Progress) -> None:
         self._channel = channel
+        self._root = root
         self._way = Way(root)
         self._progress = progress
         self._hasher = Hasher()
@@ -181,15 +182,16 @@ class Sender:
 
     def _open(self, name: str) -> tuple[int, os.stat_result] | None:
         """None: the file is gone, or something else has its name; a later change tells of that."""
-        at = self._way.to(name)
-        if at is None:
-            return None
-        try:
-            fd = os.open(at[1], os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=at[0])
-        except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
+        with naming(f"{self._root}/{name}"):
+            at = self._way.to(name)
+            if at is None:
                 return None
-            raise
+            try:
+                fd = os.open(at[1], os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=at[0])
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
+                    return None
+                raise
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
             os.close(fd)

@@ -5,14 +5,29 @@ What is done at its end is decided by whoever goes it.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
 _ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _BELOW = _ROOT | os.O_NOFOLLOW
 _NO_WAY = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+
+
+@contextlib.contextmanager
+def naming(path: str) -> Iterator[None]:
+    """An OSError from inside tells of path: it may know a descriptor only, or the last part of a name.
+
+    One that knows a path from / on is about something else."""
+    try:
+        yield
+    except OSError as error:
+        if str(error.filename).startswith("/") and not str(error.filename).startswith("/proc/"):
+            raise
+        raise OSError(error.errno, error.strerror, path) from error
 
 
 class Way:

@@ -15,11 +15,12 @@ from typing import Literal
 from hsorch.errors import NodeError
 from hsorch.node.replication.bindings import STAGING, Binding
 from hsorch.node.replication.entries import Anchor
+from hsorch.node.replication.landing import Refusals
 from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import Reached, Task
 from hsorch.node.replication.mirror import Mirror
 from hsorch.node.replication.placing import Keep
-from hsorch.node.replication.receiving import serve
+from hsorch.node.replication.receiving import Ended, serve
 from hsorch.node.replication.record import Buffer
 from hsorch.node.replication.tls import Keys
 from hsorch.node.replication.tree import HIDDEN
@@ -48,6 +49,8 @@ class Trees:
     exclude: tuple[str, ...] = ()
     guard: MassGuard | None = None
     keep: Keep | None = None
+    refusals: Refusals | None = None
+    ended: Ended | None = None
     refused: list[Exception] = field(default_factory=list)
 
     @property
@@ -66,6 +69,8 @@ class Trees:
                     lambda _: str(self.there),
                     guard={str(self.here): self.guard or MassGuard()},
                     keeps=lambda _: self.keep,
+                    ended=self.ended,
+                    refusals=self.refusals,
                 )
             except (OSError, NodeError) as error:
                 self.refused.append(error)

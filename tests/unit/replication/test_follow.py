@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from hsorch.node.replication.generations import Lineage, adopted, begin, go_on_a
 from hsorch.node.replication.messages import Hello
 from hsorch.node.replication.tls import Keys
 from hsorch.node.replication.watched.follow import Follower
+from hsorch.node.replication.watched.live import Live
 from hsorch.node.replication.watched.take import Taker
 from hsorch.node.replication.wire import Broken, Channel, Listener, connect
 from tests.unit.replication.mirrors import picture
@@ -102,6 +104,30 @@ def test_changes_during_a_broken_channel_are_found(world: tuple[Path, Standby, F
     (here / "live").write_bytes(b"x")
     eventually(lambda: equal(here, standby))
     assert follower.status().held == 0
+
+
+def test_a_drain_is_not_content_with_a_rest_from_before(
+    world: tuple[Path, Standby, Follower], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last write of an application comes after the look for changes, the drain before its word."""
+    here, standby, follower = world
+    told, looked, written = Live._refused, threading.Event(), threading.Event()
+
+    def late(live: Live) -> bool:
+        if not looked.is_set():
+            looked.set()
+            assert written.wait(20)
+            eventually(lambda: not follower._resting.is_set())
+        return told(live)
+
+    monkeypatch.setattr(Live, "_refused", late)
+    follower._resting.set()
+    follower.start()
+    assert looked.wait(20)
+    (here / "last").write_bytes(os.urandom(200_000))
+    written.set()
+    assert follower.drain(time.monotonic() + 20)
+    assert equal(here, standby)
 
 
 def test_verify_on_request_repairs_rot(world: tuple[Path, Standby, Follower]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import struct
@@ -15,6 +16,7 @@ from hsorch.node.replication import flushing
 from hsorch.node.replication.bindings import STAGING
 from hsorch.node.replication.entries import FILE, Entry
 from hsorch.node.replication.flushing import STEP_BYTES, Flusher
+from hsorch.node.replication.mirror import MirrorError
 from hsorch.node.replication.partial import Partials
 from hsorch.node.replication.placing import Placer
 from hsorch.node.replication.tls import Keys
@@ -149,10 +151,13 @@ def test_an_error_of_a_flush_on_the_way_is_told_at_the_end(
             raise answers.pop()
 
     monkeypatch.setattr(flushing, "sync_filesystem", once)
-    flusher = Flusher(root[1])
+    heard: list[str] = []
+    flusher = Flusher(root[1], str(root[0]), heard.append)
     flusher.wrote(STEP_BYTES)
-    with pytest.raises(OSError, match="Input/output error"):
+    with pytest.raises(OSError, match="Input/output error") as refused:
         flusher.finish()
+    assert refused.value.filename == str(root[0])
+    assert len(heard) == 1
     flusher.close()
 
 
@@ -165,3 +170,90 @@ def test_what_the_disk_refuses_is_named(root: tuple[Path, int], monkeypatch: pyt
     with pytest.raises(OSError, match="No space left on device") as refused:
         hands.files([entry("plate.jpg", b"1")], memoryview(b"1"))
     assert refused.value.filename == str(root[0] / "plate.jpg")
+
+
+def test_what_cannot_be_made_is_named_from_the_root_on(trees: Trees, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is done below a descriptor knows the last part of a name only, what is staged another one."""
+    (trees.here / "a/b").mkdir(parents=True)
+    (trees.here / "a/large").write_bytes(bytes(3 << 20))
+    (trees.there / "a").mkdir()
+    (trees.there / "a/large").write_bytes(b"older")
+    for call, name in (("mkdir", "a/b"), ("rename", "a/large")):
+        plain = getattr(os, call)
+
+        def full(path: str, *rest: object, plain: Any = plain, **more: object) -> None:
+            if path != STAGING:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+            plain(path, *rest, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, full)
+            with pytest.raises(MirrorError, match="No space left") as refused:
+                trees.mirror()
+        assert f"({trees.there}/{name})" in refused.value.message
+
+
+def test_a_file_that_cannot_be_read_is_named_from_the_root_on(
+    trees: Trees, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (trees.here / "a").mkdir()
+    (trees.here / "a/bad").write_bytes(b"1")
+    plain = os.open
+
+    def refuses(path: str, *rest: Any, **more: Any) -> int:
+        if path == "bad":
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        return plain(path, *rest, **more)
+
+    monkeypatch.setattr(os, "open", refuses)
+    with pytest.raises(OSError, match="Input/output error") as refused:
+        trees.mirror()
+    assert refused.value.filename == str(trees.here / "a/bad")
+
+
+def test_a_folder_that_was_made_there_meanwhile_is_taken_as_it_is(
+    trees: Trees, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (trees.here / "new/inner").mkdir(parents=True)
+    (trees.here / "new/inner/file").write_bytes(b"1")
+    plain = os.mkdir
+
+    def with_inner(path: str, *rest: Any, **more: Any) -> None:
+        plain(path, *rest, **more)
+        if path == "new":
+            plain(trees.there / "new/inner")
+
+    monkeypatch.setattr(os, "mkdir", with_inner)
+    trees.mirror()
+    assert picture(trees.there) == picture(trees.here)
+
+
+def test_names_of_one_file_that_are_right_are_left_alone(trees: Trees) -> None:
+    (trees.here / "one").write_bytes(b"1")
+    os.link(trees.here / "one", trees.here / "other")
+    trees.mirror()
+    before = (trees.there / "one").stat().st_ctime_ns
+    trees.mirror()
+    assert (trees.there / "one").stat().st_ctime_ns == before
+
+
+def test_a_file_from_the_epoch_is_equal_once_it_was_sent(trees: Trees) -> None:
+    for name, size in (("small", 10), ("large", 3 << 20)):
+        (trees.here / name).write_bytes(bytes(size))
+        os.utime(trees.here / name, ns=(0, 0))
+    trees.mirror()
+    assert picture(trees.there) == picture(trees.here)
+
+
+def test_a_folder_that_cannot_be_taken_is_not_held_open(trees: Trees) -> None:
+    """The source asks again each second: the standby must not run out of descriptors meanwhile."""
+    (trees.there / STAGING).write_bytes(b"no folder")
+    with pytest.raises(MirrorError):
+        trees.mirror()
+    assert [fd for fd in Path("/proc/self/fd").iterdir() if leads_to(fd, trees.there)] == []
+
+
+def leads_to(fd: Path, folder: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return str(fd.readlink()).startswith(str(folder))
+    return False

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,7 @@ from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import Task
 from hsorch.node.replication.mirror import Mirror
 from hsorch.node.replication.tls import Keys
+from hsorch.node.replication.twins import TwinNames
 from hsorch.node.replication.watched import inotify
 from hsorch.node.replication.watched.bell import Bell
 from hsorch.node.replication.watched.inotify import Changes, Watcher, WatchError
@@ -192,6 +195,37 @@ def test_who_waits_for_changes_is_woken_by_the_bell_and_loses_none(trees: Trees)
     assert watcher.wait(timeout_s=600).names == {"a"}, "a change goes before the bell"
     assert not watcher.wait(timeout_s=0)
     watcher.close()
+
+
+def test_a_file_that_cannot_be_read_leaves_no_folder_open(
+    trees: Trees, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An operator unmounts the source's volume: what was under way when it failed must not be in the way."""
+    (trees.here / "a").mkdir()
+    plain = os.readv
+
+    def refuses(fd: int, *rest: Any) -> int:
+        if os.path.basename(os.readlink(f"/proc/self/fd/{fd}")) == "bad":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return plain(fd, *rest)
+
+    monkeypatch.setattr(os, "readv", refuses)
+    (trees.here / "a/bad").write_bytes(b"1")
+    with trees.channel() as channel:
+        follower = Live(channel, str(trees.here), trees.binding, TwinNames())
+        watcher = Watcher(str(trees.here), trees.binding)
+        (trees.here / "a/bad").chmod(0o600)
+        with pytest.raises(OSError, match="Input/output error"):
+            follower.follow(watcher, lambda: False, lambda batch: None)
+        watcher.close()
+        assert [path for path in map(opened, os.listdir("/proc/self/fd")) if f"{trees.here}/" in path] == []
+
+
+def opened(fd: str) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}")
+    except FileNotFoundError:
+        return ""
 
 
 def test_a_root_that_moves_or_goes_is_lost(trees: Trees) -> None:

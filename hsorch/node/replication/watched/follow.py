@@ -110,11 +110,12 @@ class Follower:
 
     def drain(self, until: float) -> bool:
         """Wait until everything done so far is at the target. until: monotonic; False: not in time."""
-        self._resting.clear()
-        self._bell.ring()
-        while not self._resting.wait(0.05):
-            if time.monotonic() > until or self._stopped.is_set():
-                return False
+        for _ in range(2):  # the first rest may be one that was found before, and told only now
+            self._resting.clear()
+            self._bell.ring()
+            while not self._resting.wait(0.05):
+                if time.monotonic() > until or self._stopped.is_set():
+                    return False
         return not self._seen.held
 
     def _look_again(self) -> None:

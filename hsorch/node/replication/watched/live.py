@@ -77,15 +77,18 @@ class Live:
 
         rest(): nothing changed lately, and everything before is at the target.
         """
-        while not stop():
-            changes = watcher.wait(0 if self._unsettled else REST_S)
-            if changes.overflow or changes.lost:
-                return changes
-            if changes or self._unsettled:
-                told(self.send(changes))
-            elif not self._refused():
-                rest()
-        return Changes()
+        try:
+            while not stop():
+                changes = watcher.wait(0 if self._unsettled else REST_S)
+                if changes.overflow or changes.lost:
+                    return changes
+                if changes or self._unsettled:
+                    told(self.send(changes))
+                elif not self._refused():
+                    rest()
+            return Changes()
+        finally:
+            self._sender.forget()
 
     def _refused(self) -> bool:
         """What the target says unasked: that it takes no more. Raises MirrorError, Broken."""

@@ -107,7 +107,12 @@ class Taking:
         self._open: Open | None = None
         self._full: QuarantineFull | None = None
         self._taker = Taker(
-            ground.setup.watched, self._hello, self._keeps, is_there=bound.is_there, ended=self._ended
+            ground.setup.watched,
+            self._hello,
+            self._keeps,
+            is_there=bound.is_there,
+            ended=self._ended,
+            refusals=bound,
         )
 
     def stop(self) -> None:
@@ -144,6 +149,9 @@ class Taking:
         elif text:
             hint = "stop that program, then `hsorch verify` compares both sides and repairs this one"
             yield LimitReport(code="HS633", message=text, hint=hint)
+        for binding in self._ground.setup.watched:
+            if why := self._bound.note(binding.path).unwritten:
+                yield unsure(f"{why}; all its files are written again")
         if (full := self._full) is not None:
             yield LimitReport(code=full.code, message=full.message, hint=full.hint)
 
@@ -154,7 +162,7 @@ class Taking:
                 path=binding.path,
                 kind="watched",
                 state="stopped" if binding.path not in connected
-                else "live" if self._bound.note(binding.path).follows else "mirror",
+                else "live" if self._bound.whole([binding]) else "mirror",
                 verified=self._bound.note(binding.path).verified,
             )
             for binding in self._ground.setup.watched
@@ -207,7 +215,7 @@ class Taking:
             self._open = None
 
     def _ended(self, task: Task) -> None:
-        self._bound.change(task.binding.path, follows=True)
+        self._bound.change(task.binding.path, follows=True, unwritten="")
         if task.mode == "content":
             self._bound.change(task.binding.path, changed="", verified=_now())
         with self._lock:

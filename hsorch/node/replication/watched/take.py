@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.generations import MIRRORED, meet, refusal
-from hsorch.node.replication.landing import LandingError
+from hsorch.node.replication.landing import LandingError, Refusals
 from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import Hello, Refused, Task
 from hsorch.node.replication.receiving import Ended, Keeps, serve
@@ -29,6 +29,7 @@ class Taker:
         *,
         is_there: Callable[[Binding], None] = lambda binding: None,
         ended: Ended | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
         """is_there(binding) raises NodeError while the bound folder is not the one it was."""
         self._bindings = {binding.path: binding for binding in bindings}
@@ -37,6 +38,7 @@ class Taker:
         self._keeps = keeps
         self._is_there = is_there
         self._ended = ended
+        self._refusals = refusals
         self._changed = threading.Condition()
         self._serving: dict[str, Channel] = {}
         """Each writes into its folder until it is taken out here, closed or not."""
@@ -76,6 +78,7 @@ class Taker:
                         guard=self._guards,
                         keeps=self._keeps,
                         ended=self._ended,
+                        refusals=self._refusals,
                     )
                 finally:
                     self._over(channel)
