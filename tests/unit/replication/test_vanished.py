@@ -1,4 +1,4 @@
-"""How many files may be gone at the source before a comparison asks: turnover passes, no emptied disk does."""
+"""How many files may be gone at the source before a comparison asks: turnover passes, an emptied disk not."""
 
 from __future__ import annotations
 
