@@ -14,6 +14,7 @@ import pytest
 from hsorch.node.replication.capture.group import clear_mounts
 from hsorch.node.replication.hot import EXTENT_BYTES
 from hsorch.node.replication.meta import MetaFile
+from tests.replicators.killed_at import Moment
 from tests.replicators.members import Member, until
 from tests.replicators.test_resync import MB, Pair, begin, kept
 
@@ -117,8 +118,11 @@ def test_without_its_activity_log_everything_is_compared(pair: Pair) -> None:
     assert pair.a.ask("status")["checked"] >= SIZE
 
 
-def test_a_rollback_that_broke_off_still_knows_what_to_compare(pair: Pair) -> None:
-    """The old active has given up its journal for the resync that began, and remembers its own places."""
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_rollback_that_broke_off_still_knows_what_to_compare(pair: Pair, when: str) -> None:
+    """The old active gives up its journal for the resync that begins, and remembers its own places.
+
+    Once files change for that resync, all of them are compared after the next start."""
     begin(pair, size=SIZE)
     pair.link.cut()
     until(lambda: not pair.a.ask("status")["connected"])
@@ -126,10 +130,10 @@ def test_a_rollback_that_broke_off_still_knows_what_to_compare(pair: Pair) -> No
     pair.a.kill()
     pair.b.ask("role", role="source", alone=True)
     write(pair.b, 70 * MB, os.urandom(MB))
-    pair.a.start()
+    pair.a.start(dies_at=Moment("journal:Journal.restart", when))
+    pair.a.arm()
     pair.a.ask("role", role="target")
-    until(lambda: bool(pair.b.ask("status")["connected"]))
-    pair.a.kill()
+    until(pair.a.died)
     pair.a.start()
     pair.a.ask("role", role="target")
     pair.settle(pair.b, pair.a)
