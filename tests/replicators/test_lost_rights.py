@@ -158,14 +158,17 @@ def test_a_standby_that_may_not_write_its_watched_folder_tells_it_and_catches_up
 def test_an_active_that_may_not_write_its_state_takes_no_write_that_it_could_not_replicate(
     pair: tuple[Node, Node],
 ) -> None:
-    """It stops serving the folder, and says why it cannot begin again."""
+    """The application is refused each, and goes on once the state can be written; killed meanwhile, the
+    replicator says why it cannot begin again."""
     a, b = pair
     (a.folders[TABLES] / "table").write_bytes(b"before")
     follow(a, b)
     with immutable(a.places.home):
         assert not attempt(a, "echo lost > tables/new; sync -f tables")
-        assert a.process is not None
-        until(lambda: a.process is not None and a.process.poll() is not None)
+    write(a, "tables/between", "it goes on")
+    with immutable(a.places.home):
+        assert not attempt(a, "echo lost > tables/new; sync -f tables")
+        a.kill()
         a.start()
         refused = a.request("role", role="source")
         assert refused["code"] == "HS687"
