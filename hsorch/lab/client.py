@@ -143,11 +143,12 @@ async def measure(url: str, duration_s: float) -> Report:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(over.wait(), max(0.0, begin + sent * INTERVAL_S - time.monotonic()))
     length_ms = (time.monotonic() - begin) * 1000
-    for task in running:
+    # A request that is cut off by the end has neither failed nor been answered.
+    cut_off = [task for task in running if not task.done()]
+    for task in cut_off:
         task.cancel()
-    # A request that was cut off by the end has neither failed nor been answered.
     doubles = watch.doubles if watch is not None else 0
-    return report_of(answers, sent=sent - len(running), length_ms=length_ms, doubles=doubles)
+    return report_of(answers, sent=sent - len(cut_off), length_ms=length_ms, doubles=doubles)
 
 
 async def _ask(host: str, port: int, request: bytes) -> str:

@@ -6,6 +6,7 @@ import inspect
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -78,6 +79,8 @@ def test_a_runtime_that_something_still_runs_from_stays(runtime: Runtime, tmp_pa
     install.activate(runtime.name, tmp_path)
     environment = {"PYTHONPATH": str(tmp_path / "0.1-older")}
     with subprocess.Popen(["sleep", "600"], env=environment, executable="/bin/sleep") as guard:
+        while not Path(f"/proc/{guard.pid}/environ").read_bytes():
+            time.sleep(0.01)  # the kernel has not laid it out yet
         install.prune(set(), tmp_path)
         guard.kill()
     assert (tmp_path / "0.1-older").is_dir()
