@@ -27,11 +27,13 @@ def asks(state: State) -> bool:
 
 
 def note_request(turn: Turn, seq: int) -> None:
-    """A beat with this seq is about to be sent: remember when, if it asks for the lease."""
+    """A beat with this seq is about to be sent: remember when, if it asks for the lease.
+
+    Who asks no more gives its right up: the rest of a lease could end while the next effects begin."""
     state, now = turn.state, turn.now
     if not asks(state):
         if state.lease.asked or state.lease.answered != NEVER:
-            turn.lease(asked=(), answered=NEVER)
+            turn.lease(asked=(), answered=NEVER, proven=False)
         return
     oldest = now - state.timing.lease
     asked = (*(entry for entry in state.lease.asked if entry[1] > oldest), (seq, now))

@@ -52,6 +52,19 @@ def test_bring_out_stops_in_reverse_order_and_bring_in_starts_again(pair: Duo) -
     assert pair.active == "a"
 
 
+@pytest.mark.parametrize("out_ms", range(1_000, 2_000, 50))
+def test_a_bring_in_soon_after_a_bring_out_begins_with_a_lease_of_its_own(pair: Duo, out_ms: int) -> None:
+    """The rest of the old one would end while the group starts: nobody asked for more meanwhile."""
+    config = pair.config("a")
+    pair.order("a", Verb.BRING_OUT)
+    pair.run(out_ms)
+    pair.order("a", Verb.BRING_IN)
+    pair.run(5_000)
+    assert pair.active == "a"
+    assert pair.config("a") == config
+    assert not pair.nodes["a"].told("fence_begin")
+
+
 def test_bring_out_works_with_the_peer_gone(pair: Duo) -> None:
     pair.crash("b")
     order = pair.order("a", Verb.BRING_OUT)
