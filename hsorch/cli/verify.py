@@ -112,7 +112,7 @@ def _stamps(data: DataReport) -> dict[str, str]:
 def _wait(terminal: Terminal, pair: Pair, source: str, last: dict[str, str]) -> DataReport:
     """Until comparisons of all that are younger than `last` are through, a line of progress each second.
 
-    Raises NodeError HS943: it ended, or never began.
+    Raises NodeError HS634: it would delete too much. HS943: it ended, or never began.
     """
     begun = time.monotonic()
     for data in _looks(pair, source):
@@ -123,12 +123,23 @@ def _wait(terminal: Terminal, pair: Pair, source: str, last: dict[str, str]) -> 
             begun = time.monotonic()
             terminal.tell(progress_line(data))
         elif time.monotonic() - begun > BEGINS_WITHIN_S:
-            raise NodeError(
-                f"the comparison did not come to its end: the replication is '{data.phase}' now",
-                hint="hsorch explain tells what is in the way; hsorch verify begins again",
-                code="HS943",
-            )
+            raise _ended(data, source)
     raise AssertionError("looks never end")
+
+
+def _ended(data: DataReport, source: str) -> NodeError:
+    held = ", ".join(f"{b.held} files of {b.path}" for b in data.bindings if b.held)
+    if held:
+        return NodeError(
+            f"the comparison waits for a word: {held} are gone on {source}, and the standby has them",
+            hint="is the disk whole? If they are meant to be gone: hsorch release-deletions",
+            code="HS634",
+        )
+    return NodeError(
+        f"the comparison did not come to its end: the replication is '{data.phase}' now",
+        hint="hsorch explain tells what is in the way; hsorch verify begins again",
+        code="HS943",
+    )
 
 
 def _looks(pair: Pair, source: str) -> Iterator[DataReport]:

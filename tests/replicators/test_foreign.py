@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from hsorch.errors import NodeError
+from hsorch.node.replication import foreign
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.foreign import Change, Sentry
 from hsorch.node.replication.holders import refuse_holders
@@ -90,6 +91,29 @@ def test_a_finding_that_cannot_be_noted_is_told_and_noted_later(tmp_path: Path) 
         until(lambda: sentry.reason == "")
         other('echo 1 > "$1/second"', tmp_path / "data")
         until(lambda: "second" in paths(noted, tmp_path / "data"))
+    finally:
+        sentry.stop()
+
+
+def test_more_findings_than_are_kept_are_called_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(foreign, "_MOST", 1)
+    disk_is_full = threading.Event()
+    disk_is_full.set()
+
+    def note(change: Change) -> None:
+        if disk_is_full.is_set():
+            raise OSError(errno.ENOSPC, "no space left")
+
+    sentry = Sentry([Binding(path=str(tmp_path / "data"), kind="ordered")], note, again_s=0.05)
+    try:
+        other('echo 1 > "$1/first"', tmp_path / "data")
+        until(lambda: "no space left" in sentry.reason)
+        other('echo 1 > "$1/second"', tmp_path / "data")
+        until(lambda: bool(sentry._missed))
+        disk_is_full.clear()
+        until(lambda: "more was found" in sentry.reason)
     finally:
         sentry.stop()
 

@@ -1,4 +1,7 @@
-"""What comes in is brought to stable storage while more comes, so that the wait at the end is short."""
+"""What comes in is brought to stable storage while more comes, so that the wait at the end is short.
+
+Counts small files; large ones are begun piece by piece as they come (extents.start_writing).
+"""
 
 from __future__ import annotations
 

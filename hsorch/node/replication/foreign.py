@@ -118,6 +118,8 @@ class Sentry:
             found = dict.fromkeys(self._foreign(os.read(self._fd, _READ)))
             if len(self._untold) < _MOST:
                 self._untold.update(found)
+            elif found:
+                self._missed = "more was found than is kept while it cannot be told"
         except BlockingIOError:
             return
         except Exception as error:  # what these events said is lost; the next ones are read

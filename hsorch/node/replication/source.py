@@ -82,14 +82,9 @@ class Source:
             on_held=self._hold_stream,
         )  # fmt: skip
         self.shipper = Shipper(
-            ground.journal,
-            self.gate,
-            dial,
-            ground.hello,
-            self.levelling,
-            on_damage=self._fault,
+            ground.journal, self.gate, dial, ground.hello, self.levelling, on_damage=self._fault,
             linger_s=LINGER_S if level == "none" else 0.0,
-        )
+        )  # fmt: skip
         self._may_guard = True
         self._no_room = ""
         self._naming = threading.Lock()

@@ -330,6 +330,19 @@ def test_verify_that_breaks_off_does_not_wait_for_ever(
     assert "HS943" in ran.err
 
 
+def test_verify_that_would_delete_too_much_says_so(
+    hsorch, held: Holdings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "BEGINS_WITHIN_S", 0.0)
+    gone = BindingReport(path="/srv/db", kind="ordered", state="held", held=40)
+    stories(held, told("live"), told("live", bindings=(gone,)))
+    ran = hsorch("verify")
+    assert ran.code == ExitCode.ERROR
+    assert "HS634" in ran.err
+    assert "40 files of /srv/db are gone on a" in ran.err
+    assert "release-deletions" in ran.err
+
+
 def test_nothing_is_compared_while_nobody_is_the_source(hsorch, held: Holdings) -> None:
     held.pair.data["a"] = DataReport(role="none", state="unknown", phase="stopped")
     ran = hsorch("verify")

@@ -1,4 +1,4 @@
-"""A pair of enrolled nodes: real keys, made once."""
+"""A pair of enrolled nodes: real keys, made once; and a folder on each."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hsorch.node.replication.tls import Keys, make_key
+from tests.unit.replication.mirrors import Trees
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +27,11 @@ def stranger(tmp_path: Path, enrolled: tuple[Keys, Keys]) -> Keys:
     """Somebody else who knows both certificates, but holds neither key."""
     make_key(tmp_path / "x.crt", tmp_path / "x.key", "a")
     return Keys(tmp_path / "x.crt", tmp_path / "x.key", enrolled[0].peer)
+
+
+@pytest.fixture
+def trees(tmp_path: Path, enrolled: tuple[Keys, Keys]) -> Trees:
+    """Empty."""
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    return Trees(tmp_path / "here", tmp_path / "there", enrolled)

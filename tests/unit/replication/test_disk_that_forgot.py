@@ -50,17 +50,11 @@ class Disk:
 
 
 @pytest.fixture
-def trees(tmp_path: Path, enrolled: tuple[Keys, Keys]) -> Trees:
-    for name in ("here", "there"):
-        (tmp_path / name).mkdir()
-    bound = Bound(tmp_path / "bound")
-    trees = Trees(
-        tmp_path / "here",
-        tmp_path / "there",
-        enrolled,
-        refusals=bound,
-        ended=lambda task: bound.change(task.binding.path, follows=True, unwritten=""),
-    )
+def trees(trees: Trees) -> Trees:
+    """What the standby's disk refused is remembered, as by a replicator."""
+    bound = Bound(trees.here.parent / "bound")
+    trees.refusals = bound
+    trees.ended = lambda task: bound.change(task.binding.path, follows=True, unwritten="")
     (trees.here / "file").write_bytes(b"what matters")
     return trees
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 from unittest.mock import MagicMock
 
 import msgspec
@@ -33,6 +32,7 @@ from hsorch.node.replication.spool import Spool
 from hsorch.node.replication.stage import EVERYTHING, LEFT_OUT
 from hsorch.node.replication.target import Target
 from tests.replicators.members import until
+from tests.unit.replication.killing import Killed, killed_at
 
 SENDER = Lineage(current=0x5EED)
 OLD, NEW = 71, 72
@@ -209,47 +209,23 @@ def test_a_torn_tail_was_never_acknowledged(tmp_path: Path) -> None:
         assert ground.hello().end == ground.here()
 
 
-class Killed(BaseException):
-    """The process ends here."""
-
-
 @pytest.mark.parametrize("step", range(18))
 def test_a_standby_that_was_killed_as_its_spool_began_anew_can_still_take_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    tmp_path: Path, step: int
 ) -> None:
     """At whatever step: it has the old records or waits for the new ones, and counts none of them as lost."""
     spooled(tmp_path)
     place = Place(generation=SENDER.current, lsn=90_000, crc=7)
-    left = [step]
     with standing(tmp_path) as ground:
         before = ground.here()
         spool = Spool(ground)
-        with monkeypatch.context() as killing:
-            for owner, name in KILLED_AT:
-                killing.setattr(owner, name, _until_killed(getattr(owner, name), left))
-            with contextlib.suppress(Killed):
-                spool._begin(Begin(at=place, fresh=True), ground.hello())
+        with killed_at(step):
+            spool._begin(Begin(at=place, fresh=True), ground.hello())
     with standing(tmp_path) as ground:
         assert not ground.meta.value.torn
         assert ground.hello().end in (before, place)
         made_whole(ground)
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["first", "second", "third"]
-
-
-KILLED_AT: tuple[tuple[Any, str], ...] = (
-    (os, "pwrite"), (os, "pwritev"), (os, "fsync"), (os, "fdatasync"),
-    (Path, "unlink"), (Path, "rename"), (Path, "replace"),
-)  # fmt: skip
-
-
-def _until_killed(plain: Callable[..., object], left: list[int]) -> Callable[..., object]:
-    def call(*args: object, **kwargs: object) -> object:
-        if not left[0]:
-            raise Killed
-        left[0] -= 1
-        return plain(*args, **kwargs)
-
-    return call
 
 
 def test_who_lost_power_says_where_its_records_end_not_where_they_ended_in_order_last(tmp_path: Path) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from hypothesis import strategies as st
 from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.record import Damaged, Kind, parse_all
 from hsorch.node.replication.segments import FIRST_LSN, Start
+from tests.unit.replication.killing import killed_at
 
 JOB = bytes(range(16))
 START = Start(job=JOB, generation=7)
@@ -153,33 +152,13 @@ def test_a_segment_that_the_power_cut_kept_from_being_made_costs_nothing(tmp_pat
 
 @pytest.mark.parametrize("step", range(12))
 def test_a_journal_that_begins_anew_is_the_old_or_the_new_one_wherever_it_is_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    tmp_path: Path, step: int
 ) -> None:
     journal = filled(tmp_path)
     end = journal.end
     anew = Start(job=JOB, generation=8, lsn=journal.end // 2, previous=5)
-    left = [step]
-
-    def counted(plain: Callable[..., object]) -> Callable[..., object]:
-        def call(*args: object, **kwargs: object) -> object:
-            if not left[0]:
-                raise Killed
-            left[0] -= 1
-            return plain(*args, **kwargs)
-
-        return call
-
-    with monkeypatch.context() as killing:
-        for owner, name in [
-            (os, "pwrite"),
-            (os, "fdatasync"),
-            (os, "fsync"),
-            (Path, "unlink"),
-            (Path, "rename"),
-        ]:
-            killing.setattr(owner, name, counted(getattr(owner, name)))
-        with contextlib.suppress(Killed):
-            journal.restart(anew)
+    with killed_at(step):
+        journal.restart(anew)
     told: list[int] = []
     again = Journal(tmp_path, START, on_damage=told.append)
     assert (again.void, told) == (False, [])
@@ -187,10 +166,6 @@ def test_a_journal_that_begins_anew_is_the_old_or_the_new_one_wherever_it_is_kil
     again.append(Kind.TRUNCATE, fid=9)
     again.close()
     assert Journal(tmp_path, START).generation == again.generation
-
-
-class Killed(BaseException):
-    """The process ends here."""
 
 
 def test_what_lies_behind_a_damaged_record_is_cut_off(tmp_path: Path) -> None:

@@ -17,19 +17,11 @@ from hsorch.node.replication.entries import Anchor
 from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import Doomed, Mark
 from hsorch.node.replication.mirror import MirrorError
-from hsorch.node.replication.tls import Keys
 from hsorch.node.replication.verify import BLOCK
 from hsorch.node.replication.wire import Broken
 from tests.unit.replication.mirrors import Trees, picture
 
 MIB = 1 << 20
-
-
-@pytest.fixture
-def trees(tmp_path: Path, enrolled: tuple[Keys, Keys]) -> Trees:
-    for name in ("here", "there"):
-        (tmp_path / name).mkdir()
-    return Trees(tmp_path / "here", tmp_path / "there", enrolled)
 
 
 def plant(root: Path) -> None:

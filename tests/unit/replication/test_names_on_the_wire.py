@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
@@ -29,15 +28,7 @@ from hsorch.node.replication.messages import (
 )
 from hsorch.node.replication.mirror import Mirror
 from hsorch.node.replication.record import Buffer
-from hsorch.node.replication.tls import Keys
 from tests.unit.replication.mirrors import Trees
-
-
-@pytest.fixture
-def trees(tmp_path: Path, enrolled: tuple[Keys, Keys]) -> Trees:
-    for name in ("here", "there"):
-        (tmp_path / name).mkdir()
-    return Trees(tmp_path / "here", tmp_path / "there", enrolled)
 
 
 def test_names_that_leave_the_root_are_refused(trees: Trees) -> None:

@@ -19,7 +19,6 @@ from hsorch.node.replication.flushing import STEP_BYTES, Flusher
 from hsorch.node.replication.mirror import MirrorError
 from hsorch.node.replication.partial import Partials
 from hsorch.node.replication.placing import Placer
-from hsorch.node.replication.tls import Keys
 from hsorch.node.replication.way import Way
 from tests.unit.replication.mirrors import Trees, picture
 
@@ -38,13 +37,6 @@ def default_acl() -> bytes:
         (OTHER, 0, NOBODY),
     )
     return struct.pack("<I", 2) + b"".join(_ACL.pack(*entry) for entry in entries)
-
-
-@pytest.fixture
-def trees(tmp_path: Path, enrolled: tuple[Keys, Keys]) -> Trees:
-    for name in ("here", "there"):
-        (tmp_path / name).mkdir()
-    return Trees(tmp_path / "here", tmp_path / "there", enrolled)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 
+from hsorch.node.replication.ground import Ground
 from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.lookout import Lookout
 from hsorch.node.replication.messages import Guarded
@@ -25,13 +26,19 @@ from tests.unit.replication.test_stream_damage import Wire
 REFUSAL = OSError(errno.EIO, "the disk refuses")
 
 
+def guarded(ground: Ground) -> tuple[Spool, Wire]:
+    """A standby that the source counts on."""
+    ground.meta.change(guarded=True)
+    spool, wire = Spool(ground), Wire()
+    spool._channel = cast("Channel", wire)
+    return spool, wire
+
+
 def test_a_spool_that_could_not_be_written_is_asked_for_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with standing(tmp_path) as ground:
-        ground.meta.change(guarded=True)
-        spool, wire = Spool(ground), Wire()
-        spool._channel = cast("Channel", wire)
+        spool, wire = guarded(ground)
         refuse_once(monkeypatch)
         spool.start()
         ground.journal.append(Kind.CREATE, fid=OLD, a=0o600, path=b"file")
@@ -61,9 +68,7 @@ def test_a_segment_that_could_not_be_written_is_asked_for_again(
 ) -> None:
     """Also where that was found as the next one was to begin."""
     with standing(tmp_path) as ground:
-        ground.meta.change(guarded=True)
-        spool, wire = Spool(ground), Wire()
-        spool._channel = cast("Channel", wire)
+        spool, wire = guarded(ground)
         ground.journal.append(Kind.CREATE, fid=OLD, a=0o600, path=b"file")
         monkeypatch.setattr(ground.journal, "_segment_bytes", 1)
         refuse_once(monkeypatch)

@@ -28,13 +28,6 @@ from tests.unit.replication.mirrors import Trees, picture
 from tests.unit.replication.test_mirror import plant
 
 
-@pytest.fixture
-def trees(tmp_path: Path, enrolled: tuple[Keys, Keys]) -> Trees:
-    for name in ("here", "there"):
-        (tmp_path / name).mkdir()
-    return Trees(tmp_path / "here", tmp_path / "there", enrolled)
-
-
 @contextlib.contextmanager
 def live(trees: Trees) -> Iterator[list[Batch]]:
     """A watcher, a mirror, and then every change; yields what was sent so far."""
