@@ -114,6 +114,8 @@ class DataReport(Wire, frozen=True, kw_only=True):
     """As source: the target has an image of this generation, and what it lacks is on its way."""
     wrote_last: bool = False
     """This node is the source, or was it and followed nobody since."""
+    epoch: tuple[int, int] = (0, 0)
+    """Highest one, major and minor, that the replicator has heard of; it refuses a source of a lower one."""
     generation: str = ""
     ancestors: tuple[str, ...] = ()
     """Generations that this one goes on from, newest first."""

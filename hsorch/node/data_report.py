@@ -30,6 +30,7 @@ def report_of(seen: ReplicationStatus, *, drained: bool) -> DataReport:
         followed=drained if seen.role == "none" else _is_followed(seen),
         level=source and seen.level,
         wrote_last="source" in (seen.role, seen.was),
+        epoch=seen.epoch,
         link=seen.link,
         generation=_name(seen.generation),
         ancestors=tuple(map(_name, seen.ancestors)),

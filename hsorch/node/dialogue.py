@@ -12,7 +12,7 @@ from msgspec import structs
 
 from hsorch.node.core import data_rules, facts
 from hsorch.node.core.state import NEVER, State
-from hsorch.node.core.types import DataChanged, DataState, Image, Instant
+from hsorch.node.core.types import DataChanged, DataState, Epoch, Image, Instant
 from hsorch.verbs import DataReport
 
 UNTOLD = (-1, 0)
@@ -119,6 +119,7 @@ def _said(seen: DataReport | None) -> DataChanged:
         state=DataState(seen.state),
         guarded=seen.guarded,
         followed=seen.followed,
+        epoch=Epoch(*seen.epoch),
         image=Image(
             generation=seen.generation,
             ancestors=seen.ancestors,

@@ -79,6 +79,7 @@ class Replica:
             guarded=disk.guarded and (self.role != "source" or not self.open), level=level, queue=queue,
             lag_ms=self._lag_ms() if queue else 0, generation=disk.lineage.current,
             ancestors=tuple(fork.generation for fork in disk.lineage.ancestors()), lsn=self.lsn,
+            epoch=disk.epoch,
         )  # fmt: skip
 
     def report(self) -> DataReport:

@@ -174,8 +174,19 @@ def given_up(state: State, beat: Beat, now: Instant) -> bool:
     answer could not go on: it needs the standby."""
     if state.spec.policy.takeover != "complete" or not facts.replicates(state.spec):
         return False
-    dry = state.dry_since != NEVER and now - state.dry_since >= DRY
-    return dry and beat.acting and not beat.image.flows and beat.data is not DataState.UNKNOWN
+    return _dry(state, beat, now) and beat.data is not DataState.UNKNOWN
+
+
+def shut_out(state: State, beat: Beat, now: Instant) -> bool:
+    """[11] The replicator here takes nothing from the peer that serves: it has heard of a higher epoch than
+    the pair is in. This node once made that one, and forgot it before the peer knew."""
+    return state.heard_of > state.durable.config.epoch and _dry(state, beat, now)
+
+
+def _dry(state: State, beat: Beat, now: Instant) -> bool:
+    """The peer serves and is heard, and for a while its data have not come across."""
+    waited = state.dry_since != NEVER and now - state.dry_since >= DRY
+    return waited and beat.acting and not beat.image.flows
 
 
 def follows(state: State, now: Instant) -> bool:

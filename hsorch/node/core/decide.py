@@ -38,6 +38,7 @@ from hsorch.node.core.types import (
     Command,
     DataChanged,
     DataState,
+    Epoch,
     Event,
     Fenced,
     GuardState,
@@ -149,6 +150,7 @@ def _data_changed(turn: Turn, event: DataChanged) -> None:
     image = event.image
     dry = NEVER if image.flows else turn.state.dry_since or turn.now
     turn.set(data=event.state, guarded=event.guarded, followed=event.followed, image=image, dry_since=dry)
+    turn.set(heard_of=event.epoch)
 
 
 def _reconfigured(turn: Turn, event: Reconfigured) -> None:
@@ -164,6 +166,7 @@ def _reconfigured(turn: Turn, event: Reconfigured) -> None:
         # What lies here is worth another thing under other folders: the replicator says it anew.
         begins = DataState.UNKNOWN if facts.replicates(event.spec) else DataState.NONE
         turn.set(data=begins, guarded=False, followed=False, image=Image(), dry_since=NEVER)
+        turn.set(heard_of=Epoch())
     lease.retime(turn)
     group.reconfigured(turn)
     turn.emit(Severity.INFO, "reconfigured", f"spec revision {event.spec.revision} is in force")

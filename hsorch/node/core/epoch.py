@@ -5,6 +5,8 @@ Who may do what is in rules.py; witness.py brings new majors. Each change is dur
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from hsorch.node.core import data_rules, facts, group, lease, report, rules
 from hsorch.node.core.actions import Disarm, Severity
 from hsorch.node.core.state import Phase, State
@@ -180,6 +182,8 @@ def change_pair(turn: Turn) -> None:
         _hand_over(turn)
     elif rules.may_retire_register(state, now):
         _write(turn, Epoch(config.epoch.major + 2, 1), config.holder, solo=False, evidence=False)
+    elif rules.may_lead_past(state, now):
+        _lead_past(turn)
     elif rules.may_give_up_vote(state, now):
         turn.emit(Severity.INFO, "vote_given_up", f"{state.peer_name} may act without {state.me}")
         _write(turn, rules.pair_change(config, state.me), config.holder, solo=True)
@@ -189,6 +193,19 @@ def change_pair(turn: Turn) -> None:
         turn.emit(Severity.INFO, "pair_opened", f"{state.peer_name} is standby again")
         _write(turn, rules.pair_change(config, state.me), state.me, solo=False)
         lease.begin_implicit(turn)
+
+
+def _lead_past(turn: Turn) -> None:
+    state = turn.state
+    config, known = state.durable.config, state.heard_of
+    past = rules.pair_change(replace(config, epoch=known), state.me)
+    turn.emit(
+        Severity.WARNING,
+        "epoch_passed",
+        f"the replicator of {state.me} has heard of epoch {known.major}.{known.minor}, the pair has not: "
+        "it goes on above that one",
+    )
+    _write(turn, past, config.holder, solo=True, evidence=past.major == config.epoch.major)
 
 
 def _hand_over(turn: Turn) -> None:

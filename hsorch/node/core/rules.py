@@ -210,14 +210,27 @@ def may_open_pair(state: State, now: Instant) -> bool:
 def may_give_up_vote(state: State, now: Instant) -> bool:
     """[7] The standby gives up first, by its own durable word; the holder becomes exclusive by reading it.
     When no witness can decide, in maintenance, when its data do not follow, or before the standby leaves."""
-    if facts.is_holder(state) or not has_vote(state.durable.config) or state.broken or facts.acting(state):
-        return False
-    beat = facts.in_step(state, now)
-    if beat is None or not no_open_proposal(state) or not facts.contact_lasts(state, now):
+    beat = _led(state, now)
+    if beat is None or not has_vote(state.durable.config):
         return False
     if state.leaving or state.durable.intent.maintenance or data_rules.given_up(state, beat, now):
         return True
     return witness_given_up(state, beat, now)
+
+
+def may_lead_past(state: State, now: Instant) -> bool:
+    """[7, 11] The replicator of this standby has heard of an epoch that neither node knows: the standby leads
+    the pair above it. As it keeps no vote there, that says nothing but that the holder may act alone."""
+    beat = _led(state, now)
+    return beat is not None and data_rules.shut_out(state, beat, now)
+
+
+def _led(state: State, now: Instant) -> Beat | None:
+    """[7, 8] Beat of a holder that this standby can lead into another config: it uses no right of its own,
+    and no answer on its way can bring it one."""
+    if facts.is_holder(state) or state.broken or facts.acting(state) or not no_open_proposal(state):
+        return None
+    return facts.in_step(state, now) if facts.contact_lasts(state, now) else None
 
 
 def witness_given_up(state: State, beat: Beat, now: Instant) -> bool:
@@ -250,17 +263,9 @@ def may_skip_major(state: State, now: Instant) -> bool:
 def may_retire_register(state: State, now: Instant) -> bool:
     """[8] The register of major+1 names this standby, which forgot it and has granted again: it leads the
     pair to major+2, else the holder could never survive the loss of the standby."""
-    if state.witness.owner != state.me or facts.is_holder(state) or not owns_next_register(state):
-        return False
-    beat = facts.in_step(state, now)
-    return (
-        has_vote(state.durable.config)
-        and no_open_proposal(state)
-        and not state.broken
-        and beat is not None
-        and not beat.proposed
-        and facts.contact_lasts(state, now)
-    )
+    beat = _led(state, now)
+    free = beat is not None and not beat.proposed
+    return free and has_vote(state.durable.config) and owns_next_register(state)
 
 
 def owns_next_register(state: State) -> bool:

@@ -236,6 +236,8 @@ class State(Value, frozen=True):
     """What lies here."""
     data_starts: int = 0
     """How often the group's data were started by this run: what was said of them before counts no more."""
+    heard_of: Epoch = Epoch()
+    """The highest epoch that the replicator here, which has a memory of its own, has heard of."""
     dry_since: Instant = NEVER
     """Since when no data flow, as this node sees it; NEVER: they flow."""
     broken: bool = False

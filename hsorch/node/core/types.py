@@ -336,6 +336,8 @@ class DataChanged(Value, frozen=True, kw_only=True, tag=True):
     guarded: bool = False
     followed: bool = False
     image: Image = Image()
+    epoch: Epoch = Epoch()
+    """The highest one that the replicator has heard of: it takes nothing from a source of a lower one."""
 
 
 class Reconfigured(Value, frozen=True, kw_only=True, tag=True):

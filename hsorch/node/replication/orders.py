@@ -97,6 +97,8 @@ class ReplicationStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Generations that this one goes on from, newest first."""
     was: Role = "none"
     """The part that was played last, also where none is played now."""
+    epoch: tuple[int, int] = (0, 0)
+    """The highest one that was heard of: a source of a lower one is refused."""
     level: bool = False
     """As source: the standby has an image of this generation, and what it lacks is on its way."""
     verify_needed: str = ""

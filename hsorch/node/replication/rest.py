@@ -84,6 +84,7 @@ def at_rest(places: Places, setup: Setup) -> ReplicationStatus:
         state="stopped",
         mode=setup.level,
         was=meta.role,
+        epoch=meta.epoch,
         consistent=meta.consistent and (meta.role != "target" or bound.whole(setup.watched)),
         blank=lineage.blank,
         generation=lineage.current,

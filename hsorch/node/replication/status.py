@@ -36,6 +36,7 @@ def of_source(ground: Ground, part: Source, meter: Meter, pace: Meter) -> Replic
         speed=int(max(meter.bytes_per_s, pace.bytes_per_s if part.levelling.left else 0)),
         frozen=gate.waiting, guarded=gate.guards and meta.guarded,
         generation=meta.generations.current, ancestors=_ancestors(ground), lsn=end, was="source",
+        epoch=meta.epoch,
         level=shipper.connected and shipper.epoch == meta.epoch and not part.mirroring
         and not part.queue.behind and gate.applied >= part.levelling.ends_at, applied=gate.applied,
         verify_needed=meta.verify_needed, refused=shipper.refused,
@@ -57,6 +58,7 @@ def of_target(ground: Ground, part: Target) -> ReplicationStatus:
         connected=part.connected, consistent=meta.consistent, blank=meta.generations.blank,
         queue=end - carrying.applied,
         generation=meta.generations.current, ancestors=_ancestors(ground), lsn=end, was="target",
+        epoch=meta.epoch,
         guarded=meta.guarded, applied=carrying.applied,
         verify_needed=meta.verify_needed, fault=carrying.fault, fault_code=carrying.fault_code,
         bindings=_ordered(ground, phase if part.connected else "stopped"),
