@@ -197,11 +197,16 @@ def test_an_epoch_that_is_over_has_no_say(pair: Pair) -> None:
     assert not (pair.b.data / "stale").exists()
     pair.b.kill()
     pair.b.start()
+    assert pair.b.ask("status")["epoch"] == [5, 0], "its node is told before it follows anybody"
     pair.b.ask("role", role="target")
     time.sleep(1)
     assert not pair.b.ask("status")["connected"], "it is durable"
-    pair.a.ask("authority", epoch=[5, 0])
+    pair.b.ask("authority", epoch=[1, 0])
+    assert pair.b.ask("status")["epoch"] == [5, 0], "a node that forgot it takes nothing back"
+    pair.a.ask("authority", epoch=[5, 1])
     pair.settle(pair.a, pair.b)
+    assert (pair.b.data / "stale").exists()
+    assert pair.b.ask("status")["epoch"] == pair.a.ask("status")["epoch"] == [5, 1]
 
 
 def test_both_went_on_alone_and_an_operator_chooses(pair: Pair) -> None:

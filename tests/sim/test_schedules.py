@@ -52,6 +52,15 @@ def test_a_holder_that_was_handed_everything_starts_though_the_giver_lost_power_
     assert run(spec, draw(spec, 8295)).invariant == ""
 
 
+@pytest.mark.parametrize("takeover", ["complete", "logical"])
+def test_a_replicator_that_remembers_an_epoch_its_node_forgot_is_not_shut_out_for_ever(
+    takeover: Literal["complete", "logical"],
+) -> None:
+    """Its state was torn before the peer had heard of that epoch, and the peer streamed in an older one."""
+    spec = replicated(takeover)
+    assert run(spec, draw(spec, 103513)).invariant == ""
+
+
 @pytest.mark.parametrize(
     ("takeover", "seed"),
     [("complete", 11937), ("complete", 13491), ("logical", 13491)],

@@ -107,6 +107,13 @@ def test_a_source_whose_group_is_off_becomes_the_target(link: Link) -> None:
     link.until("target")
 
 
+def test_the_core_hears_of_the_epoch_that_its_replicator_remembers(link: Link) -> None:
+    link.replicator.report = replace(SOURCE, role="target", was="target", epoch=(4, 2))
+    link.be(acting=False, holder="b")
+    link.until_heard()
+    assert link.heard[-1].epoch == Epoch(4, 2)
+
+
 def test_flushes_thaw_only_after_the_core_has_heard_that_they_are_not_guarded(link: Link) -> None:
     link.be(acting=True)
     link.turns(0.6)
