@@ -1,4 +1,4 @@
-"""A node lost its state, its replicator did not: the pair goes on above the epoch that only this one knows."""
+"""A node lost its state, its replicator did not: the pair goes on above the epoch that only that knows."""
 
 from __future__ import annotations
 
