@@ -41,13 +41,13 @@ class Member(Replicator):
         self.data = self.root / "data"
         self.data.mkdir(parents=True)
 
-    def enroll(self, peer: Member, level: str, port: int, *, via: str = "") -> None:
-        """via: an address before the peer's own (Link)."""
+    def enroll(self, peer: Member, level: str, port: int, *, via: str = "", **fields: int) -> None:
+        """via: an address before the peer's own (Link). fields: of the setup."""
         self.places.keys.peer.write_bytes(peer.places.keys.certificate.read_bytes())
         binding = Binding(path=str(self.data), kind="ordered", exclude=("*-shm",))
         setup = Setup(
             job="ab" * 16, node=self.name, bindings=(binding,), address=self.address,
-            peer=via or peer.address, port=port, level=level,  # type: ignore[arg-type]
+            peer=via or peer.address, port=port, level=level, **fields,  # type: ignore[arg-type]
         )  # fmt: skip
         self.places.setup.write_bytes(msgspec.json.encode(setup))
 

@@ -23,12 +23,12 @@ MB = 1_000_000
 class Pair:
     """a reaches b over a link that can be cut; b reaches a directly."""
 
-    def __init__(self, home: Path, level: str) -> None:
+    def __init__(self, home: Path, level: str, **fields: int) -> None:
         self.a, self.b = Member(home, "a", "127.0.0.1"), Member(home, "b", "127.0.0.2")
         port = free_port()
         self.link = Link("127.0.0.3", port, "127.0.0.2")
-        self.a.enroll(self.b, level, port, via="127.0.0.3")
-        self.b.enroll(self.a, level, port)
+        self.a.enroll(self.b, level, port, via="127.0.0.3", **fields)
+        self.b.enroll(self.a, level, port, **fields)
         self.a.start()
         self.b.start()
 

@@ -227,6 +227,7 @@ class Carrying:
         self._receiving.apply(record)
         if self._receiving.closes(record):
             self._checkpoint(record.end, **self._receiving.closing(record))
+            self._receiving.closed_for_good()
         self.applied = record.end
 
     # -------------------------------------------------------------- checkpoint
@@ -251,6 +252,7 @@ class Carrying:
         place = self._bypass.at or Place(
             generation=self._journal.generation, lsn=lsn, crc=self._journal.crc_before(lsn)
         )
+        self._receiving.remember()
         generations = reached(self._meta.value.generations, lsn)
         self._meta.change(**{"checkpoint": place, "generations": generations, **fields})
         if self._bypass.at is not None:

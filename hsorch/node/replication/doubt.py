@@ -15,6 +15,8 @@ Extents = dict[int, list[tuple[int, int]]]
 MOST_RANGES = 500_000
 """To name more of them would cost more than to compare everything."""
 _LONG = 64 * 1024 * 1024
+WHOLE = 1 << 62
+"""Longer than any file."""
 
 
 class Doubt:
@@ -83,7 +85,14 @@ def touched(kind: Kind, a: int, b: int) -> tuple[int, int]:
     return (a, max(0, b - a)) if kind is Kind.TRUNCATE else (a, b)
 
 
+def makes_anew(record: Record) -> bool:
+    """A resync names or sizes the file; its content is to follow, and may never have come."""
+    return record.kind is Kind.IDENT or (record.kind is Kind.COPY and not record.data)
+
+
 def _content(record: Record) -> tuple[int, int]:
+    if makes_anew(record):
+        return 0, WHOLE
     if record.kind in (Kind.COPY, Kind.COMPENSATE):
         return record.a, len(record.data)
     if record.kind in (Kind.WRITE, Kind.TRUNCATE, Kind.ALLOCATE):

@@ -171,6 +171,8 @@ def _descends(newer: Lineage, older: Lineage) -> Verdict | None:
     if fork is None:
         return None
     by_bitmap = newer.base is fork and older.receiving in (0, newer.current)
+    # What such a source sent before its power went may be known nowhere but at the receiver.
+    told = by_bitmap and not (older.receiving and newer.tail_unsure)
     return Verdict(
         Meeting.SEND_DIRTY if by_bitmap else Meeting.SEND_VERIFY,
         "the peer is at the point where this node went on alone"
@@ -178,7 +180,7 @@ def _descends(newer: Lineage, older: Lineage) -> Verdict | None:
         else "the peer is behind by more than the bitmap tells",
         fork=fork.lsn,
         rolled_back=max(0, older.end - fork.lsn) if older.consistent else 0,
-        since=_since(newer, older, fork.lsn) if by_bitmap else None,
+        since=_since(newer, older, fork.lsn) if told else None,
     )
 
 

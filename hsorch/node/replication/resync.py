@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable, Iterator
 
 from hsorch.node.replication.apply import Applier
-from hsorch.node.replication.doubt import Doubt, Extents
+from hsorch.node.replication.doubt import WHOLE, Doubt, Extents, makes_anew
 from hsorch.node.replication.generations import Lineage, adopted, meet, reached, resync_began
 from hsorch.node.replication.ground import Ground
+from hsorch.node.replication.hot import span_of
 from hsorch.node.replication.keeping import Keeper
 from hsorch.node.replication.messages import Begin, Pictured
 from hsorch.node.replication.portray import portray
@@ -48,6 +49,11 @@ class Receiving:
         self._keeper: Keeper | None = None
         self._only: frozenset[int] | None = None
         self._extents: Extents | None = None
+        """Where contents can differ, as the source said when this began; None: anywhere."""
+        self._partly = False
+        """The picture that was told last did not show all contents."""
+        self._made_anew: set[int] = set()
+        """Files that a resync began since the last checkpoint."""
         self._tells_from = ground.journal.end
         """The source waits for the image only at a MIRROR_BEGIN from here on."""
 
@@ -85,6 +91,7 @@ class Receiving:
         with self.lock:
             self._stage, self._keeper, self._let_in_to = None, None, 0
             self._extents = begin.extents
+            self._made_anew.clear()
             self._meta.change(
                 sender=source,
                 staged_over=over,
@@ -102,13 +109,17 @@ class Receiving:
 
     def _doubt(self, begin: Begin, source: Lineage, applied: int) -> None:
         """Durably, before the records that say so are gone: where the files can differ from the source's by
-        what was done here, until a resync is at its end. Raises as journal.read does."""
+        what was done here, until a resync is at its end; also by one that broke off while files changed.
+        Raises as journal.read does."""
         ground, meta = self._ground, self._meta.value
         mine = ground.lineage()
         doubt = Doubt()
         doubt.add_spans(ground.hot.spans)
-        if begin.extents is None or meta.torn or meta.verify_needed or mine.receiving:
+        another = mine.receiving not in (0, source.current)
+        if begin.extents is None or meta.torn or meta.verify_needed or another:
             doubt.add_spans(None)
+        elif mine.receiving:
+            doubt.add_records(ground.journal.records(meta.checkpoint.lsn))
         elif meta.staged_over is None:  # else this was done when that began
             same = mine.current == source.current
             own = applied if same else min(applied, meet(mine, source).fork)
@@ -171,6 +182,8 @@ class Receiving:
             self._files_change(record)
         if record.kind is Kind.MIRROR_BEGIN and record.a > LEFT_OUT:
             self.applier.look_again()
+        if makes_anew(record) and not self._meta.value.consistent:
+            self._made_anew.add(record.fid)
         keeper = self._keeper
         if keeper is not None and record.lsn >= self._let_in_to:
             keeper.before(record)
@@ -191,12 +204,23 @@ class Receiving:
     def closing(self, record: Record) -> dict[str, object]:
         """What is true once everything up to here is on stable storage, and not before."""
         self._keeper = None
+        self._made_anew.clear()
         self._ground.folders.share(self._ground.setup.ordered)
         fields: dict[str, object] = {"consistent": True, "marks": (0, 0), "keep": ""}
-        if self._ground.hot.spans is None:  # everything was compared
+        if self._ground.hot.spans is None and not self._partly:  # everything was compared
             fields["verify_needed"] = ""
-        self._ground.hot.replace(frozenset(), 0)
         return {**fields, "generations": self._lineage(record.end)}
+
+    def closed_for_good(self) -> None:
+        """Both sides are equal, durably. Raises OSError."""
+        self._ground.hot.replace(frozenset(), 0)
+
+    def remember(self) -> None:
+        """Before a checkpoint lets go of the records that say so. Raises OSError."""
+        hot = self._ground.hot
+        if self._made_anew and hot.spans is not None:
+            hot.replace(hot.spans | {span_of(fid, 0, WHOLE) for fid in self._made_anew}, 0)
+        self._made_anew.clear()
 
     def _files_change(self, record: Record) -> None:
         """From here on the files are no picture of one moment. Durable before the first of them changes."""
@@ -204,6 +228,7 @@ class Receiving:
         lineage = meta.generations
         if record.a == EVERYTHING:
             if meta.marks[EVERYTHING] != record.lsn:  # else names were changed already, and each only once
+                self._ground.hot.replace(self._differing().spans(), 0)
                 self.applier.restart(record.lsn)
             lineage = resync_began(lineage, meta.sender)
             if meta.keep and self._keeper is None:
@@ -234,7 +259,9 @@ class Receiving:
 
     def _portray(self, record: Record) -> None:
         """The files stand still meanwhile. A source that is gone asks again."""
-        batches = portray(self._ground.trees, self._differing() if record.a == EVERYTHING else None)
+        extents = self._differing().extents() if record.a == EVERYTHING else None
+        self._partly = extents is not None
+        batches = portray(self._ground.trees, extents)
         try:
             last = next(batches)
             for batch in batches:
@@ -244,11 +271,11 @@ class Receiving:
         except Broken:
             return
 
-    def _differing(self) -> Extents | None:
+    def _differing(self) -> Doubt:
         doubt = Doubt()
         doubt.add_extents(self._extents)
         doubt.add_spans(self._ground.hot.spans)
-        return doubt.extents()
+        return doubt
 
 
 def _raw(ground: Ground, lsn: int) -> Iterator[bytes]:

@@ -229,6 +229,9 @@ class Shipper:
             raise self._refuse(newer(verdict))
         new = verdict.meeting in (Meeting.FIRST, Meeting.SEND_ALL)
         begun = theirs.lineage.receiving == mine.lineage.current
+        if begun:  # before its end, the standby knows what can differ
+            known = verdict.since is not None and self._holds(theirs.end)
+            verdict = replace(verdict, since=theirs.end.lsn if known else None)
         at, extents = self._resyncs.begin(verdict, decided=new or begun)
         return Agreed(at, fresh=True), extents
 
