@@ -88,6 +88,30 @@ def test_the_old_source_may_not_overwrite_what_came_after_it(pair: tuple[Node, N
     assert kept == [b"only a has this"]
 
 
+def test_an_epoch_that_is_over_has_no_say_over_a_connection_that_stands(pair: tuple[Node, Node]) -> None:
+    a, b = pair
+    follow(a, b)
+    b.ask("authority", epoch=[5, 0])
+    (a.folders[PICTURES] / "stale").write_bytes(b"of the old epoch")
+    until(lambda: "epoch (0, 0) is over" in a.binding(PICTURES).get("detail", ""))
+    assert not (b.folders[PICTURES] / "stale").exists()
+    a.ask("authority", epoch=[5, 1])
+    until(lambda: equal(a, b))
+
+
+def test_a_source_that_speaks_for_a_new_epoch_first_goes_on(pair: tuple[Node, Node]) -> None:
+    """Its stream says so for all its connections, so nothing is looked through again."""
+    a, b = pair
+    follow(a, b)
+    a.ask("authority", epoch=[5, 0])
+    until(lambda: b.ask("status")["epoch"] == [5, 0])
+    b.ask("authority", epoch=[5, 0])
+    (b.folders[PICTURES] / "a look would find this").write_bytes(b"and take it away")
+    (a.folders[PICTURES] / "new").write_bytes(b"of the new epoch")
+    until(lambda: (b.folders[PICTURES] / "new").exists())
+    assert (b.folders[PICTURES] / "a look would find this").exists()
+
+
 def test_deletions_beyond_reason_wait_for_a_word(pair: tuple[Node, Node]) -> None:
     a, b = pair
     for number in range(300):

@@ -175,6 +175,12 @@ class TargetPost:
             seen = msgspec.structs.replace(seen, fault=why.message, fault_code=why.code)
         return with_sentry(with_lookout(seen, self._lookout), self._sentry)
 
+    def hear(self, epoch: tuple[int, int]) -> None:
+        """Its node says that a higher one has begun. Where the source's own stream is the first to say so, it
+        speaks for all that the source has open."""
+        self.part.spool.hang_up()
+        self._watched.send_away(epoch)
+
     def stop(self) -> None:
         """Everything received is in the files. Raises OSError, Damaged: it is not, and the post is ended."""
         self._ended.set()

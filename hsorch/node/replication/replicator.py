@@ -72,7 +72,7 @@ class Replicator:
         with self._lock, self._standing(locked=True) as ground:
             if ground.raise_epoch(wanted.epoch):
                 if isinstance(self._post, TargetPost):
-                    self._post.part.spool.hang_up()
+                    self._post.hear(wanted.epoch)
                 elif isinstance(self._post, SourcePost):
                     self._post.part.shipper.reconnect()  # before the standby, once it hears of it, hangs up
         return self.status()

@@ -123,6 +123,10 @@ class Taking:
     def serve(self, channel: Channel, theirs: Hello) -> None:
         self._taker.serve(channel, theirs)
 
+    def send_away(self, epoch: tuple[int, int]) -> None:
+        """Who was let in for a lower epoch than this one."""
+        self._taker.send_away(epoch)
+
     def changed(self, change: Change) -> None:
         """Somebody else than the source changed something here: only a comparison of all finds how much.
 

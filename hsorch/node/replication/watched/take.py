@@ -42,6 +42,8 @@ class Taker:
         self._changed = threading.Condition()
         self._serving: dict[str, Channel] = {}
         """Each writes into its folder until it is taken out here, closed or not."""
+        self._speaks_for: dict[Channel, tuple[int, int]] = {}
+        """The epoch in whose name each connection was opened."""
         self._stopped = False
 
     @property
@@ -49,6 +51,13 @@ class Taker:
         """Bound paths that are being followed by the source now."""
         with self._changed:
             return frozenset(path for path, channel in self._serving.items() if not channel.closed)
+
+    def send_away(self, epoch: tuple[int, int]) -> None:
+        """Who was let in for a lower epoch than this one begins nothing more."""
+        with self._changed:
+            for channel, theirs in self._speaks_for.items():
+                if theirs < epoch:
+                    channel.close()
 
     def stop(self, limit_s: float) -> bool:
         """Nothing is written into the folders any more. False: a disk still holds what was under way."""
@@ -60,6 +69,14 @@ class Taker:
 
     def serve(self, channel: Channel, theirs: Hello) -> None:
         """Returns when the channel ends. Raises OSError, NodeError after telling the source why."""
+        with self._changed:
+            self._speaks_for[channel] = theirs.epoch  # before this node's epoch is looked at
+        try:
+            self._serve(channel, theirs)
+        finally:
+            self._over(channel)
+
+    def _serve(self, channel: Channel, theirs: Hello) -> None:
         mine = self._hello()
         verdict = meet(mine.lineage, theirs.lineage)
         if theirs.job != mine.job:
@@ -71,17 +88,14 @@ class Taker:
         else:
             channel.send(mine)
             if refusal(verdict) is None:
-                try:
-                    serve(
-                        channel,
-                        lambda task: self._begin(task, channel),
-                        guard=self._guards,
-                        keeps=self._keeps,
-                        ended=self._ended,
-                        refusals=self._refusals,
-                    )
-                finally:
-                    self._over(channel)
+                serve(
+                    channel,
+                    lambda task: self._begin(task, channel),
+                    guard=self._guards,
+                    keeps=self._keeps,
+                    ended=self._ended,
+                    refusals=self._refusals,
+                )
 
     def _begin(self, task: Task, channel: Channel) -> str:
         path = task.binding.path
@@ -103,5 +117,6 @@ class Taker:
 
     def _over(self, channel: Channel) -> None:
         with self._changed:
+            del self._speaks_for[channel]
             self._serving = {path: other for path, other in self._serving.items() if other is not channel}
             self._changed.notify_all()
