@@ -63,9 +63,10 @@ def test_a_replicator_that_remembers_an_epoch_its_node_forgot_is_not_shut_out_fo
 
 @pytest.mark.parametrize(
     ("takeover", "seed"),
-    [("complete", 11937), ("complete", 13491), ("logical", 13491)],
+    [("complete", 11937), ("complete", 13491), ("logical", 13491), ("complete", 400518)],
     ids=["what was written in a register that the holder left behind was not known yet",
-         "an image was torn in the moment of the takeover", "and with any policy"],
+         "an image was torn in the moment of the takeover", "and with any policy",
+         "who wrote alone forgot it, and was a standby for a moment"],
 )  # fmt: skip
 def test_what_a_replicator_said_before_is_not_believed_for_long(
     takeover: Literal["complete", "logical"], seed: int

@@ -131,12 +131,13 @@ def left_to_me(state: State, beat: Beat | None) -> bool:
 
 
 def lacks_nothing(state: State, beat: Beat | None) -> bool:
-    """Both nodes are here with one line of data, and nothing of it is missing on this one, as far as either
-    knows: a word of an operator could bring no more."""
+    """Both nodes are here with one line of data, or these go on from the peer's, and nothing of it is missing
+    on this one, as far as either knows: a word of an operator could bring no more."""
     if beat is None or state.durable.stale or short(state) or state.data is not DataState.LOGICAL:
         return False
     theirs, mine = beat.image, state.image
-    return beat.data in _WHOLE and theirs.generation == mine.generation and theirs.lsn <= mine.lsn
+    no_more = theirs.generation == mine.generation and theirs.lsn <= mine.lsn
+    return beat.data in _WHOLE and (no_more or newer(mine, theirs))
 
 
 def to_be_heard(state: State, beat: Beat | None, now: Instant) -> bool:
@@ -174,19 +175,19 @@ def given_up(state: State, beat: Beat, now: Instant) -> bool:
     answer could not go on: it needs the standby."""
     if state.spec.policy.takeover != "complete" or not facts.replicates(state.spec):
         return False
-    return _dry(state, beat, now) and beat.data is not DataState.UNKNOWN
+    served = beat.acting and not beat.image.flows and beat.data is not DataState.UNKNOWN
+    return served and _dry(state, now)
 
 
 def shut_out(state: State, beat: Beat, now: Instant) -> bool:
     """[11] The replicator here takes nothing from the peer that serves: it has heard of a higher epoch than
     the pair is in. This node once made that one, and forgot it before the peer knew."""
-    return state.heard_of > state.durable.config.epoch and _dry(state, beat, now)
+    return state.heard_of > state.durable.config.epoch and beat.acting and _dry(state, now)
 
 
-def _dry(state: State, beat: Beat, now: Instant) -> bool:
-    """The peer serves and is heard, and for a while its data have not come across."""
-    waited = state.dry_since != NEVER and now - state.dry_since >= DRY
-    return waited and beat.acting and not beat.image.flows
+def _dry(state: State, now: Instant) -> bool:
+    """For a while now no data have come here."""
+    return state.dry_since != NEVER and now - state.dry_since >= DRY
 
 
 def follows(state: State, now: Instant) -> bool:

@@ -239,6 +239,13 @@ def both_logical() -> State:
     return duo.state("a")
 
 
+def test_whose_line_goes_on_from_the_peers_lacks_nothing_of_it() -> None:
+    """It had served alone, forgot that, and followed for a moment whoever was the holder before."""
+    state = both_logical()
+    went_on = replace(state.image, generation="g2", ancestors=("g1",))
+    assert data_rules.lacks_nothing(replace(state, image=went_on), state.peer.beat)
+
+
 def test_of_two_equal_ones_neither_lacks_anything() -> None:
     state = both_logical()
     assert data_rules.lacks_nothing(state, state.peer.beat)

@@ -105,12 +105,11 @@ def heard(change: Callable[[Beat], Beat]) -> Callable[[State], State]:
         lambda s: replace(s, peer=replace(s.peer, since=s.now)),
         lambda s: replace(s, me="a", peer_name="b"),
         heard(lambda beat: replace(beat, acting=False)),
-        heard(lambda beat: replace(beat, image=SOURCE)),
         heard(lambda beat: replace(beat, config=replace(beat.config, epoch=Epoch(0, 2)))),
     ],
     ids=["its replicator knows no more than the pair", "its data flow", "they have not for a moment only",
          "it may have effects", "it may win at the witness still", "its disk refuses", "its peer is silent",
-         "its peer was silent just now", "it is the holder", "nobody serves", "the source is followed",
+         "its peer was silent just now", "it is the holder", "nobody serves",
          "the peer is ahead of it already"],
 )  # fmt: skip
 def test_it_does_not_where(change: Callable[[State], State]) -> None:
