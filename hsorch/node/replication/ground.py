@@ -62,6 +62,7 @@ class Ground:
         self.owed = DirtyFile(places.dirty)
         self.trees = [Tree(number, binding) for number, binding in enumerate(setup.ordered)]
         self._incident: Incident | None = None
+        self._files_refused = self.meta.value.refused
         self._refusals = 0
         """Those of the journal's disk that are noted."""
         self.lost_promised = ""
@@ -147,16 +148,31 @@ class Ground:
         self.lost_promised = LOST if meta.guarded else self.lost_promised
         self.meta.change(torn=True, guarded=False, verify_needed=LOST)
 
+    def files_refused(self) -> None:
+        """By the disk, which has forgotten them: the next sync says nothing of it. Raises OSError."""
+        self._files_refused = True
+        self.meta.change(refused=True)
+
     def rest(self, lineage: Lineage) -> None:
-        """Everything that was done as a source is on stable storage; only then the end is an orderly one.
+        """Everything that was done as a source is on stable storage, or known to be in doubt; only then the
+        end is an orderly one.
 
         Raises OSError."""
         self.journal.sync()
-        for tree in self.trees:
-            sync_filesystem(tree.descriptor)
+        try:
+            for tree in self.trees:
+                sync_filesystem(tree.descriptor)
+        except OSError:
+            self.files_refused()
+            raise
+        if self._files_refused:
+            lineage = doubted(lineage, self.journal.end)
         if not lineage.tail_unsure:
             self.hot.replace(frozenset(), self.journal.end)
-        self.meta.change(checkpoint=self.here(), generations=reached(lineage, self.journal.end), clean=True)
+        self.meta.change(
+            checkpoint=self.here(), generations=reached(lineage, self.journal.end), clean=True, refused=False
+        )
+        self._files_refused = False
 
     def drop_stage(self) -> None:
         """What a resync brought so far is forgotten: the files are those before it. Raises OSError."""

@@ -66,8 +66,9 @@ class Source:
         ground.folders.share(ground.setup.ordered)
         self.queue = _queue(ground, self.gate)
         self._activity = Activity(
-            ground.hot, ground.journal, ground.trees, unsure=ground.lineage().tail_unsure
-        )
+            ground.hot, ground.journal, ground.trees,
+            unsure=ground.lineage().tail_unsure, on_refusal=ground.files_refused,
+        )  # fmt: skip
         self.capture = Capture(
             ground.trees, ground.journal, ground.places.mark, self.gate,
             on_fault=self._fault, watcher=self.queue, activity=self._activity,
@@ -77,7 +78,7 @@ class Source:
             boot=ground.boot,
         )  # fmt: skip
         self.levelling = Levelling(
-            ground.trees, self.capture, self.queue, self.gate, lambda: self._activity.kept,
+            ground.trees, self.capture, self.queue, self.gate, lambda: self._activity.unsure,
             on_begin=self._unguarded, on_end=self._equal, on_fault=self._begin_again,
             on_held=self._hold_stream,
         )  # fmt: skip

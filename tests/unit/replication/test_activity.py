@@ -13,17 +13,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hsorch.node.replication import ground
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.capture import activity
 from hsorch.node.replication.capture.activity import Activity
 from hsorch.node.replication.capture.log import Log, Mark
 from hsorch.node.replication.doubt import Doubt
+from hsorch.node.replication.generations import begin
 from hsorch.node.replication.hot import EXTENT_BYTES, SLOTS, HotFile, Spans
 from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.record import Kind
 from hsorch.node.replication.segments import FIRST_LSN, Start
 from hsorch.node.replication.tree import Tree
 from hsorch.node.replication.verify import BLOCK
+from tests.unit.replication.test_ends import standing
 
 FID, OTHER = 7, 8
 
@@ -35,13 +38,19 @@ class World:
         self.tree = Tree(0, Binding(path=str(home / "data"), kind="ordered"))
         self.journal = Journal(home / "journal", Start(job=b"j" * 16, generation=1))
         self.hot = HotFile(home / "hot")
-        self.activity = Activity(self.hot, self.journal, [self.tree], unsure=unsure)
+        self.activity = Activity(
+            self.hot, self.journal, [self.tree], unsure=unsure, on_refusal=self.refused
+        )
+        self.refusals = 0
         self.log = Log(self.journal, Mark(home / "mark"), None, self.activity, on_fault=pytest.fail)
         self.activity._oldest = self.log.oldest
 
     def write(self, fid: int, extent: int) -> None:
         with self.log.entry(Kind.WRITE, fid=fid, a=extent * EXTENT_BYTES, b=3, data=b"new"):
             assert fid in {span[0] for span in self.on_disk() or ()}, "hot before the deed"
+
+    def refused(self) -> None:
+        self.refusals += 1
 
     def on_disk(self) -> Spans:
         """What would be known after a power cut now."""
@@ -114,7 +123,29 @@ def test_what_the_disk_refused_to_sync_does_not_go_cold(
         world.activity.turn()
     assert (FID, 1, 1) in (world.on_disk() or ())
     world.activity.forget()
-    assert (FID, 1, 1) not in (world.on_disk() or ())
+    assert (FID, 1, 1) in (world.on_disk() or ()), "a standby that merely followed says nothing of this disk"
+    assert world.refusals == 1
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_part_that_could_not_be_ended_leaves_in_doubt_what_the_disk_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    """Whoever ends it at the second try, or finds it when the process is gone: that sync is not refused."""
+    hot = frozenset({(FID, 1, 1)})
+    with standing(tmp_path) as source:
+        source.meta.change(role="source", generations=begin(9))
+        source.hot.replace(hot, 0)
+        with monkeypatch.context() as failing:
+            failing.setattr(ground, "sync_filesystem", _refuse)
+            with pytest.raises(OSError, match="refuses"):
+                source.rest(source.meta.value.generations)
+        if not killed:
+            source.rest(source.meta.value.generations)
+    for _ in range(2):
+        with standing(tmp_path) as source:
+            assert source.lineage().tail_unsure, "the standby is compared there before it is called equal"
+            assert source.hot.spans == hot
 
 
 def _refuse(_: int) -> None:
@@ -173,7 +204,7 @@ def test_after_a_power_cut_all_stays_hot_until_the_standby_is_equal(tmp_path: Pa
     for _ in range(3):
         world.activity.turn()
     assert world.on_disk() == {(FID, 1, 1)}
-    assert world.activity.kept == {(FID, 1, 1)}
+    assert world.activity.unsure == {(FID, 1, 1)}
     world.write(OTHER, 3)
     world.activity.forget()
     assert world.on_disk() == {(OTHER, 3, 3)}

@@ -28,16 +28,28 @@ each, again and again."""
 class Activity:
     """start() runs a thread. Asked by capture.log, which knows what is under way."""
 
-    def __init__(self, hot: HotFile, journal: Journal, trees: Sequence[Tree], *, unsure: bool) -> None:
+    def __init__(
+        self,
+        hot: HotFile,
+        journal: Journal,
+        trees: Sequence[Tree],
+        *,
+        unsure: bool,
+        on_refusal: Callable[[], None],
+    ) -> None:
         """Journal and files are on stable storage. unsure: since a power cut; what was hot then stays so.
+        on_refusal(): the disk refused files, and nobody else will hear of it; may raise OSError.
 
         Raises OSError."""
         self._hot = hot
         self._journal = journal
         self._trees = trees
         self._lock = threading.Lock()
-        self.kept: Spans = hot.spans if unsure else frozenset()
-        """Where this source is unsure of itself: hot until the standby is equal."""
+        self._on_refusal = on_refusal
+        self._kept: Spans = hot.spans if unsure else frozenset()
+        """Since a power cut: hot until the standby is equal."""
+        self._refused: frozenset[Span] = frozenset()
+        """By the disk: hot until a source that begins with them is equal to its standby."""
         self._young: set[Span] = set()
         """Touched in this period. Always complete, also while everything is called hot."""
         self._old: set[Span] = set()
@@ -50,6 +62,11 @@ class Activity:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="activity", daemon=True)
         self._write(set(), journal.end)
+
+    @property
+    def unsure(self) -> Spans:
+        """Where this source is unsure of itself."""
+        return None if self._kept is None else self._kept | self._refused
 
     def start(self, oldest: Oldest) -> None:
         self._oldest = oldest
@@ -67,9 +84,9 @@ class Activity:
             self._heat(span)
 
     def forget(self) -> None:
-        """The standby is equal: this source is sure of itself again. Raises OSError."""
+        """The standby is equal: of what a power cut took nothing is in doubt any more. Raises OSError."""
         with self._lock:
-            self.kept = frozenset()
+            self._kept = frozenset()
             self._write(self._young | self._old, self._hot.settled)
 
     def turn(self) -> None:
@@ -94,8 +111,8 @@ class Activity:
     def _stay_hot(self) -> None:
         """What the disk refused it has forgotten, and the next sync says nothing of it."""
         with self._lock:
-            if self.kept is not None:
-                self.kept = self.kept | self._young | self._old
+            self._refused = self._refused | self._young | self._old
+        self._on_refusal()
 
     def _run(self) -> None:
         while not self._stopped.wait(PERIOD_S):
@@ -103,7 +120,8 @@ class Activity:
                 self.turn()
 
     def _write(self, touched: set[Span], settled: int) -> None:
-        hot = None if self.kept is None else self.kept | touched
+        unsure = self.unsure
+        hot = None if unsure is None else unsure | touched
         if hot is not None and len(hot) > ROOMY:
             hot = None
         self._hot.replace(hot, settled)
