@@ -25,11 +25,15 @@ class Bypass:
         self.at: Place | None = None
         """Where the files are, beyond the end of the spool; None: not beyond it."""
 
-    def is_open(self, lsn: int, applied: int) -> bool:
-        """Whether records from lsn on may go past the spool: nothing waits in it, and none is promised."""
+    @property
+    def is_wanted(self) -> bool:
+        """Nothing that comes now is promised to anybody."""
         meta = self._meta.value
-        wanted = not meta.consistent and meta.staged_over is None and bool(meta.marks[EVERYTHING])
-        return wanted and lsn == applied >= self._journal.end
+        return not meta.consistent and meta.staged_over is None and bool(meta.marks[EVERYTHING])
+
+    def is_open(self, lsn: int, applied: int) -> bool:
+        """Whether records from lsn on may go past the spool: nothing waits in it, either."""
+        return self.is_wanted and lsn == applied >= self._journal.end
 
     def take(self, lsn: int, data: Buffer, apply: Callable[[Record], None]) -> int:
         """Apply records; how many bytes of them went past, the rest belongs into the spool.

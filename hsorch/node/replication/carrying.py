@@ -91,9 +91,12 @@ class Carrying:
         """How many bytes of these records were carried out at once; the rest belongs into the spool.
 
         Raises Damaged; Broken: what failed comes again, and is tried from the spool."""
-        if self.fault or not self._bypass.is_open(lsn, self.applied):
+        if self.fault or not self._bypass.is_wanted:
             return 0
         with self._busy:
+            self._empty_spool()
+            if not self._bypass.is_open(lsn, self.applied):
+                return 0
             try:
                 past = self._bypass.take(lsn, data, self._apply_one)
                 due = past < len(data) or self.applied - self._saved >= PAST_BYTES
@@ -106,6 +109,15 @@ class Carrying:
                 self.applied = self._bypass.drop()
                 raise Broken(self.fault) from error
         return past
+
+    def _empty_spool(self) -> None:
+        """What waits there is carried out first: else a mirror that once got ahead of the files stays in the
+        spool up to its end, and is written twice."""
+        if self.applied < self._journal.end:
+            with contextlib.suppress(OSError, Damaged, HsorchError):  # who applies meets it, and tells
+                self.durable = self.sync()
+                while self._apply_some(whole=True):
+                    pass
 
     def settle_past(self) -> None:
         """The spool ends where the files are, so that the stream goes on there; else that is sent again."""

@@ -12,6 +12,8 @@ from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.meta import Meta, MetaFile, Place
 from hsorch.node.replication.record import Damaged, Kind, Record
 from hsorch.node.replication.segments import Start
+from hsorch.node.replication.spool import Spool
+from tests.unit.replication.test_ends import standing
 
 JOB = b"j" * 16
 
@@ -113,3 +115,29 @@ def test_a_flipped_byte_is_never_applied(standby: Standby) -> None:
     with pytest.raises(Damaged):
         standby.bypass.take(standby.applied, data, standby.apply)
     assert standby.seen == [Kind.COPY], "what came before it is whole"
+
+
+def test_a_mirror_that_got_ahead_of_the_files_is_not_written_twice_up_to_its_end(tmp_path: Path) -> None:
+    """What waits in the spool by then is carried out, and what follows it goes past."""
+    with standing(tmp_path) as ground:
+        ground.meta.change(consistent=False)
+        spool, journal = Spool(ground), ground.journal
+        source = Journal(tmp_path / "source", Start(ground.meta.value.job, journal.generation))
+
+        def arrives() -> memoryview:
+            return memoryview(source.read(spool.carrying.applied))
+
+        source.append(Kind.MIRROR_BEGIN)
+        spool._arrive(journal.end, arrives())
+        spool.carrying.make_durable()
+        spool.carrying._apply_some()
+        source.append(Kind.IDENT, fid=5, path=b"file")
+        source.append(Kind.COPY, fid=5, b=4, data=b"in t")
+        journal.append_raw(journal.end, arrives())
+        waiting = source.end
+        source.append(Kind.COPY, fid=5, a=4, b=10, data=b"he end")
+        spool._arrive(waiting, memoryview(source.read(waiting)))
+        assert journal.end == waiting
+        assert spool.carrying.applied == source.end
+        source.close()
+    assert (tmp_path / "data/file").read_bytes() == b"in the end"
