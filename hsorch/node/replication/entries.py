@@ -1,6 +1,6 @@
 """One object of a watched or verified tree as a value, and the walk that yields them folder by folder.
 
-Metadata only: contents are read by mirror.py and compared through verify.py.
+Contents are read by mirror.py and compared through verify.py.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,10 @@ FILE, FOLDER, LINK, TWIN = 1, 2, 3, 4
 """Kinds. TWIN: a further name of a file listed before, `to` is its first name."""
 _TRAVEL = ("user.", "trusted.", "system.posix_acl_", "security.capability")
 _STAY = "user.hsorch."
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+Digest = Callable[[int, int], bytes]
+"""digest(fd, size): of the content of an open file; b"": it has none. Raises OSError."""
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
@@ -110,50 +114,87 @@ def folder_of(root: str, relative: str) -> Entry | None:
     return entry and msgspec.structs.replace(entry, mtime_ns=found.st_mtime_ns)
 
 
-def scan(root: str, binding: Binding, below: str = "") -> Iterator[tuple[str, list[Entry]]]:
+def entry_inside(folder: int, leaf: str, relative: str, digest: Digest) -> Entry | None:
+    """The file of that name in an open folder, its content included; None: no file that can be read.
+
+    Raises OSError: its attributes can't be."""
+    try:
+        fd = os.open(leaf, _READ, dir_fd=folder)
+    except OSError:
+        return None
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            return None
+        try:
+            content = digest(fd, found.st_size)
+        except OSError:
+            content = b""
+        return _file(os.fsencode(relative), found, xattrs_of(fd), content)
+    finally:
+        os.close(fd)
+
+
+def scan(
+    root: str, binding: Binding, below: str = "", digest: Digest | None = None
+) -> Iterator[tuple[str, Iterator[Entry]]]:
     """(folder, all replicated objects directly in it), parents first. What vanishes meanwhile is left out.
 
-    Raises OSError.
+    The objects of one folder are to be taken before the next. digest: of each file, or None. Raises OSError,
+    at the objects, too.
     """
     folders = [below]
     while folders:
         folder = folders.pop()
-        entries = list(children(root, binding, folder))
-        yield folder, entries
-        folders.extend(entry.name for entry in reversed(entries) if entry.kind == FOLDER)
+        inner: list[str] = []
+        yield folder, _children(root, binding, folder, digest, inner)
+        folders.extend(reversed(inner))
 
 
-def children(root: str, binding: Binding, folder: str) -> Iterator[Entry]:
-    for item, relative in _listed(root, folder):
-        try:
-            is_folder = item.is_dir(follow_symlinks=False)
-            if not (binding.enters(relative) if is_folder else binding.covers(relative)):
-                continue
-            entry = _entry(item.path, relative, item.stat(follow_symlinks=False))
-        except FileNotFoundError:
+def _children(
+    root: str, binding: Binding, folder: str, digest: Digest | None, inner: list[str]
+) -> Iterator[Entry]:
+    """inner: is told the folders among them."""
+    for at, item, relative in _listed(root, folder):
+        is_folder = item.is_dir(follow_symlinks=False)
+        if not (binding.enters(relative) if is_folder else binding.covers(relative)):
             continue
+        entry = None
+        if digest is not None and item.is_file(follow_symlinks=False):
+            entry = entry_inside(at, item.name, relative, digest)
+        if entry is None:
+            try:
+                entry = _entry(f"{root}/{relative}", relative, item.stat(follow_symlinks=False))
+            except FileNotFoundError:
+                continue
+        if is_folder:
+            inner.append(relative)
         if entry is not None:
             yield entry
 
 
 def folders(root: str, binding: Binding, folder: str) -> Iterator[str]:
     """Names of the replicated folders directly in one, without a look at the files. Raises OSError."""
-    for item, relative in _listed(root, folder):
+    for _, item, relative in _listed(root, folder):
         if item.is_dir(follow_symlinks=False) and binding.enters(relative):
             yield relative
 
 
-def _listed(root: str, folder: str) -> Iterator[tuple[os.DirEntry[str], str]]:
+def _listed(root: str, folder: str) -> Iterator[tuple[int, os.DirEntry[str], str]]:
+    """What is in a folder, which is open as the number that comes along; nothing when it is gone."""
     prefix = folder + "/" if folder else ""
     try:
-        found = os.scandir(f"{root}/{folder}")
-    except (FileNotFoundError, NotADirectoryError):
-        if not folder:
-            raise
-        return
-    with found:
-        for item in found:
-            yield item, prefix + item.name
+        at = os.open(f"{root}/{folder}", _READ | os.O_DIRECTORY)
+    except OSError as error:
+        if folder and error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return
+        raise
+    try:
+        with os.scandir(at) as found:
+            for item in found:
+                yield at, item, prefix + item.name
+    finally:
+        os.close(at)
 
 
 def _entry(path: str, relative: str, found: os.stat_result) -> Entry | None:
@@ -170,11 +211,11 @@ def _entry(path: str, relative: str, found: os.stat_result) -> Entry | None:
     return None
 
 
-def _file(raw: bytes, found: os.stat_result, xattrs: dict[str, bytes]) -> Entry:
+def _file(raw: bytes, found: os.stat_result, xattrs: dict[str, bytes], digest: bytes = b"") -> Entry:
     twin = found.st_ino if found.st_nlink > 1 else 0
     return Entry(
         raw, FILE, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, found.st_mtime_ns,
-        found.st_size, twin, b"", xattrs,
+        found.st_size, twin, b"", xattrs, digest,
     )  # fmt: skip
 
 

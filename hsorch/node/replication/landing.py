@@ -17,7 +17,16 @@ import msgspec
 
 from hsorch.errors import NodeError
 from hsorch.node.replication.bindings import STAGING, Binding
-from hsorch.node.replication.entries import FILE, FOLDER, LINK, TWIN, Entry, leads_below, xattrs_of
+from hsorch.node.replication.entries import (
+    FILE,
+    FOLDER,
+    LINK,
+    TWIN,
+    Entry,
+    entry_inside,
+    leads_below,
+    xattrs_of,
+)
 from hsorch.node.replication.flushing import Flusher
 from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import (
@@ -47,7 +56,7 @@ from hsorch.node.replication.placing import Keep, Placer, standing
 from hsorch.node.replication.record import leaves
 from hsorch.node.replication.surplus import Surplus
 from hsorch.node.replication.verify import SMALL, Hasher
-from hsorch.node.replication.way import Way, naming
+from hsorch.node.replication.way import Naming, Way
 
 SAME, SEND, COMPARE = 0, 1, 2
 _STAGING = os.fsencode(STAGING)
@@ -157,7 +166,7 @@ class Landing:
             case Twins():
                 for path, first in message.pairs:
                     name = self._checked(path)
-                    with naming(f"{self._root}/{name}"):
+                    with Naming(f"{self._root}/{name}"):
                         self._placer.twin(name, self._checked(first))
             case Prune():
                 self._tell_doomed()
@@ -184,7 +193,7 @@ class Landing:
             for listing in offer.listings:
                 new = offer.whole and listing.folder in self._made
                 for entry in listing.entries:
-                    with naming(f"{self._root}/{entry.name}"):
+                    with Naming(f"{self._root}/{entry.name}"):
                         wants.append(self._judge(entry, way, new=new))
         if offer.whole:
             for listing in offer.listings:
@@ -199,6 +208,8 @@ class Landing:
         if at is None:  # no folder is there; the file goes nowhere when it comes
             self._tally["created"] += entry.kind == FILE
             return SEND if entry.kind == FILE else SAME
+        if entry.digest and not new and self._equals(at, entry):
+            return SAME
         found = None if new else standing(*at)
         if found is not None and stat.S_IFMT(found.st_mode) != _TYPE[entry.kind]:
             self._displace(entry.name, found)
@@ -227,14 +238,25 @@ class Landing:
         if self.task.mode == "content" and not self.task.survey:
             if large:
                 return COMPARE
-            alike = found.st_size == entry.size and entry.digest == self._hasher.small(at[1], at[0])
-            alike = alike and entry.digest != b""
+            alike = False  # its content was looked at
         # A file that has further names here, but not at the source, must not be touched through them.
         if alike and (entry.twin or found.st_nlink == 1):
             self._dress_file(at, entry, found)
             return SAME
         self._survey(entry, found)
         return COMPARE if large else SEND
+
+    def _equals(self, at: tuple[int, str], entry: Entry) -> bool:
+        """Whether what has the name here is this small file, by its content; then the rest is made so."""
+        if self.task.survey or self._rewrites:
+            return False
+        here = entry_inside(*at, entry.name, self._hasher.small)
+        # A file that has further names here, but not at the source, must not be touched through them.
+        if here is None or here.digest != entry.digest or (here.twin and not entry.twin):
+            return False
+        if here != entry and msgspec.structs.replace(here, twin=entry.twin) != entry:
+            self._placer.dress(*at, entry)
+        return True
 
     def _survey(self, entry: Entry, found: os.stat_result) -> None:
         self._tally["replaced"] += 1
@@ -256,7 +278,7 @@ class Landing:
 
     def _finish(self, file: int, entry: Entry) -> None:
         name = self._checked(entry.path)
-        with naming(f"{self._root}/{name}"), Way(self._fd) as way:
+        with Naming(f"{self._root}/{name}"), Way(self._fd) as way:
             if staged := self._partials.finish(file, entry):
                 self._placer.put(staged, name)
                 return
@@ -292,7 +314,7 @@ class Landing:
 
     def _dress_folder(self, entry: Entry) -> None:
         name = self._checked(entry.path) + "/." if entry.path else "."
-        with naming(f"{self._root}/{name}"), Way(self._fd) as way:
+        with Naming(f"{self._root}/{name}"), Way(self._fd) as way:
             found = way.to(name)
             if found is not None:
                 self._placer.dress(*found, entry)

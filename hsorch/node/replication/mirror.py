@@ -153,7 +153,8 @@ class Mirror:
     def _batches(self) -> Iterator[list[Listing]]:
         batch: list[Listing] = []
         count = size = 0
-        for folder, entries in scan(self._root, self._binding):
+        digest = self._hasher.small if self._task.mode == "content" else None
+        for folder, entries in scan(self._root, self._binding, digest=digest):
             self._folders.append(folder)
             raw = os.fsencode(folder)
             batch.append(Listing(raw, []))
@@ -171,14 +172,10 @@ class Mirror:
         yield batch
 
     def _prepare(self, entry: Entry) -> Entry:
-        if entry.kind != FILE:
-            return entry
-        if entry.twin:
+        if entry.kind == FILE and entry.twin:
             first = self.twins.note(self._root, entry)
             if first != entry.path:
                 return msgspec.structs.replace(entry, kind=TWIN, to=first)
-        if self._task.mode == "content" and entry.size <= SMALL:
-            return msgspec.structs.replace(entry, digest=self._hasher.small(f"{self._root}/{entry.name}"))
         return entry
 
     # ------------------------------------------------------------------------- thread 2: what the target says

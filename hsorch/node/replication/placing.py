@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from hsorch.node.replication.entries import Entry, dress
 from hsorch.node.replication.extents import write_at
 from hsorch.node.replication.partial import Partials
-from hsorch.node.replication.way import Way, naming
+from hsorch.node.replication.way import Naming, Way
 
 Keep = Callable[[str, str], None]
 """keep(root, relative): put the file or link that stands there in safety. Raises to stop the mirror."""
@@ -44,7 +44,7 @@ class Placer:
         at = 0
         with Way(self._fd) as way:
             for entry in entries:
-                with naming(f"{self._root}/{entry.name}"):
+                with Naming(f"{self._root}/{entry.name}"):
                     self._file(entry, view[at : at + entry.size], way)
                 at += entry.size
 

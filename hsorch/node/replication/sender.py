@@ -18,7 +18,7 @@ from hsorch.node.replication.extents import data_extents
 from hsorch.node.replication.messages import Close, Hashes, Hole, Need, Open, Pack, Piece
 from hsorch.node.replication.progress import Progress
 from hsorch.node.replication.verify import BLOCK, SEGMENT, SMALL, Hasher, aligned
-from hsorch.node.replication.way import Way, naming
+from hsorch.node.replication.way import Naming, Way
 from hsorch.node.replication.wire import Channel
 
 PACK_BYTES = 1 << 20
@@ -182,7 +182,7 @@ class Sender:
 
     def _open(self, name: str) -> tuple[int, os.stat_result] | None:
         """None: the file is gone, or something else has its name; a later change tells of that."""
-        with naming(f"{self._root}/{name}"):
+        with Naming(f"{self._root}/{name}"):
             at = self._way.to(name)
             if at is None:
                 return None

@@ -29,22 +29,13 @@ class Hasher:
     def __init__(self) -> None:
         self._buffer = bytearray(1 << 20)
 
-    def small(self, path: str, folder: int | None = None) -> bytes:
-        """Of a file's whole content; b"": it can't be read any more or is no small file now.
-
-        folder: descriptor that path is relative to."""
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
-        except OSError:
+    def small(self, fd: int, size: int) -> bytes:
+        """Of the whole content of an open file; b"": it is no small one (any more). Raises OSError."""
+        if size > SMALL:
             return b""
-        try:
-            with memoryview(self._buffer) as view:
-                size = os.readv(fd, [view[: SMALL + 1]])
-                return digest(view[:size]) if size <= SMALL else b""
-        except OSError:
-            return b""
-        finally:
-            os.close(fd)
+        with memoryview(self._buffer) as view:
+            size = os.readv(fd, [view[: SMALL + 1]])
+            return digest(view[:size]) if size <= SMALL else b""
 
     def blocks(self, fd: int, offset: int, end: int) -> bytes:
         """DIGEST bytes for each BLOCK from offset on; the last one may be short, and what lies behind the

@@ -5,10 +5,8 @@ What is done at its end is decided by whoever goes it.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
@@ -17,17 +15,26 @@ _BELOW = _ROOT | os.O_NOFOLLOW
 _NO_WAY = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
-@contextlib.contextmanager
-def naming(path: str) -> Iterator[None]:
+class Naming:
     """An OSError from inside tells of path: it may know a descriptor only, or the last part of a name.
 
     One that knows a path from / on is about something else."""
-    try:
-        yield
-    except OSError as error:
-        if str(error.filename).startswith("/") and not str(error.filename).startswith("/proc/"):
-            raise
-        raise OSError(error.errno, error.strerror, path) from error
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OSError):
+            known = str(error.filename)
+            if not known.startswith("/") or known.startswith("/proc/"):
+                raise OSError(error.errno, error.strerror, self._path) from error
 
 
 class Way:
