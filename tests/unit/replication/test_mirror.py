@@ -77,6 +77,22 @@ def test_a_second_mirror_sends_nothing(trees: Trees, mode: str) -> None:
     assert trees.equal()
 
 
+@pytest.mark.parametrize("mode", ["quick", "content"])
+def test_files_that_are_one_only_on_the_standby_become_two(trees: Trees, mode: str) -> None:
+    """What lies outside and shares a file with the standby's folder keeps its owner and its time."""
+    outside = trees.there.parent / "outside"
+    outside.write_bytes(b"same")
+    os.utime(outside, ns=(1, 1_000_000_000))
+    os.link(outside, trees.there / "one")
+    (trees.here / "one").write_bytes(b"same")
+    (trees.here / "one").chmod(0o4700)
+    os.utime(trees.here / "one", ns=(1, 1_000_000_000 if mode == "quick" else 2_000_000_000))
+    trees.mirror(mode)  # type: ignore[arg-type]
+    assert trees.equal()
+    assert outside.stat().st_nlink == 1
+    assert (outside.stat().st_mode & 0o7777, outside.stat().st_mtime) == (0o644, 1)
+
+
 def test_verify_finds_what_size_and_time_hide(trees: Trees) -> None:
     plant(trees.here)
     trees.mirror()
