@@ -51,6 +51,8 @@ class Bound:
         self._file = file
         self._lock = threading.Lock()
         self._notes: dict[str, Note] = {}
+        self._written: dict[str, set[int]] = {}
+        """Since the disk refused something there, as far as this process made it."""
         if file.exists():
             try:
                 self._notes = unseal(file.read_bytes(), dict[str, Note])
@@ -65,11 +67,18 @@ class Bound:
         notes = [self.note(binding.path) for binding in watched]
         return all((note.follows and not note.unwritten) or note.own for note in notes)
 
-    def refused(self, path: str) -> bool:
-        return bool(self.note(path).unwritten)
-
     def refuse(self, path: str, why: str) -> None:
+        """As target. Implements flushing.Refusals, as do the next two."""
+        self._written[path] = set()
         self.change(path, unwritten=why)
+
+    def written(self, path: str) -> set[int] | None:
+        return self._written.setdefault(path, set()) if self.note(path).unwritten else None
+
+    def all_written(self, path: str, written: set[int]) -> None:
+        if self._written.get(path) is written:
+            self.change(path, unwritten="")
+            del self._written[path]
 
     def change(self, path: str, **fields: object) -> None:
         """On stable storage when it returns; nothing is written when nothing changes."""

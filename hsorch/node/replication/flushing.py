@@ -7,10 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
 
 from hsorch.node.replication.tree import sync_filesystem
 
 STEP_BYTES = 32 << 20
+
+
+class Refusals(Protocol):
+    """What is remembered, durably, of disks that refused what was written: the system shows it nevertheless,
+    with the right size and time, until it needs the memory."""
+
+    def refuse(self, path: str, why: str) -> None:
+        """Something below the bound path may not be on its disk. Raises OSError."""
+
+    def written(self, path: str) -> set[int] | None:
+        """Inodes of the files that were made there since; None: nothing is refused. To be added to."""
+
+    def all_written(self, path: str, written: set[int]) -> None:
+        """Nothing else is left there, unless the disk refused something since. Raises OSError."""
 
 
 class Flusher:

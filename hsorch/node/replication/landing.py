@@ -11,7 +11,6 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable
-from typing import Protocol
 
 import msgspec
 
@@ -27,7 +26,7 @@ from hsorch.node.replication.entries import (
     leads_below,
     xattrs_of,
 )
-from hsorch.node.replication.flushing import Flusher
+from hsorch.node.replication.flushing import Flusher, Refusals
 from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import (
     Close,
@@ -70,17 +69,6 @@ class LandingError(NodeError):
     code = "HS676"
 
 
-class Refusals(Protocol):
-    """What is remembered, durably, of disks that refused what was written: the system shows it nevertheless,
-    with the right size and time, until it needs the memory."""
-
-    def refused(self, path: str) -> bool:
-        """Something below the bound path may not be on its disk."""
-
-    def refuse(self, path: str, why: str) -> None:
-        """Raises OSError."""
-
-
 class Landing:
     """One tree at the target. Feed every message to take(); it answers through reply().
 
@@ -112,15 +100,17 @@ class Landing:
                 hint=f"Mount its disk or create {root} on this node, with the same path as on the other one.",
             ) from error
         self._hasher = Hasher()
+        self._refusals = refusals
+        self._written = refusals.written(self._binding.path) if refusals is not None else None
+        """Not None: every file is sent that is not one of these, as its disk is to be asked again."""
         with contextlib.ExitStack() as undo:
             undo.callback(os.close, self._fd)
-            self._partials = Partials(self._fd, root, survey=task.survey)
+            self._partials = Partials(
+                self._fd, root, self._new_file, survey=task.survey, trusts=self._written
+            )
             undo.pop_all()
-        self._refusals = refusals
-        self._rewrites = refusals is not None and refusals.refused(self._binding.path)
-        """Every file is sent, whatever stands here: its disk is to be asked again."""
         self._flusher = Flusher(self._fd, root, self._refused)
-        self._placer = Placer(self._fd, root, self._partials, self._displace, keep)
+        self._placer = Placer(self._fd, root, self._partials, self._displace, keep, self._new_file)
         self._surplus = Surplus(root, self._binding, guard)
         self._seen: set[str] = set()
         self._made: set[bytes] = set()
@@ -228,11 +218,10 @@ class Landing:
     def _judge_file(self, at: tuple[int, str], entry: Entry, found: os.stat_result | None) -> int:
         if found is None:
             self._tally["created"] += 1
-            begun = entry.size > SMALL and not self._rewrites and self._partials.started(entry.name)
-            return COMPARE if begun else SEND
-        if self._rewrites:
+            return self._begun(entry)
+        if self._written is not None and found.st_ino not in self._written:
             self._survey(entry, found)
-            return SEND
+            return self._begun(entry)
         large = entry.size > SMALL
         alike = found.st_size == entry.size and found.st_mtime_ns == entry.mtime_ns
         if self.task.mode == "content" and not self.task.survey:
@@ -248,7 +237,7 @@ class Landing:
 
     def _equals(self, at: tuple[int, str], entry: Entry) -> bool:
         """Whether what has the name here is this small file, by its content; then the rest is made so."""
-        if self.task.survey or self._rewrites:
+        if self.task.survey or self._written is not None:
             return False
         here = entry_inside(*at, entry.name, self._hasher.small)
         # A file that has further names here, but not at the source, must not be touched through them.
@@ -257,6 +246,10 @@ class Landing:
         if here != entry and msgspec.structs.replace(here, twin=entry.twin) != entry:
             self._placer.dress(*at, entry)
         return True
+
+    def _begun(self, entry: Entry) -> int:
+        """Nothing that stands here is of use, unless in staging."""
+        return COMPARE if entry.size > SMALL and self._partials.started(entry.name) else SEND
 
     def _survey(self, entry: Entry, found: os.stat_result) -> None:
         self._tally["replaced"] += 1
@@ -365,6 +358,9 @@ class Landing:
             self._partials.sweep()
             self._surplus.settled()
             self.settle()
+            if self._refusals is not None and self._written is not None:
+                self._refusals.all_written(self._binding.path, self._written)
+                self._written = None
             self.equal = not self._tally["held"]
         self._reply(msgspec.structs.replace(self._done, number=mark.number, newer=self._newer, **self._tally))
 
@@ -373,6 +369,10 @@ class Landing:
     def _refused(self, why: str) -> None:
         if self._refusals is not None:
             self._refusals.refuse(self._binding.path, why)
+
+    def _new_file(self, fd: int) -> None:
+        if self._written is not None:
+            self._written.add(os.fstat(fd).st_ino)
 
     def _xattrs(self, name: str) -> dict[str, bytes]:
         return xattrs_of(f"{self._root}/{name}")

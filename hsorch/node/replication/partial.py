@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hsorch.node.replication.bindings import STAGING
@@ -34,8 +35,12 @@ class _Partial:
 class Partials:
     """Below the folder open as fd. Raises OSError."""
 
-    def __init__(self, fd: int, root: str, *, survey: bool) -> None:
+    def __init__(
+        self, fd: int, root: str, made: Callable[[int], None], *, survey: bool, trusts: set[int] | None
+    ) -> None:
+        """made(fd): of each new file. trusts: inodes of files that may be gone on with; None: all."""
         self._fd = fd
+        self._made = made
         self._root = root
         self._hasher = Hasher()
         self._files: dict[int, _Partial] = {}
@@ -43,12 +48,12 @@ class Partials:
         if not survey:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(STAGING, 0o700, dir_fd=fd)
-            self._remove(parts=False)
+            self._remove(parts=False, trusts=trusts)
 
     def create(self) -> tuple[str, int]:
         """(relative name in staging, descriptor) of a new empty file."""
         name = self.free_name()
-        return name, os.open(name, _CREATE, 0o600, dir_fd=self._fd)
+        return name, self._create(name)
 
     def free_name(self) -> str:
         self._count += 1
@@ -62,7 +67,7 @@ class Partials:
         if fresh:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(_part(entry.name), dir_fd=self._fd)
-            partial.fd = os.open(_part(entry.name), _CREATE, 0o600, dir_fd=self._fd)
+            partial.fd = self._create(_part(entry.name))
             return
         try:
             partial.fd = os.open(_part(entry.name), _REOPEN, dir_fd=self._fd)
@@ -129,17 +134,24 @@ class Partials:
             self._clone(partial)
         return partial.fd
 
+    def _create(self, name: str) -> int:
+        fd = os.open(name, _CREATE, 0o600, dir_fd=self._fd)
+        self._made(fd)
+        return fd
+
     def _clone(self, partial: _Partial) -> None:
-        partial.fd = os.open(_part(partial.name), _CREATE, 0o600, dir_fd=self._fd)
+        partial.fd = self._create(_part(partial.name))
         if partial.base >= 0:
             clone(partial.base, partial.fd)
 
-    def _remove(self, *, parts: bool) -> None:
+    def _remove(self, *, parts: bool, trusts: set[int] | None = None) -> None:
         under_way = {_part(partial.name) for partial in self._files.values()}
         with os.scandir(f"{self._root}/{STAGING}") as found:
             for item in list(found):
                 name = f"{STAGING}/{item.name}"
-                if name not in under_way and (parts or not item.name.startswith("part-")):
+                useless = parts or not item.name.startswith("part-")
+                useless = useless or (trusts is not None and item.inode() not in trusts)
+                if useless and name not in under_way:
                     os.unlink(name, dir_fd=self._fd)
 
 

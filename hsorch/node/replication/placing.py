@@ -28,7 +28,17 @@ _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 class Placer:
     """Below the folder root, open as fd. Raises OSError, and what keep and displace raise."""
 
-    def __init__(self, fd: int, root: str, partials: Partials, displace: Displace, keep: Keep | None) -> None:
+    def __init__(
+        self,
+        fd: int,
+        root: str,
+        partials: Partials,
+        displace: Displace,
+        keep: Keep | None,
+        made: Callable[[int], None],
+    ) -> None:
+        """made(fd): of each new file that never was among the partials."""
+        self._made = made
         self._fd = fd
         self._root = root
         self._partials = partials
@@ -72,7 +82,9 @@ class Placer:
         """Descriptor of a new file near the folder, and its name in staging; "": it has none yet."""
         if self._has_nameless:
             try:
-                return os.open(".", _NAMELESS, 0o600, dir_fd=folder), ""
+                fd = os.open(".", _NAMELESS, 0o600, dir_fd=folder)
+                self._made(fd)
+                return fd, ""
             except OSError as error:
                 if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
                     raise

@@ -5,11 +5,13 @@ What is done with a message is landing.py's business; who may connect at all is 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 
 from hsorch.errors import NodeError
 from hsorch.node.replication.ahead import Ahead
-from hsorch.node.replication.landing import Landing, Refusals
+from hsorch.node.replication.flushing import Refusals
+from hsorch.node.replication.landing import Landing
 from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import Message, Refused, Task
 from hsorch.node.replication.placing import Keep
@@ -76,6 +78,8 @@ def serve(
     finally:
         ahead.end()
         if landing is not None:
+            with contextlib.suppress(OSError):  # it is remembered, and nobody would hear of it later
+                landing.settle()
             landing.close()
 
 

@@ -15,7 +15,7 @@ from typing import Literal
 from hsorch.errors import NodeError
 from hsorch.node.replication.bindings import STAGING, Binding
 from hsorch.node.replication.entries import Anchor
-from hsorch.node.replication.landing import Refusals
+from hsorch.node.replication.flushing import Refusals
 from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import Reached, Task
 from hsorch.node.replication.mirror import Mirror

@@ -25,6 +25,7 @@ from hsorch.node.replication.mirror import Mirror
 from hsorch.node.replication.partial import _part
 from hsorch.node.replication.tls import Keys
 from hsorch.node.replication.watched.parts import Taking
+from hsorch.node.replication.wire import Broken
 from tests.unit.replication.mirrors import Trees, channels, picture
 from tests.unit.replication.test_ends import standing
 from tests.unit.replication.test_watched import eventually
@@ -54,7 +55,7 @@ def trees(trees: Trees) -> Trees:
     """What the standby's disk refused is remembered, as by a replicator."""
     bound = Bound(trees.here.parent / "bound")
     trees.refusals = bound
-    trees.ended = lambda task: bound.change(task.binding.path, follows=True, unwritten="")
+    trees.ended = lambda task: bound.change(task.binding.path, follows=True)
     (trees.here / "file").write_bytes(b"what matters")
     return trees
 
@@ -128,6 +129,46 @@ def test_nothing_that_seems_to_be_there_is_left_as_it_is(trees: Trees) -> None:
         Mirror(channel, str(trees.here), Task(binding=trees.binding, mode="content")).run()
         assert channel.sent > 6 << 20
     assert whole(trees)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_writing_all_again_goes_on_where_it_broke_off(trees: Trees, large: bool) -> None:
+    """Until the disk refuses something again: then it begins again, too."""
+    sizes = [12 << 20] if large else [300_000] * 40
+    for number, size in enumerate(sizes):
+        (trees.here / f"{number}").write_bytes(os.urandom(size))
+    trees.mirror()
+    assert trees.refusals is not None
+    trees.refusals.refuse(trees.binding.path, "the disk refused")
+
+    def sent() -> int:
+        with trees.channel() as channel:
+            Mirror(channel, str(trees.here), Task(binding=trees.binding)).run()
+            return channel.sent
+
+    with pytest.raises(Broken):
+        trees.mirror(cut=9 << 20)
+    assert sent() < 6 << 20
+    assert whole(trees)
+    trees.refusals.refuse(trees.binding.path, "the disk refused")
+    with pytest.raises(Broken):
+        trees.mirror(cut=9 << 20)
+    trees.refusals.refuse(trees.binding.path, "the disk refused")
+    assert sent() > 11 << 20
+    assert whole(trees)
+    assert picture(trees.there) == picture(trees.here)
+
+
+def test_what_came_last_is_asked_of_the_disk_when_the_channel_ends(trees: Trees, disk: Disk) -> None:
+    """Nobody has the folder open afterwards, so nobody could hear of it."""
+    with trees.channel() as channel:
+        Mirror(channel, str(trees.here), Task(binding=trees.binding)).run()
+        refused = disk.flushes + 1
+        disk.refuses = lambda number: number == refused
+    assert not whole(trees)
+    trees.mirror()
+    assert whole(trees)
+    assert picture(trees.there) == picture(trees.here)
 
 
 def test_a_standby_whose_disk_refused_says_why_it_takes_nothing_over(

@@ -81,8 +81,11 @@ def test_a_file_system_without_nameless_files_takes_a_mirror_as_well(
 
 
 def placer(root: tuple[Path, int], kept: list[str]) -> Placer:
-    partials = Partials(root[1], str(root[0]), survey=False)
-    return Placer(root[1], str(root[0]), partials, lambda *_: None, lambda _, name: kept.append(name))
+    made: list[int] = []
+    partials = Partials(root[1], str(root[0]), made.append, survey=False, trusts=None)
+    return Placer(
+        root[1], str(root[0]), partials, lambda *_: None, lambda _, name: kept.append(name), made.append
+    )
 
 
 def entry(name: str, content: bytes) -> Entry:

@@ -219,7 +219,7 @@ class Taking:
             self._open = None
 
     def _ended(self, task: Task) -> None:
-        self._bound.change(task.binding.path, follows=True, unwritten="")
+        self._bound.change(task.binding.path, follows=True)
         if task.mode == "content":
             self._bound.change(task.binding.path, changed="", verified=_now())
         with self._lock:
