@@ -96,6 +96,10 @@ WITH_DATA: dict[str, tuple[Fault, ...]] = {
         Fault(2000, "resync", "standby", 200, value=777),
         Fault(4000, "order", "active", 100, what="shutdown"),
     ),
+    "an agent that came back started data again which its peer had gone on from, and forgotten": (
+        Fault(0, "agent-loop", "active", 4500),
+        Fault(3000, "torn", "active", 50),
+    ),
 }
 
 

@@ -14,7 +14,7 @@ from hsorch.node.core.shown import ResourceStatus
 from hsorch.node.core.state import MS, NEVER, SECOND, Group, Member, Phase, State
 from hsorch.node.core.turn import Turn
 from hsorch.node.core.types import Desired, Fenced, Instant, Operation, Span
-from hsorch.spec import AnyResource, Script, Spec
+from hsorch.spec import AnyResource, Data, Script, Spec
 
 RETRY = Span(10 * SECOND)
 """A holder that gave up on the group tries again after this, when nobody else can."""
@@ -207,12 +207,23 @@ def _adopt_running(turn: Turn) -> None:
     if any(m.call for m in state.group.members) or not rules.may_act(state, now):
         return
     lease.arm(turn)
+    if _data_ended(state) and not state.durable.intent.maintenance and not data_rules.may_serve(state, now):
+        stop(turn, "the data are not in use here any more")
+        return
     turn.emit(Severity.INFO, "group_adopted", f"{state.me} goes on with what runs")
     if state.durable.intent.maintenance:
         turn.group(phase=Phase.ON, since=now)
     else:
         turn.group(phase=Phase.STARTING, since=now)
         start_next(turn)
+
+
+def _data_ended(state: State) -> bool:
+    """They were fenced while no agent ran: the peer may have served since."""
+    return any(
+        m.status is ResourceStatus.STOPPED and isinstance(resource(state, m.name), Data)
+        for m in state.group.members
+    )
 
 
 def _incomplete(group: Group) -> bool:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from hsorch.node.core import data_rules
 from hsorch.node.core.state import State
 from hsorch.node.core.types import DataChanged, DataState, Image, Operation, Verb
-from hsorch.spec import Data
+from hsorch.spec import Data, Spec
 from tests.unit.core.duo import Duo
 from tests.unit.core.test_data import SOURCE, TARGET, blank, left_with_the_group, level, replicated
 
@@ -174,11 +174,31 @@ def test_it_does_not_wait_for_ever_for_a_replicator_that_gives_no_answer() -> No
     assert both_boot_again().run(8_000).active == "a"
 
 
-def test_what_was_said_of_the_data_before_they_were_started_counts_no_more() -> None:
-    base = replicated()
+def on_data(base: Spec) -> Spec:
+    """The whole group stands on the replicated folder."""
     stands = tuple(replace(r, depends_on=r.depends_on or ("data",)) for r in base.group.resources)
-    spec = replace(base, group=replace(base.group, resources=(Data(name="data"), *stands)))
-    duo = blank(spec)
+    return replace(base, group=replace(base.group, resources=(Data(name="data"), *stands)))
+
+
+@pytest.mark.parametrize("went_on", [True, False], ids=["the peer went on from them", "nobody did"])
+def test_an_agent_that_finds_its_data_fenced_starts_them_only_if_it_may_serve_them(went_on: bool) -> None:
+    """Its watchdog ended them while no agent ran. The peer forgot what it did meanwhile; its data did not."""
+    duo = level(blank(on_data(replicated("complete"))), DataState.COMPLETE, guarded=True)
+    duo.crash("a")
+    duo.crash("b")
+    duo.boot("b", forgotten=True)
+    duo.run(300)
+    theirs = Image(generation="g2", ancestors=("g1",), lsn=6_000, source=True) if went_on else TARGET
+    duo.feed("b", DataChanged(state=DataState.COMPLETE, image=replace(theirs, flows=False)))
+    duo.restart_agent("a")
+    duo.feed("a", DataChanged(state=DataState.COMPLETE, image=replace(SOURCE, flows=False, level=False)))
+    duo.run(3_000)
+    assert duo.active == ("b" if went_on else "a")
+    assert bool(duo.nodes["a"].told("group_adopted")) is not went_on
+
+
+def test_what_was_said_of_the_data_before_they_were_started_counts_no_more() -> None:
+    duo = blank(on_data(replicated()))
     assert duo.active == "a"
     assert duo.state("a").data is DataState.UNKNOWN
     assert duo.state("b").data is DataState.BLANK
