@@ -147,11 +147,16 @@ def to_be_heard(state: State, beat: Beat | None, now: Instant) -> bool:
     return unknown and state.image.source and now - state.peer.data_unknown < SETTLE
 
 
+def not_heard_yet(state: State, now: Instant) -> bool:
+    """This run began just now, and its replicator is about to say what lies here."""
+    return state.data is DataState.UNKNOWN and now - state.started < SETTLE
+
+
 def why_leave(state: State, beat: Beat | None, now: Instant) -> str:
     """Why the holder, with nothing running, gives the group to a peer that can take it."""
     if not facts.wanted(state) or may_serve(state, now) or to_be_heard(state, beat, now):
         return ""
-    if state.data is DataState.UNKNOWN and now - state.started < SETTLE:
+    if not_heard_yet(state, now):
         return ""
     newer_there = peer_is_newer(state, beat)
     return "the peer's data are newer" if newer_there else f"the data here are {state.data.value}"

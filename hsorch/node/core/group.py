@@ -13,7 +13,7 @@ from hsorch.node.core.actions import Disarm, Fence, Severity
 from hsorch.node.core.shown import ResourceStatus
 from hsorch.node.core.state import MS, NEVER, SECOND, Group, Member, Phase, State
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import Desired, Fenced, Instant, Operation, Span
+from hsorch.node.core.types import DataState, Desired, Fenced, Instant, Operation, Span
 from hsorch.spec import AnyResource, Data, Script, Spec
 
 RETRY = Span(10 * SECOND)
@@ -206,8 +206,11 @@ def _adopt_running(turn: Turn) -> None:
     state, now = turn.state, turn.now
     if any(m.call for m in state.group.members) or not rules.may_act(state, now):
         return
+    starts_data = _data_ended(state) and not state.durable.intent.maintenance
+    if starts_data and data_rules.not_heard_yet(state, now):
+        return
     lease.arm(turn)
-    if _data_ended(state) and not state.durable.intent.maintenance and not data_rules.may_serve(state, now):
+    if starts_data and state.data is not DataState.UNKNOWN and not data_rules.may_serve(state, now):
         stop(turn, "the data are not in use here any more")
         return
     turn.emit(Severity.INFO, "group_adopted", f"{state.me} goes on with what runs")

@@ -191,6 +191,8 @@ def test_an_agent_that_finds_its_data_fenced_starts_them_only_if_it_may_serve_th
     theirs = Image(generation="g2", ancestors=("g1",), lsn=6_000, source=True) if went_on else TARGET
     duo.feed("b", DataChanged(state=DataState.COMPLETE, image=replace(theirs, flows=False)))
     duo.restart_agent("a")
+    duo.run(700)
+    assert not duo.nodes["a"].effects, "its replicator has not said yet what lies there"
     duo.feed("a", DataChanged(state=DataState.COMPLETE, image=replace(SOURCE, flows=False, level=False)))
     duo.run(3_000)
     assert duo.active == ("b" if went_on else "a")
