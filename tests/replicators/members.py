@@ -111,6 +111,8 @@ class Link:
         self._server = socket.create_server((address, port))
         self._budget = -1
         self._up = True
+        self._changing = threading.Lock()
+        """Held while a connection joins those that a cut ends, or they are ended."""
         self._open: list[socket.socket] = []
         self.carried = 0
         self.flips = False
@@ -125,10 +127,11 @@ class Link:
         self.flips = True
 
     def cut(self) -> None:
-        self._up = False
-        while self._open:
-            with contextlib.suppress(OSError):
-                self._open.pop().shutdown(socket.SHUT_RDWR)
+        with self._changing:
+            self._up = False
+            while self._open:
+                with contextlib.suppress(OSError):
+                    self._open.pop().shutdown(socket.SHUT_RDWR)
 
     def mend(self) -> None:
         self._budget, self._up = -1, True
@@ -156,7 +159,12 @@ class Link:
                 continue
             for end in (near, far):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._open += [near, far]
+            with self._changing:
+                if not self._up:  # cut since it was asked for
+                    near.close()
+                    far.close()
+                    continue
+                self._open += [near, far]
             threading.Thread(target=self._carry, args=(near, far, True), daemon=True).start()
             threading.Thread(target=self._carry, args=(far, near, False), daemon=True).start()
 
