@@ -106,6 +106,20 @@ def test_after_a_switch_nothing_is_lost_and_the_policy_has_a_word_of_its_own(
     assert not kept(a), "a switch leaves nothing to keep"
 
 
+def test_a_source_that_was_drained_and_went_on_has_handed_nothing_over(pair: Pair) -> None:
+    """A move that came to nothing, or an agent that died in it; the node is taken over from later on."""
+    a, b = pair.a, pair.b
+    pair.bind(pair.ordered("mm"), pair.watched("pictures"), returns=ASKS)
+    pair.start()
+    pair.bring_in(a, b)
+    assert a.ask("drain", limit_s=30)["ok"]
+    a.ask("role", role="source")
+    b.kill()
+    pair.write(a, "pictures/cat", "only a has this cat")
+    a.ask("role", role="none", force=True)
+    assert a.request("role", role="target")["code"] == "HS637"
+
+
 def test_a_source_that_was_put_off_in_the_middle_of_its_work_waits(pair: Pair) -> None:
     """A node that lost its lease: its folders are taken away, the process lives on."""
     a, b = pair.a, pair.b

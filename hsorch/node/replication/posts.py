@@ -90,6 +90,10 @@ class SourcePost:
         self._drained = self.part.drain(limit_s) and self._watched.drain(until - time.monotonic())
         return self._drained
 
+    def go_on(self) -> None:
+        """After a drain that nothing came of: what is written from now on the standby may lack in the end."""
+        self._drained = False
+
     def verify(self) -> None:
         self.part.verify()
         self._watched.verify()

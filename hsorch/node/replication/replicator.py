@@ -49,6 +49,8 @@ class Replicator:
         """Raises NodeError, RefusedError HS686 (takeover on incomplete data)."""
         with self._lock:
             if wanted.role == self._role:
+                if isinstance(self._post, SourcePost):
+                    self._post.go_on()
                 return self.status()
             if isinstance(self._post, TargetPost) and wanted.role == "source":
                 self._post.must_be_whole()
