@@ -120,6 +120,17 @@ RECEIVING_ALL = moments(
     "carrying:Carrying._checkpoint after 1",
     "journal:Journal.delete_below before 1",
 )
+TAKING_OVER = moments(
+    "spool:Spool.finish after 1",
+    "meta:MetaFile._save after 1",
+    "journal:Journal.begin_generation after 1",
+    "capture.group:Capture.mount after 1",
+)
+HANDING_OVER = moments(
+    "capture.group:Capture.unmount after 1",
+    "hot:HotFile.replace after 1",
+    "meta:MetaFile._save after 1",
+)
 COPYING_WHAT_WAS_LEFT_OUT = moments(
     "source:copy_dirty before 1",
     "capture.files:Files.copy before 1",
@@ -326,7 +337,39 @@ def test_a_source_that_died_copying_what_it_left_out_goes_on(tmp_path: Path, mom
         pair.end()
 
 
-def ask_the_doomed(member: Member, **given: str) -> None:
+@pytest.mark.parametrize("moment", TAKING_OVER, ids=str)
+def test_a_standby_that_died_taking_over_does_it_when_asked_again(pair: Pair, moment: Moment) -> None:
+    pair.protect(b_dies=moment)
+    assert count(pair.a, 0, 30).wait(60) == 0
+    pair.a.kill()
+    pair.b.arm()
+    ask_the_doomed(pair.b, role="source", alone=True)
+    until(pair.b.died)
+    pair.b.start()
+    pair.b.ask("role", role="source", alone=True)
+    nothing_is_missing(pair.b.data, list(range(30)))
+    pair.a.start()
+    pair.a.ask("role", role="target")
+    until(lambda: protected(pair.b, pair.a))
+    pair.equal(pair.b, pair.a)
+
+
+@pytest.mark.parametrize("moment", HANDING_OVER, ids=str)
+def test_a_source_that_died_handing_over_may_have_the_group_back(pair: Pair, moment: Moment) -> None:
+    pair.protect(a_dies=moment)
+    assert count(pair.a, 0, 30).wait(60) == 0
+    assert pair.a.ask("drain", limit_s=30)["ok"]
+    pair.a.arm()
+    ask_the_doomed(pair.a, role="none")
+    until(pair.a.died)
+    pair.a.start()
+    pair.a.ask("role", role="source")
+    until(lambda: protected(pair.a, pair.b))
+    nothing_is_missing(pair.a.data, list(range(30)))
+    pair.equal(pair.a, pair.b)
+
+
+def ask_the_doomed(member: Member, **given: object) -> None:
     """It may die before it answers."""
     try:
         member.ask("role", **given)
