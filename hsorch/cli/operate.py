@@ -18,7 +18,14 @@ import click
 from hsorch.cli.console import Terminal
 from hsorch.cli.direction import Direction, direction
 from hsorch.cli.nodes import Pair, look, open_pair
-from hsorch.cli.options import approve, confirm_option, format_option, pair_argument, yes_option
+from hsorch.cli.options import (
+    approve,
+    confirm_option,
+    format_option,
+    name_argument,
+    pair_argument,
+    yes_option,
+)
 from hsorch.cli.pairview import PairView
 from hsorch.cli.render.data_text import lacking, worth
 from hsorch.cli.render.status_text import one_line
@@ -139,7 +146,7 @@ def switch(call: Call) -> ExitCode:
 
 
 @click.command()
-@click.argument("node")
+@name_argument("node")
 @yes_option
 @_verb
 def set_active(call: Call, node: str) -> ExitCode:

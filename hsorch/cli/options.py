@@ -35,6 +35,21 @@ def pair_argument(function: F) -> F:
     return click.argument("manifest", required=False, type=click.Path())(here(_var_file_option(function)))
 
 
+def name_argument(name: str) -> Callable[[F], F]:
+    """A node's or an incident's name, which stands before the manifest."""
+
+    def refuse_manifest(ctx: click.Context, param: click.Parameter, value: str) -> str:
+        if value.endswith(SUFFIXES):
+            raise UsageError(
+                f"{value} is a manifest, and {ctx.command_path} wants the name of the {name} first",
+                hint=f"{ctx.command_path} {param.human_readable_name} {value}",
+                code="HS916",
+            )
+        return value
+
+    return click.argument(name, callback=refuse_manifest)
+
+
 def manifests_argument(function: F) -> F:
     """Any number of manifests and folders as `manifests: list[Path]`; without one, cluster.yaml here."""
     return click.argument(

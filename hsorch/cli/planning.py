@@ -53,11 +53,6 @@ class Site:
         from hsorch.lab import lifecycle
 
         lifecycle.up(self.spec, self.path.parent)
-        if self.spec.replication is not None:
-            # Machines that are made empty have no folders to bind; real ones must have theirs.
-            folders = [binding.path for binding in self.spec.replication.bindings]
-            for transport in self.transports.values():
-                transport.run(["mkdir", "-p", *folders])
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import click
 
 from hsorch.cli.console import Terminal
 from hsorch.cli.nodes import Pair, open_pair
-from hsorch.cli.options import approve, confirm_option, format_option, pair_argument
+from hsorch.cli.options import approve, confirm_option, format_option, name_argument, pair_argument
 from hsorch.cli.render.quarantine_text import incident_data, incident_lines, shown_data, shown_lines
 from hsorch.errors import ExitCode, HsorchError, UsageError
 from hsorch.node.operate_data import DataOrder, Restored, Shown
@@ -39,14 +39,15 @@ def list_(terminal: Terminal, manifest: str | None, here: bool, format_: str) ->
             value = {node: [incident_data(i) for i in incidents] for node, incidents in found.items()}
             _print_json(terminal, pair, nodes=value | {n: {"error": e.message} for n, e in failed.items()})
         else:
-            terminal.print("\n".join(incident_lines(found)))
+            if found:
+                terminal.print("\n".join(incident_lines(found)))
             for node, error in failed.items():
                 terminal.tell(f"{node} can't be asked: [{error.code}] {error.message}")
         return ExitCode.ERROR if failed else ExitCode.OK
 
 
 @quarantine.command()
-@click.argument("incident")
+@name_argument("incident")
 @node_option
 @pair_argument
 @format_option("text", "json")
@@ -66,7 +67,7 @@ def show(
 
 
 @quarantine.command()
-@click.argument("incident")
+@name_argument("incident")
 @click.option("--to", required=True, metavar="DIR", help="A new or empty folder on that node.")
 @click.option("--only", multiple=True, metavar="PATH", help="Only this file, as show names it.")
 @node_option
@@ -91,7 +92,7 @@ def restore(
 
 
 @quarantine.command()
-@click.argument("incident")
+@name_argument("incident")
 @node_option
 @confirm_option
 @pair_argument

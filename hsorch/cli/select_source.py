@@ -15,7 +15,7 @@ import click
 from hsorch.cli.console import Terminal
 from hsorch.cli.loss import lost_disk, stakes_of
 from hsorch.cli.nodes import Pair, look, open_pair
-from hsorch.cli.options import approve, confirm_option, format_option, pair_argument
+from hsorch.cli.options import approve, confirm_option, format_option, name_argument, pair_argument
 from hsorch.cli.pairview import PairView
 from hsorch.cli.render.status_text import one_line
 from hsorch.cli.render.survey_text import survey_data, survey_lines
@@ -39,7 +39,7 @@ class Cost:
 
 
 @click.command()
-@click.argument("node")
+@name_argument("node")
 @click.option("--survey", "only_look", is_flag=True, help="Only show what each side would lose.")
 @confirm_option
 @pair_argument

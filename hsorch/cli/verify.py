@@ -14,7 +14,7 @@ from hsorch.cli.nodes import Pair, look, open_pair
 from hsorch.cli.options import approve, confirm_option, format_option, pair_argument
 from hsorch.cli.pairview import PairView
 from hsorch.cli.render.data_text import progress_line, size
-from hsorch.errors import ExitCode, NodeError, RefusedError
+from hsorch.errors import ExitCode, NodeError, RefusedError, UsageError
 from hsorch.node.operate_data import DataOrder
 from hsorch.node.replication.orders import ReplicationStatus
 from hsorch.plan.actor import actor
@@ -79,7 +79,9 @@ def release_deletions(
     with open_pair(manifest, here=here) as pair:
         view = look(pair)
         source = _source(view)
-        held = [b for b in _report(view, source).bindings if b.held and path in ("", b.path)]
+        bound = _report(view, source).bindings
+        _must_be_bound(pair, path, [b.path for b in bound])
+        held = [b for b in bound if b.held and path in ("", b.path)]
         order, files = _order(pair, path), sum(b.held for b in held)
         if not held:
             none = f"{source} holds no deletions back" + (f" of {path}" if path else "")
@@ -97,6 +99,15 @@ def release_deletions(
         done = f"{source} lets the deletions through; hsorch status shows it."
         terminal.print(_begun(pair, order, source=source, files=files) if format_ == "json" else done)
         return ExitCode.OK
+
+
+def _must_be_bound(pair: Pair, path: str, bound: list[str]) -> None:
+    if path and path not in bound:
+        raise UsageError(
+            f"{pair.cluster} binds no folder {path}",
+            hint=f"its folders are {', '.join(sorted(bound))}",
+            code="HS917",
+        )
 
 
 def _begun(pair: Pair, order: DataOrder, **more: str | int) -> str:

@@ -55,6 +55,7 @@ def up(spec: Spec, folder: Path) -> LabState:
     )
     try:
         _start(order)
+        _make_bound_folders(spec)
     except BaseException:
         down(spec.cluster)
         raise
@@ -66,6 +67,20 @@ def up(spec: Spec, folder: Path) -> LabState:
             code="HS805",
         )
     return made
+
+
+def _make_bound_folders(spec: Spec) -> None:
+    """Machines that are made empty have no folders to bind; real ones must have theirs."""
+    folders = [binding.path for binding in spec.replication.bindings] if spec.replication else []
+    for node in spec.nodes if folders else ():
+        argv = command_inside(spec.cluster, node.name, ["mkdir", "-p", *folders])
+        made = subprocess.run(argv, check=False, stderr=subprocess.PIPE, text=True)
+        if made.returncode != 0:
+            raise LabError(
+                f"a machine of the lab cannot have what the pair binds: {made.stderr.strip()}",
+                hint="its disks are /srv and /var/lib/hsorch: bind folders below /srv there",
+                code="HS803",
+            )
 
 
 def down(cluster: str) -> bool:

@@ -11,7 +11,7 @@ from hsorch.errors import LabError, TransportError
 from hsorch.lab import lifecycle
 from hsorch.transport.lab import LabTransport, read_state, start_time, state_dir
 from tests.lab.conftest import start_lab
-from tests.lab.world import Lab, hsorch, until
+from tests.lab.world import Lab, copy_example, fresh_name, hsorch, until
 
 pytestmark = pytest.mark.lab
 
@@ -164,6 +164,26 @@ def test_what_a_killed_lab_left_is_noticed_and_removed(tmp_path: Path, lab: Lab)
     hsorch("lab", "up", str(made.manifest))
     try:
         assert made.exec("node-a", "true").returncode == 0
+    finally:
+        lifecycle.down(made.cluster)
+
+
+def test_machines_of_a_lab_have_the_folders_that_the_pair_binds(tmp_path: Path, lab: Lab) -> None:
+    """So `hsorch apply` finds the same lab, whether it made it or not."""
+    name = fresh_name()
+    made = Lab(name, copy_example(tmp_path, name))
+    text = made.manifest.read_text()
+
+    def up(folder: str) -> int:
+        made.manifest.write_text(f"{text}\nreplication: {{ordered: [{folder}]}}\n")
+        return hsorch("lab", "up", str(made.manifest), check=False).returncode
+
+    assert up("/data") != 0, "no disk of a lab's machine"
+    assert read_state(made.cluster) is None
+    assert up("/srv/data/app") == 0
+    try:
+        for node in ("node-a", "node-b"):
+            assert made.exec(node, "test", "-d", "/srv/data/app").returncode == 0
     finally:
         lifecycle.down(made.cluster)
 

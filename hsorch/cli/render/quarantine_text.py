@@ -16,7 +16,7 @@ def incident_lines(found: Mapping[str, Sequence[Incident]]) -> list[str]:
     """One line each, oldest first."""
     all_ = sorted(((i.about.time, node, i) for node, incidents in found.items() for i in incidents), key=_age)
     if not all_:
-        return ["Nothing is kept in quarantine."]
+        return [f"Nothing is kept in the quarantine of {' and '.join(found)}."]
     rows = [["incident", "node", "since", "files", "size", "newest change", "why"]]
     rows += [[i.about.incident, node, time, str(i.files), *_content(i)] for time, node, i in all_]
     return columns(rows).split("\n")

@@ -224,7 +224,29 @@ def test_the_quarantine_is_listed_and_shown(hsorch, kept: Holdings) -> None:
 
 
 def test_an_empty_quarantine_says_so(hsorch, held: Holdings) -> None:
-    assert hsorch("quarantine", "list").out == "Nothing is kept in quarantine.\n"
+    assert hsorch("quarantine", "list").out == "Nothing is kept in the quarantine of a and b.\n"
+
+
+def test_nothing_is_said_of_a_quarantine_that_cannot_be_asked(hsorch, held: Holdings) -> None:
+    for node in ("a", "b"):
+        held.pair.lose(node)
+    ran = hsorch("quarantine", "list")
+    assert (ran.code, ran.out) == (ExitCode.ERROR, "")
+    assert "a can't be asked: [HS501]" in ran.err
+
+
+@pytest.mark.parametrize(
+    "words", [("select-source",), ("set-active",), ("quarantine", "show"), ("quarantine", "drop")]
+)
+def test_a_manifest_where_a_name_belongs_is_told_apart(
+    hsorch, held: Holdings, words: tuple[str, ...]
+) -> None:
+    """Also behind it: most commands want nothing but the manifest."""
+    for more in ((), ("a",)):
+        ran = hsorch(*words, "cluster.yaml", *more)
+        assert ran.code == ExitCode.USAGE
+        assert "HS916" in ran.err
+        assert f"{' '.join(words)} {'INCIDENT' if len(words) > 1 else 'NODE'} cluster.yaml" in ran.err
 
 
 def test_what_was_kept_comes_back_into_a_new_folder_only(hsorch, kept: Holdings, tmp_path: Path) -> None:
@@ -359,6 +381,16 @@ def test_held_deletions_go_on_by_the_clusters_name_only(hsorch, held: Holdings) 
     assert "/srv/images: 1200 files that are gone on a are still on the standby" in ran.err
     assert hsorch("release-deletions", "--confirm", "plant-7").code == ExitCode.OK
     assert [(node, verb) for node, verb, _ in held.orders] == [("a", "release-deletions")]
+
+
+def test_deletions_of_a_folder_that_the_pair_does_not_bind_are_no_success(hsorch, held: Holdings) -> None:
+    images = BindingReport(path="/srv/images", kind="watched", state="live")
+    held.pair.data["a"] = told("live", bindings=(images,))
+    assert hsorch("release-deletions", "--path", "/srv/images").code == ExitCode.OK
+    ran = hsorch("release-deletions", "--path", "/srv/image")
+    assert ran.code == ExitCode.USAGE
+    assert "HS917" in ran.err
+    assert "its folders are /srv/images" in ran.err
 
 
 def test_what_runs_on_by_itself_is_told_to_programs_too(hsorch, held: Holdings) -> None:
