@@ -35,8 +35,10 @@ def serve(
     keeps: Keeps | None = None,
     ended: Ended | None = None,
     refusals: Refusals | None = None,
+    written: Callable[[], None] = lambda: None,
 ) -> None:
     """guard: by bound path, as it must outlive a channel; a fresh one where there is none.
+    written(): nothing more is; what is left to the disk may take long.
 
     Returns when the channel is closed, by the source or here: what came and was not begun by then is left
     out, and staging keeps what was.
@@ -77,6 +79,7 @@ def serve(
         raise
     finally:
         ahead.end()
+        written()
         if landing is not None:
             with contextlib.suppress(OSError):  # it is remembered, and nobody would hear of it later
                 landing.settle()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hsorch.node.replication import flushing
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.entries import FILE, Entry
 from hsorch.node.replication.generations import adopted, begin
@@ -104,3 +105,26 @@ def test_once_the_part_is_over_nothing_more_lands_in_the_folder(
     (tmp_path / "file").write_bytes(b"of the new active")
     disk.threads[0].join(20)
     assert (tmp_path / "file").read_bytes() == b"of the new active"
+
+
+def test_a_part_that_is_over_does_not_wait_until_the_disk_has_all(
+    disk: SlowDisk, tmp_path: Path, enrolled: tuple[Keys, Keys], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever takes over writes on at once; what the disk says later is heard nevertheless."""
+    synced = threading.Event()
+
+    def sync(_descriptor: int) -> None:
+        synced.set()
+        assert disk.goes_on.wait(60)
+
+    monkeypatch.setattr(flushing, "sync_filesystem", sync)
+    source = disk.connect(enrolled)
+    send(source, "page", b"text")
+    source.send(Mark(number=3))
+    answer = source.receive(10)
+    assert answer is not None
+    assert isinstance(answer.message, Reached)
+    assert disk.taker.stop(60)
+    assert not disk.goes_on.is_set()
+    assert synced.wait(60)
+    source.close()

@@ -96,6 +96,7 @@ class Taker:
                     keeps=self._keeps,
                     ended=self._ended,
                     refusals=self._refusals,
+                    written=lambda: self._over(channel),
                 )
 
     def _begin(self, task: Task, channel: Channel) -> str:
@@ -118,6 +119,6 @@ class Taker:
 
     def _over(self, channel: Channel) -> None:
         with self._changed:
-            del self._speaks_for[channel]
+            self._speaks_for.pop(channel, None)
             self._serving = {path: other for path, other in self._serving.items() if other is not channel}
             self._changed.notify_all()
