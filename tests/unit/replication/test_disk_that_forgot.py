@@ -134,7 +134,7 @@ def test_nothing_that_seems_to_be_there_is_left_as_it_is(trees: Trees) -> None:
 @pytest.mark.parametrize("large", [False, True])
 def test_writing_all_again_goes_on_where_it_broke_off(trees: Trees, large: bool) -> None:
     """Until the disk refuses something again: then it begins again, too."""
-    sizes = [12 << 20] if large else [300_000] * 40
+    sizes = [48 << 20] if large else [300_000] * 168
     for number, size in enumerate(sizes):
         (trees.here / f"{number}").write_bytes(os.urandom(size))
     trees.mirror()
@@ -147,14 +147,14 @@ def test_writing_all_again_goes_on_where_it_broke_off(trees: Trees, large: bool)
             return channel.sent
 
     with pytest.raises(Broken):
-        trees.mirror(cut=9 << 20)
-    assert sent() < 6 << 20
+        trees.mirror(cut=36 << 20)
+    assert sent() < 36 << 20, "but for what was on its way"
     assert whole(trees)
     trees.refusals.refuse(trees.binding.path, "the disk refused")
     with pytest.raises(Broken):
-        trees.mirror(cut=9 << 20)
+        trees.mirror(cut=36 << 20)
     trees.refusals.refuse(trees.binding.path, "the disk refused")
-    assert sent() > 11 << 20
+    assert sent() > 47 << 20
     assert whole(trees)
     assert picture(trees.there) == picture(trees.here)
 
