@@ -100,6 +100,12 @@ WITH_DATA: dict[str, tuple[Fault, ...]] = {
         Fault(0, "agent-loop", "active", 4500),
         Fault(3000, "torn", "active", 50),
     ),
+    "and it did when it had come back in maintenance, and that was over": (
+        Fault(0, "agent-loop", "active", 4500),
+        Fault(3000, "torn", "active", 50),
+        Fault(4600, "order", "other", what="maintenance-on"),
+        Fault(8000, "order", "other", what="maintenance-off"),
+    ),
 }
 
 

@@ -137,7 +137,7 @@ def lacks_nothing(state: State, beat: Beat | None) -> bool:
         return False
     theirs, mine = beat.image, state.image
     no_more = theirs.generation == mine.generation and theirs.lsn <= mine.lsn
-    return beat.data in _WHOLE and (no_more or newer(mine, theirs))
+    return beat.data in _WHOLE and (no_more or theirs.generation in mine.ancestors)
 
 
 def to_be_heard(state: State, beat: Beat | None, now: Instant) -> bool:

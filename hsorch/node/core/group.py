@@ -13,7 +13,7 @@ from hsorch.node.core.actions import Disarm, Fence, Severity
 from hsorch.node.core.shown import ResourceStatus
 from hsorch.node.core.state import MS, NEVER, SECOND, Group, Member, Phase, State
 from hsorch.node.core.turn import Turn
-from hsorch.node.core.types import DataState, Desired, Fenced, Instant, Operation, Span
+from hsorch.node.core.types import Desired, Fenced, Instant, Operation, Span
 from hsorch.spec import AnyResource, Data, Script, Spec
 
 RETRY = Span(10 * SECOND)
@@ -43,7 +43,7 @@ def drive(turn: Turn) -> None:
             if _should_run(state, now) and rules.may_act(state, now):
                 _begin_start(turn)
         case Phase.ON:
-            if reason := should_stop(state):
+            if reason := should_stop(state) or _left_behind(state, now):
                 stop(turn, reason)
             elif facts.wanted(state) and _incomplete(group):
                 turn.group(phase=Phase.STARTING)
@@ -206,12 +206,11 @@ def _adopt_running(turn: Turn) -> None:
     state, now = turn.state, turn.now
     if any(m.call for m in state.group.members) or not rules.may_act(state, now):
         return
-    starts_data = _data_ended(state) and not state.durable.intent.maintenance
-    if starts_data and data_rules.not_heard_yet(state, now):
+    if _data_ended(state) and data_rules.not_heard_yet(state, now):
         return
     lease.arm(turn)
-    if starts_data and state.data is not DataState.UNKNOWN and not data_rules.may_serve(state, now):
-        stop(turn, "the data are not in use here any more")
+    if reason := _left_behind(state, now):
+        stop(turn, reason)
         return
     turn.emit(Severity.INFO, "group_adopted", f"{state.me} goes on with what runs")
     if state.durable.intent.maintenance:
@@ -221,9 +220,16 @@ def _adopt_running(turn: Turn) -> None:
         start_next(turn)
 
 
+def _left_behind(state: State, now: Instant) -> str:
+    """Why the data that were found ended are not started: the peer may have gone on from them."""
+    if not _data_ended(state) or data_rules.may_serve(state, now):
+        return ""
+    return "the data are not in use here any more"
+
+
 def _data_ended(state: State) -> bool:
-    """They were fenced while no agent ran: the peer may have served since."""
-    return any(
+    """They were fenced while no agent ran, and are wanted."""
+    return facts.wanted(state) and any(
         m.status is ResourceStatus.STOPPED and isinstance(resource(state, m.name), Data)
         for m in state.group.members
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -180,9 +181,12 @@ def on_data(base: Spec) -> Spec:
     return replace(base, group=replace(base.group, resources=(Data(name="data"), *stands)))
 
 
-@pytest.mark.parametrize("went_on", [True, False], ids=["the peer went on from them", "nobody did"])
-def test_an_agent_that_finds_its_data_fenced_starts_them_only_if_it_may_serve_them(went_on: bool) -> None:
-    """Its watchdog ended them while no agent ran. The peer forgot what it did meanwhile; its data did not."""
+BEFORE = DataChanged(state=DataState.COMPLETE, image=replace(SOURCE, flows=False, level=False))
+
+
+def fenced_without_an_agent(*, went_on: bool) -> Duo:
+    """The watchdog of a ended its data while no agent ran. b forgot what it did meanwhile; its data did not.
+    The agent is back, and its replicator has not said yet what lies there."""
     duo = level(blank(on_data(replicated("complete"))), DataState.COMPLETE, guarded=True)
     duo.crash("a")
     duo.crash("b")
@@ -192,11 +196,37 @@ def test_an_agent_that_finds_its_data_fenced_starts_them_only_if_it_may_serve_th
     duo.feed("b", DataChanged(state=DataState.COMPLETE, image=replace(theirs, flows=False)))
     duo.restart_agent("a")
     duo.run(700)
-    assert not duo.nodes["a"].effects, "its replicator has not said yet what lies there"
-    duo.feed("a", DataChanged(state=DataState.COMPLETE, image=replace(SOURCE, flows=False, level=False)))
+    assert not duo.nodes["a"].effects
+    return duo
+
+
+@pytest.mark.parametrize("went_on", [True, False], ids=["the peer went on from them", "nobody did"])
+def test_an_agent_that_finds_its_data_fenced_starts_them_only_if_it_may_serve_them(went_on: bool) -> None:
+    duo = fenced_without_an_agent(went_on=went_on)
+    duo.feed("a", BEFORE)
     duo.run(3_000)
     assert duo.active == ("b" if went_on else "a")
     assert bool(duo.nodes["a"].told("group_adopted")) is not went_on
+
+
+@pytest.mark.parametrize("went_on", [True, False], ids=["the peer went on from them", "nobody did"])
+def test_data_that_maintenance_left_fenced_are_asked_about_when_it_is_over(went_on: bool) -> None:
+    duo = fenced_without_an_agent(went_on=went_on)
+    duo.order("a", Verb.MAINTENANCE_ON)
+    duo.run(1_000)
+    assert duo.nodes["a"].told("group_adopted")
+    duo.feed("a", BEFORE)
+    duo.order("a", Verb.MAINTENANCE_OFF)
+    duo.run(3_000)
+    assert duo.active == ("b" if went_on else "a")
+
+
+def test_fenced_data_are_not_started_while_no_replicator_says_what_they_are() -> None:
+    duo = fenced_without_an_agent(went_on=True).run(15_000)
+    assert not duo.nodes["a"].effects
+    duo.feed("a", BEFORE)
+    duo.run(3_000)
+    assert duo.active == "b"
 
 
 def test_what_was_said_of_the_data_before_they_were_started_counts_no_more() -> None:
@@ -291,11 +321,16 @@ def test_what_is_known_to_be_missing_waits_for_a_word(change: Callable[[State], 
     assert not data_rules.lacks_nothing(change(state), state.peer.beat)
 
 
-def test_a_peer_whose_image_is_torn_says_nothing_of_what_it_had() -> None:
+@pytest.mark.parametrize(
+    "says",
+    [{"data": DataState.INCONSISTENT}, {"data": DataState.NONE, "image": Image()}],
+    ids=["its image is torn", "its spec replicates nothing yet"],
+)
+def test_such_a_peer_says_nothing_of_what_it_had(says: dict[str, Any]) -> None:
     state = both_logical()
     beat = state.peer.beat
     assert beat is not None
-    assert not data_rules.lacks_nothing(state, replace(beat, data=DataState.INCONSISTENT))
+    assert not data_rules.lacks_nothing(state, replace(beat, **says))
 
 
 def with_config(state: State, **fields: object) -> State:
