@@ -9,13 +9,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from hsorch.node.replication.capture.group import clear_mounts
 from hsorch.node.replication.hot import EXTENT_BYTES
 from hsorch.node.replication.meta import MetaFile
+from hsorch.node.replication.setup import Setup
 from tests.replicators.killed_at import Moment
 from tests.replicators.members import Member, until
+from tests.replicators.test_killed_at import ask_the_doomed
 from tests.replicators.test_resync import MB, Pair, begin, kept
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(150)]
@@ -178,3 +181,39 @@ def test_a_resync_that_broke_off_while_files_changed_still_knows_what_to_compare
     assert (pair.a.data / "again").read_bytes() == again
     assert pair.b.ask("status")["checked"] <= 30 * MB + 2 * FEW
     assert "large" in kept(pair.a)
+
+
+def test_what_was_written_since_a_resync_broke_off_is_compared_though_the_next_one_breaks_off_too(
+    crowded: Pair,
+) -> None:
+    """The end of the spool said from where on; it was given up for the next one before a file changed."""
+    pair = crowded
+    begin(pair, size=SIZE)
+    pair.link.cut()
+    until(lambda: not pair.a.ask("status")["connected"])
+    write(pair.a, 10 * MB, b"never sent")
+    pair.a.kill()
+    pair.b.kill()
+    setup = msgspec.json.decode(pair.b.places.setup.read_bytes(), type=Setup)
+    roomy = msgspec.structs.replace(setup, queue_bytes=1000 * MB)
+    pair.b.places.setup.write_bytes(msgspec.json.encode(roomy))
+    pair.b.start(dies_at=Moment("capture.compare:Comparison._piece", "after", 20))
+    pair.b.ask("role", role="source", alone=True)
+    write(pair.b, 60 * MB, os.urandom(30 * MB))
+    pair.b.arm()
+    pair.a.start()
+    pair.a.ask("role", role="target")
+    until(pair.b.died)
+    until(lambda: not pair.a.ask("status")["consistent"])
+    pair.a.kill()
+    pair.b.start()
+    pair.b.ask("role", role="source")
+    write(pair.b, 40 * MB, b"while the other one was away")
+    pair.a.start(dies_at=Moment("resync:Receiving.begin", "after"))
+    pair.a.arm()
+    ask_the_doomed(pair.a, role="target")
+    until(pair.a.died)
+    pair.a.start()
+    pair.a.ask("role", role="target")
+    pair.settle(pair.b, pair.a)
+    assert pair.b.ask("status")["checked"] < SIZE // 2

@@ -16,7 +16,7 @@ from hsorch.node.replication.apply import Applier
 from hsorch.node.replication.doubt import WHOLE, Doubt, Extents, makes_anew
 from hsorch.node.replication.generations import Lineage, adopted, meet, reached, resync_began
 from hsorch.node.replication.ground import Ground
-from hsorch.node.replication.hot import span_of
+from hsorch.node.replication.hot import Spans, span_of
 from hsorch.node.replication.keeping import Keeper
 from hsorch.node.replication.messages import Begin, Pictured
 from hsorch.node.replication.portray import portray
@@ -48,10 +48,8 @@ class Receiving:
         """Records below it need not be held back any more."""
         self._keeper: Keeper | None = None
         self._only: frozenset[int] | None = None
-        self._extents: Extents | None = None
-        """Where contents can differ, as the source said when this began; None: anywhere."""
-        self._partly = False
-        """The picture that was told last did not show all contents."""
+        self._extents = _extents(ground.hot.spans)
+        """Where contents can differ, as both sides knew when the resync began; None: anywhere."""
         self._made_anew: set[int] = set()
         """Files that a resync began since the last checkpoint."""
         self._tells_from = ground.journal.end
@@ -84,13 +82,13 @@ class Receiving:
         usable: the files are a picture of one moment, at the end of the spool or of the one before it.
         applied: of the spool, up to there."""
         ground, meta = self._ground, self._meta.value
-        self._doubt(begin, source, applied)
+        extents = self._doubt(begin, source, applied)
         keep = meta.keep or self._keep_own(source) or self._keep_unshared(source)
         stays_usable = usable and meta.generations.current != 0
         over = meta.staged_over or (ground.here() if stays_usable else None)
         with self.lock:
             self._stage, self._keeper, self._let_in_to = None, None, 0
-            self._extents = begin.extents
+            self._extents = extents
             self._made_anew.clear()
             self._meta.change(
                 sender=source,
@@ -107,14 +105,15 @@ class Receiving:
             ground.owed.drop()  # as a source it owed that to nobody else
             self._tells_from = begin.at.lsn
 
-    def _doubt(self, begin: Begin, source: Lineage, applied: int) -> None:
+    def _doubt(self, begin: Begin, source: Lineage, applied: int) -> Extents | None:
         """Durably, before the records that say so are gone: where the files can differ from the source's by
-        what was done here, until a resync is at its end; also by one that broke off while files changed.
-        Raises as journal.read does."""
+        what was done here or there, until a resync is at its end; also by one that broke off while files
+        changed. None: anywhere. Raises as journal.read does."""
         ground, meta = self._ground, self._meta.value
         mine = ground.lineage()
         doubt = Doubt()
         doubt.add_spans(ground.hot.spans)
+        doubt.add_extents(begin.extents)
         another = mine.receiving not in (0, source.current)
         if begin.extents is None or meta.torn or meta.verify_needed or another:
             doubt.add_spans(None)
@@ -128,6 +127,7 @@ class Receiving:
             else:
                 doubt.add_records(ground.journal.records(own))
         ground.hot.replace(doubt.spans(), 0)
+        return doubt.extents()
 
     def _keep_own(self, source: Lineage) -> str:
         """The incident for what only this node has, its own records first; "": there is nothing."""
@@ -207,7 +207,7 @@ class Receiving:
         self._made_anew.clear()
         self._ground.folders.share(self._ground.setup.ordered)
         fields: dict[str, object] = {"consistent": True, "marks": (0, 0), "keep": ""}
-        if self._ground.hot.spans is None and not self._partly:  # everything was compared
+        if self._ground.hot.spans is None and self._extents is None:  # everything was compared
             fields["verify_needed"] = ""
         return {**fields, "generations": self._lineage(record.end)}
 
@@ -228,7 +228,6 @@ class Receiving:
         lineage = meta.generations
         if record.a == EVERYTHING:
             if meta.marks[EVERYTHING] != record.lsn:  # else names were changed already, and each only once
-                self._ground.hot.replace(self._differing().spans(), 0)
                 self.applier.restart(record.lsn)
             lineage = resync_began(lineage, meta.sender)
             if meta.keep and self._keeper is None:
@@ -259,9 +258,7 @@ class Receiving:
 
     def _portray(self, record: Record) -> None:
         """The files stand still meanwhile. A source that is gone asks again."""
-        extents = self._differing().extents() if record.a == EVERYTHING else None
-        self._partly = extents is not None
-        batches = portray(self._ground.trees, extents)
+        batches = portray(self._ground.trees, self._extents if record.a == EVERYTHING else None)
         try:
             last = next(batches)
             for batch in batches:
@@ -271,11 +268,11 @@ class Receiving:
         except Broken:
             return
 
-    def _differing(self) -> Doubt:
-        doubt = Doubt()
-        doubt.add_extents(self._extents)
-        doubt.add_spans(self._ground.hot.spans)
-        return doubt
+
+def _extents(spans: Spans) -> Extents | None:
+    doubt = Doubt()
+    doubt.add_spans(spans)
+    return doubt.extents()
 
 
 def _raw(ground: Ground, lsn: int) -> Iterator[bytes]:
