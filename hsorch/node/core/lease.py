@@ -29,11 +29,13 @@ def asks(state: State) -> bool:
 def note_request(turn: Turn, seq: int) -> None:
     """A beat with this seq is about to be sent: remember when, if it asks for the lease.
 
-    Who asks no more gives its right up: the rest of a lease could end while the next effects begin."""
+    Who asks no more, and has nothing running, gives the rest of its lease up: that could end while the next
+    effects begin."""
     state, now = turn.state, turn.now
     if not asks(state):
         if state.lease.asked or state.lease.answered != NEVER:
-            turn.lease(asked=(), answered=NEVER, proven=False)
+            rest = state.lease.until
+            turn.lease(asked=(), answered=NEVER, until=rest if _has_effects(state) else min(rest, now))
         return
     oldest = now - state.timing.lease
     asked = (*(entry for entry in state.lease.asked if entry[1] > oldest), (seq, now))

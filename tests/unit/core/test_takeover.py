@@ -66,6 +66,16 @@ def test_an_active_cut_from_everything_is_off_before_the_standby_acts(pair: Duo)
     assert pair.active == "b"
 
 
+def test_who_has_fenced_itself_says_so_until_it_has_a_lease_again(pair: Duo) -> None:
+    pair.partition()
+    pair.witness_down = {"a", "b"}
+    pair.run(6_000)
+    assert pair.state("a").role is Role.FENCED
+    pair.heal()
+    pair.run(3_000)
+    assert pair.state("a").role is Role.ACTIVE
+
+
 def test_the_loss_of_the_witness_alone_changes_nothing_then_the_standby_gives_up_its_vote(pair: Duo) -> None:
     pair.witness_down = {"a", "b"}
     pair.run(8_000)
