@@ -29,6 +29,7 @@ PAST_BYTES = 32 * 1024 * 1024
 """A checkpoint so often where records go past the spool; the source is held back (pace.py) at twice that."""
 IDLE_S = 0.5
 HELD_S = 0.05
+EMPTYING_S = 0.01
 AGAIN_S = 2.0
 FAULT = "HS618"
 """What could not be applied is tried again: there may be room by then."""
@@ -91,10 +92,10 @@ class Carrying:
         """How many bytes of these records were carried out at once; the rest belongs into the spool.
 
         Raises Damaged; Broken: what failed comes again, and is tried from the spool."""
+        self._wait_for_files()
         if self.fault or not self._bypass.is_wanted:
             return 0
         with self._busy:
-            self._empty_spool()
             if not self._bypass.is_open(lsn, self.applied):
                 return 0
             try:
@@ -110,14 +111,12 @@ class Carrying:
                 raise Broken(self.fault) from error
         return past
 
-    def _empty_spool(self) -> None:
-        """What waits there is carried out first: else a mirror that once got ahead of the files stays in the
-        spool up to its end, and is written twice."""
-        if self.applied < self._journal.end:
-            with contextlib.suppress(OSError, Damaged, HsorchError):  # who applies meets it, and tells
-                self.durable = self.sync()
-                while self._apply_some(whole=True):
-                    pass
+    def _wait_for_files(self) -> None:
+        """What is in the spool is carried out first: else a mirror that once got ahead of the files stays in
+        the spool up to its end, and is written twice. The source is held back meanwhile, and hears of it."""
+        while self._bypass.is_wanted and self.applied < self._journal.end:
+            if self.fault or self._stopped.wait(EMPTYING_S):
+                return
 
     def settle_past(self) -> None:
         """The spool ends where the files are, so that the stream goes on there; else that is sent again."""
@@ -223,7 +222,10 @@ class Carrying:
             if not self._receiving.lets_in(record, self.durable):
                 break
             self._apply_one(record)
-            if (self._stopped.is_set() and not whole) or self.applied - self._saved >= CHECKPOINT_BYTES:
+            if self.applied - self._saved >= CHECKPOINT_BYTES:
+                self._checkpoint(self.applied)
+                break
+            if self._stopped.is_set() and not whole:
                 break
         return self.applied > before
 
@@ -245,9 +247,7 @@ class Carrying:
     # -------------------------------------------------------------- checkpoint
 
     def _checkpoint_when_due(self) -> None:
-        waited = time.monotonic() - self._saved_at
-        moved = self.applied - self._saved
-        if moved >= CHECKPOINT_BYTES or (moved and waited >= CHECKPOINT_S):
+        if self.applied > self._saved and time.monotonic() - self._saved_at >= CHECKPOINT_S:
             with self._busy:
                 self._checkpoint(self.applied)
 

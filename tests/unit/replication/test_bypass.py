@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from hsorch.node.replication import carrying
 from hsorch.node.replication.bypass import Bypass
 from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.meta import Meta, MetaFile, Place
 from hsorch.node.replication.record import Damaged, Kind, Record
-from hsorch.node.replication.segments import Start
+from hsorch.node.replication.segments import READ_BYTES, Start
 from hsorch.node.replication.spool import Spool
 from tests.unit.replication.test_ends import standing
 
@@ -131,6 +132,7 @@ def test_a_mirror_that_got_ahead_of_the_files_is_not_written_twice_up_to_its_end
         spool._arrive(journal.end, arrives())
         spool.carrying.make_durable()
         spool.carrying._apply_some()
+        spool.start()
         source.append(Kind.IDENT, fid=5, path=b"file")
         source.append(Kind.COPY, fid=5, b=4, data=b"in t")
         journal.append_raw(journal.end, arrives())
@@ -139,5 +141,36 @@ def test_a_mirror_that_got_ahead_of_the_files_is_not_written_twice_up_to_its_end
         spool._arrive(waiting, memoryview(source.read(waiting)))
         assert journal.end == waiting
         assert spool.carrying.applied == source.end
+        spool.stop()
         source.close()
     assert (tmp_path / "data/file").read_bytes() == b"in the end"
+
+
+def test_a_standby_that_is_stopped_waits_for_no_spool_to_become_empty(tmp_path: Path) -> None:
+    with standing(tmp_path) as ground:
+        begin = ground.journal.append(Kind.MIRROR_BEGIN)
+        ground.meta.change(consistent=False, marks=(begin.lsn, 0))
+        spool = Spool(ground)
+        spool.stop()
+        assert spool.carrying.past(begin.end, memoryview(b"what comes next")) == 0
+
+
+def test_a_long_spool_is_read_once_by_who_takes_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(carrying, "CHECKPOINT_BYTES", 4 << 20)
+    read = 0
+    plain = Journal.read
+
+    def counted(journal: Journal, lsn: int, limit: int = READ_BYTES) -> bytes:
+        nonlocal read
+        data = plain(journal, lsn, limit)
+        read += len(data)
+        return data
+
+    with standing(tmp_path) as ground:
+        first = ground.journal.end
+        ground.journal.append(Kind.CREATE, fid=5, a=0o600, path=b"file")
+        for n in range(12 << 4):
+            ground.journal.append(Kind.WRITE, fid=5, a=n << 16, b=1 << 16, data=bytes(1 << 16))
+        monkeypatch.setattr(Journal, "read", counted)
+        Spool(ground).finish()
+        assert read < 2 * (ground.journal.end - first)
