@@ -47,17 +47,14 @@ class Note(Wire, frozen=True, kw_only=True):
 class Bound:
     """Thread-safe. Raises OSError where it reads or writes, ValueError for a file that nobody of us wrote."""
 
+    _lock = threading.Lock()
+    """Of all in this process: a part that is over may hear from its disk when the next one is at work."""
+
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._lock = threading.Lock()
-        self._notes: dict[str, Note] = {}
+        self._notes = self._read()
         self._written: dict[str, set[int]] = {}
         """Since the disk refused something there, as far as this process made it."""
-        if file.exists():
-            try:
-                self._notes = unseal(file.read_bytes(), dict[str, Note])
-            except ValueError as error:
-                raise ValueError(f"{file}: {error}") from error
 
     def note(self, path: str) -> Note:
         return self._notes.get(path, Note())
@@ -83,9 +80,10 @@ class Bound:
     def change(self, path: str, **fields: object) -> None:
         """On stable storage when it returns; nothing is written when nothing changes."""
         with self._lock:
-            note = msgspec.structs.replace(self.note(path), **fields)
-            if note != self.note(path):
-                notes = {**self._notes, path: note}
+            if msgspec.structs.replace(self.note(path), **fields) != self.note(path):
+                known = self._latest()
+                note = msgspec.structs.replace(known.get(path, Note()), **fields)
+                notes = {**known, path: note}
                 replace_file(self._file, seal(notes), mode=0o600)
                 self._notes = notes
 
@@ -93,8 +91,9 @@ class Bound:
         """They are not bound any more."""
         gone = set(paths)
         with self._lock:
-            notes = {path: note for path, note in self._notes.items() if path not in gone}
-            if notes != self._notes:
+            known = self._latest()
+            notes = {path: note for path, note in known.items() if path not in gone}
+            if notes != known:
                 replace_file(self._file, seal(notes), mode=0o600)
                 self._notes = notes
 
@@ -128,6 +127,21 @@ class Bound:
     def adopt(self, path: str) -> None:
         """The folder that lies there now is the one. Raises OSError."""
         self.change(path, volume=volume_of(path), mark=_mark(path))
+
+    def _latest(self) -> dict[str, Note]:
+        """Others in this process may have changed it; what is torn or gone is known here."""
+        try:
+            return self._read() or self._notes
+        except ValueError:
+            return self._notes
+
+    def _read(self) -> dict[str, Note]:
+        try:
+            return unseal(self._file.read_bytes(), dict[str, Note])
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise ValueError(f"{self._file}: {error}") from error
 
 
 def refuse_inner(binding: Binding) -> None:

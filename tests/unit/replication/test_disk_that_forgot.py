@@ -203,3 +203,15 @@ def test_a_standby_whose_disk_refused_says_why_it_takes_nothing_over(
         assert taking.whole
         assert list(taking.troubles()) == []
         assert picture(tmp_path / "here") == picture(tmp_path / "there")
+
+
+def test_what_an_ended_part_still_hears_of_its_disk_takes_back_nothing(tmp_path: Path) -> None:
+    """This node took over meanwhile."""
+    over = Bound(tmp_path / "bound")
+    over.change("/srv/files", follows=True)
+    Bound(tmp_path / "bound").change("/srv/files", follows=False, own=True)
+    over.refuse("/srv/files", "the disk refused what was written")
+    found = Bound(tmp_path / "bound").note("/srv/files")
+    assert found.own
+    assert not found.follows
+    assert found.unwritten
