@@ -105,9 +105,7 @@ class Landing:
         """Not None: every file is sent that is not one of these, as its disk is to be asked again."""
         with contextlib.ExitStack() as undo:
             undo.callback(os.close, self._fd)
-            self._partials = Partials(
-                self._fd, root, self._new_file, survey=task.survey, trusts=self._written
-            )
+            self._partials = Partials(self._fd, root, self._new_file, survey=task.survey, trusts=self._trusts)
             undo.pop_all()
         self._flusher = Flusher(self._fd, root, self._refused)
         self._placer = Placer(self._fd, root, self._partials, self._displace, keep, self._new_file)
@@ -219,7 +217,7 @@ class Landing:
         if found is None:
             self._tally["created"] += 1
             return self._begun(entry)
-        if self._written is not None and found.st_ino not in self._written:
+        if not self._trusts(found.st_ino):
             self._survey(entry, found)
             return self._begun(entry)
         large = entry.size > SMALL
@@ -358,10 +356,10 @@ class Landing:
             self._partials.sweep()
             self._surplus.settled()
             self.settle()
-            if self._refusals is not None and self._written is not None:
+            self.equal = not self._tally["held"]
+            if self.equal and self._refusals is not None and self._written is not None:
                 self._refusals.all_written(self._binding.path, self._written)
                 self._written = None
-            self.equal = not self._tally["held"]
         self._reply(msgspec.structs.replace(self._done, number=mark.number, newer=self._newer, **self._tally))
 
     # ---------------------------------------------------------------------------------------------- helpers
@@ -369,6 +367,9 @@ class Landing:
     def _refused(self, why: str) -> None:
         if self._refusals is not None:
             self._refusals.refuse(self._binding.path, why)
+
+    def _trusts(self, inode: int) -> bool:
+        return self._written is None or inode in self._written
 
     def _new_file(self, fd: int) -> None:
         if self._written is not None:

@@ -36,11 +36,12 @@ class Partials:
     """Below the folder open as fd. Raises OSError."""
 
     def __init__(
-        self, fd: int, root: str, made: Callable[[int], None], *, survey: bool, trusts: set[int] | None
+        self, fd: int, root: str, made: Callable[[int], None], *, survey: bool, trusts: Callable[[int], bool]
     ) -> None:
-        """made(fd): of each new file. trusts: inodes of files that may be gone on with; None: all."""
+        """made(fd): of each new file. trusts(inode): whether what stands there may be gone on with."""
         self._fd = fd
         self._made = made
+        self._trusts = trusts
         self._root = root
         self._hasher = Hasher()
         self._files: dict[int, _Partial] = {}
@@ -48,7 +49,7 @@ class Partials:
         if not survey:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(STAGING, 0o700, dir_fd=fd)
-            self._remove(parts=False, trusts=trusts)
+            self._remove(parts=False)
 
     def create(self) -> tuple[str, int]:
         """(relative name in staging, descriptor) of a new empty file."""
@@ -116,14 +117,15 @@ class Partials:
         self._files.clear()
 
     def _standing(self, name: str) -> int:
-        """The file that has the name now; -1: there is none, or something else."""
+        """The file that has the name now; -1: there is none to go on with, or something else."""
         try:
             fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=self._fd)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                 return -1
             raise
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or not self._trusts(found.st_ino):
             os.close(fd)
             return -1
         return fd
@@ -144,13 +146,12 @@ class Partials:
         if partial.base >= 0:
             clone(partial.base, partial.fd)
 
-    def _remove(self, *, parts: bool, trusts: set[int] | None = None) -> None:
+    def _remove(self, *, parts: bool) -> None:
         under_way = {_part(partial.name) for partial in self._files.values()}
         with os.scandir(f"{self._root}/{STAGING}") as found:
             for item in list(found):
                 name = f"{STAGING}/{item.name}"
-                useless = parts or not item.name.startswith("part-")
-                useless = useless or (trusts is not None and item.inode() not in trusts)
+                useless = parts or not item.name.startswith("part-") or not self._trusts(item.inode())
                 if useless and name not in under_way:
                     os.unlink(name, dir_fd=self._fd)
 

@@ -20,6 +20,7 @@ from hsorch.node.replication import flushing
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.bound import Bound
 from hsorch.node.replication.generations import adopted, begin
+from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import Hello, Task
 from hsorch.node.replication.mirror import Mirror
 from hsorch.node.replication.partial import _part
@@ -155,6 +156,26 @@ def test_writing_all_again_goes_on_where_it_broke_off(trees: Trees, large: bool)
         trees.mirror(cut=36 << 20)
     trees.refusals.refuse(trees.binding.path, "the disk refused")
     assert sent() > 47 << 20
+    assert whole(trees)
+    assert picture(trees.there) == picture(trees.here)
+
+
+def test_files_whose_deletion_is_held_back_may_be_lost_still(trees: Trees, disk: Disk) -> None:
+    """They are gone at the source by mistake, and moved back there."""
+    trees.guard = MassGuard(share=0.1, floor=0)
+    disk.file = trees.there / "all/file"
+    (trees.here / "all").mkdir()
+    (trees.here / "file").rename(trees.here / "all/file")
+    trees.mirror()
+    disk.refuses = lambda number: True
+    with pytest.raises(NodeError):
+        trees.mirror()
+    disk.refuses = lambda number: False
+    (trees.here / "all").rename(trees.here.parent / "elsewhere")
+    assert trees.mirror().held
+    assert not whole(trees)
+    (trees.here.parent / "elsewhere").rename(trees.here / "all")
+    trees.mirror()
     assert whole(trees)
     assert picture(trees.there) == picture(trees.here)
 

@@ -82,7 +82,7 @@ def test_a_file_system_without_nameless_files_takes_a_mirror_as_well(
 
 def placer(root: tuple[Path, int], kept: list[str]) -> Placer:
     made: list[int] = []
-    partials = Partials(root[1], str(root[0]), made.append, survey=False, trusts=None)
+    partials = Partials(root[1], str(root[0]), made.append, survey=False, trusts=lambda _: True)
     return Placer(
         root[1], str(root[0]), partials, lambda *_: None, lambda _, name: kept.append(name), made.append
     )
