@@ -50,6 +50,8 @@ class Receiving:
         self._only: frozenset[int] | None = None
         self._extents = _extents(ground.hot.spans)
         """Where contents can differ, as both sides knew when the resync began; None: anywhere."""
+        self._compared_for = ground.meta.value.verify_needed
+        """Why a comparison was needed when the image was told last: what came since it does not show."""
         self._made_anew: set[int] = set()
         """Files that a resync began since the last checkpoint."""
         self._tells_from = ground.journal.end
@@ -190,7 +192,7 @@ class Receiving:
         self.applier.apply(record)
         meta = self._meta.value
         if record.kind is Kind.MIRROR_END and record.a > LEFT_OUT:
-            self._meta.change(verify_needed="", verified_ns=time.time_ns())
+            self._meta.change(verify_needed=self._not_compared(), verified_ns=time.time_ns())
         elif record.kind is Kind.MIRROR_END and not self.closes(record):
             self._meta.change(marks=marked(meta.marks, record))
         elif record.kind is Kind.GENERATION and record.generation == meta.sender.current and meta.consistent:
@@ -208,7 +210,7 @@ class Receiving:
         self._ground.folders.share(self._ground.setup.ordered)
         fields: dict[str, object] = {"consistent": True, "marks": (0, 0), "keep": ""}
         if self._ground.hot.spans is None and self._extents is None:  # everything was compared
-            fields["verify_needed"] = ""
+            fields["verify_needed"] = self._not_compared()
         return {**fields, "generations": self._lineage(record.end)}
 
     def closed_for_good(self) -> None:
@@ -258,6 +260,7 @@ class Receiving:
 
     def _portray(self, record: Record) -> None:
         """The files stand still meanwhile. A source that is gone asks again."""
+        self._compared_for = self._meta.value.verify_needed
         batches = portray(self._ground.trees, self._extents if record.a == EVERYTHING else None)
         try:
             last = next(batches)
@@ -267,6 +270,11 @@ class Receiving:
             self._tell(Pictured(lsn=record.lsn, objects=last, last=True))
         except Broken:
             return
+
+    def _not_compared(self) -> str:
+        """What makes another comparison needed after one of everything."""
+        needed = self._meta.value.verify_needed
+        return "" if needed == self._compared_for else needed
 
 
 def _extents(spans: Spans) -> Extents | None:

@@ -29,7 +29,7 @@ from hsorch.node.replication.resync import Receiving
 from hsorch.node.replication.setup import Places, Setup
 from hsorch.node.replication.source import Source, made_whole
 from hsorch.node.replication.spool import Spool
-from hsorch.node.replication.stage import EVERYTHING, LEFT_OUT
+from hsorch.node.replication.stage import EVERYTHING, LEFT_OUT, VERIFY
 from hsorch.node.replication.target import Target
 from tests.replicators.members import until
 from tests.unit.replication.killing import Killed, killed_at
@@ -87,6 +87,28 @@ def test_a_killed_resync_changes_no_name_twice(tmp_path: Path) -> None:
         Spool(ground).finish()
     assert (tmp_path / "data/log.1").read_bytes() == b"old"
     assert (tmp_path / "data/log").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("what", [EVERYTHING, VERIFY])
+def test_what_others_change_while_all_is_compared_is_not_forgotten_at_its_end(
+    tmp_path: Path, what: int
+) -> None:
+    """The image that this side told may not show it."""
+    with standing(tmp_path) as ground:
+        journal = ground.journal
+        ground.meta.change(verify_needed="the spool is damaged")
+        receiving = Receiving(ground, lambda _: None)
+        for found in ("", "file was changed by vim"):
+            begin = journal.append(Kind.MIRROR_BEGIN, a=what)
+            end = journal.append(Kind.MIRROR_END, a=what, b=begin.lsn)
+            assert receiving.lets_in(begin, journal.end) or what == EVERYTHING
+            receiving.apply(begin)
+            if found:
+                ground.meta.change(verify_needed=found)
+            receiving.apply(end)
+            if receiving.closes(end):
+                ground.meta.change(**receiving.closing(end))
+            assert ground.meta.value.verify_needed == found
 
 
 def test_a_takeover_forgets_records_that_were_held_back(tmp_path: Path) -> None:
