@@ -61,6 +61,9 @@ class Ground:
         self.hot = HotFile(places.hot)
         self.owed = DirtyFile(places.dirty)
         self.trees = [Tree(number, binding) for number, binding in enumerate(setup.ordered)]
+        self.comparing: set[str] = set()
+        """Watched folders ("": the ordered ones) whose comparison began, and since then nobody else was found
+        to change something there; it would not see that."""
         self._incident: Incident | None = None
         self._files_refused = self.meta.value.refused
         self._refusals = 0

@@ -261,6 +261,7 @@ class Receiving:
     def _portray(self, record: Record) -> None:
         """The files stand still meanwhile. A source that is gone asks again."""
         self._compared_for = self._meta.value.verify_needed
+        self._ground.comparing.add("")
         batches = portray(self._ground.trees, self._extents if record.a == EVERYTHING else None)
         try:
             last = next(batches)

@@ -130,15 +130,21 @@ class Taking:
     def changed(self, change: Change) -> None:
         """Somebody else than the source changed something here: only a comparison of all finds how much.
 
-        The first finding is remembered, durably. Raises OSError."""
-        text = f"{change.path} was changed by {change.who}"
-        meta, watched = self._ground.meta, self._ground.setup.watched
-        path = next((b.path for b in watched if change.path.startswith(b.path + "/")), None)
-        if path is None:
-            if not meta.value.verify_needed:
-                meta.change(verify_needed=text)
-        elif not self._bound.note(path).changed:
-            self._bound.change(path, changed=text)
+        The first finding is remembered, durably, and the first since a comparison began. Raises OSError."""
+        ground = self._ground
+        bound = (binding.path for binding in ground.setup.watched)
+        path = next((path for path in bound if change.path.startswith(path + "/")), "")
+        with self._lock:
+            known = self._bound.note(path).changed if path else ground.meta.value.verify_needed
+            if known and path not in ground.comparing:
+                return
+            text = f"{change.path} was changed by {change.who}"
+            text = f"{text}, again" if text == known else text
+            if path:
+                self._bound.change(path, changed=text)
+            else:
+                ground.meta.change(verify_needed=text)
+            ground.comparing.discard(path)
 
     @property
     def verify_needed(self) -> str:
@@ -183,6 +189,8 @@ class Taking:
     def _keeps(self, task: Task) -> Keep | None:
         if not task.survey:
             self._bound.change(task.binding.path, own=False)  # it is replaced from here on
+        if task.mode == "content":
+            self._ground.comparing.add(task.binding.path)
         return self._keep if self._is_own(task.binding.path) else None
 
     def _is_own(self, path: str) -> bool:
@@ -219,10 +227,13 @@ class Taking:
             self._open = None
 
     def _ended(self, task: Task) -> None:
-        self._bound.change(task.binding.path, follows=True)
-        if task.mode == "content":
-            self._bound.change(task.binding.path, changed="", verified=_now())
+        path = task.binding.path
+        self._bound.change(path, follows=True)
         with self._lock:
+            if task.mode == "content":
+                seen = path in self._ground.comparing
+                changed = "" if seen else self._bound.note(path).changed
+                self._bound.change(path, changed=changed, verified=_now())
             if self.whole:
                 self._let_go()
                 self._full = None
