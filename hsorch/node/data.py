@@ -10,6 +10,7 @@ import threading
 from dataclasses import dataclass
 
 import msgspec
+from msgspec.structs import replace
 
 from hsorch.errors import HsorchError
 from hsorch.node import clock, control
@@ -101,6 +102,14 @@ class DataDriver:
     def report(self) -> DataReport | None:
         return self._heard.report
 
+    def shown(self) -> DataReport | None:
+        """The report as it stands now: the peer may lack as well what was written since."""
+        heard = self._heard
+        if heard.report is None or heard.report.lag_ms < 0:
+            return heard.report
+        age_ms = -(-(clock.now() - heard.true_at) // clock.MILLISECOND)
+        return replace(heard.report, lag_ms=heard.report.lag_ms + age_ms)
+
     @property
     def why_unheard(self) -> HsorchError | None:
         """What the last question came to, where it brought no report."""
@@ -133,6 +142,7 @@ class DataDriver:
             with self._lock:
                 asked, order = self._dialogue.round, self._dialogue.order
                 self._dialogue.order = ""
+            begun = clock.now()
             try:
                 report = self._door.order(order, ORDER_WITHIN_S) if order else self._door.status()
             except (HsorchError, OSError, msgspec.DecodeError) as error:
@@ -142,4 +152,5 @@ class DataDriver:
                 if clock.now() - self._heard.at > SILENT_NS:
                     self._heard = Heard(asked, None, clock.now())
                 continue
-            self._heard, self._why = Heard(asked, report, clock.now()), None
+            now = clock.now()  # an order is answered once it is done
+            self._heard, self._why = Heard(asked, report, now, now if order else begun), None

@@ -26,6 +26,8 @@ class Heard:
     round: int = 0
     report: DataReport | None = None
     at: Instant = NEVER
+    true_at: Instant = NEVER
+    """What the report says was so then, or later."""
 
 
 class Dialogue:

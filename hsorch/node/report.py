@@ -83,9 +83,8 @@ def data_limits(data: DataDriver | None) -> tuple[LimitReport, ...]:
 def _data(state: State, driver: DataDriver | None) -> DataReport | None:
     """What the data here are worth to the pair, which is less than what the replicator knows by itself where
     the peer went on alone."""
-    if driver is None or driver.report is None:
-        return None
-    return replace(driver.report, state=data_rules.seen(state).value)
+    shown = driver.shown() if driver is not None else None
+    return shown and replace(shown, state=data_rules.seen(state).value)
 
 
 def _resources(state: State) -> tuple[ResourceReport, ...]:

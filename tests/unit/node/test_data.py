@@ -12,14 +12,17 @@ import pytest
 from msgspec.structs import replace
 
 from hsorch.errors import NodeError
+from hsorch.node import clock
 from hsorch.node.core.state import Group, Phase
-from hsorch.node.core.types import Config, DataChanged, DataState, Epoch
+from hsorch.node.core.types import Config, DataChanged, DataState, Epoch, Instant
 from hsorch.node.data import DataDriver, Door
 from hsorch.node.data_report import state_of
+from hsorch.node.dialogue import Heard
 from hsorch.node.paths import Paths
 from hsorch.node.replication.orders import ReplicationStatus
 from hsorch.node.report import data_limits
 from hsorch.spec import Binding, Replication
+from hsorch.verbs import DataReport
 from tests.unit.core.conftest import make_spec
 from tests.unit.core.duo import Duo
 from tests.unit.node.replicator import ToldReplicator
@@ -266,3 +269,16 @@ def test_a_replicator_that_answers_with_an_error_is_not_called_silent() -> None:
         assert [limit.code for limit in data_limits(driver)] == ["HS615"]
     finally:
         driver.stop()
+
+
+def test_what_the_peer_may_lack_grows_while_the_replicator_says_nothing(paths: Paths) -> None:
+    """Whoever reads it then may lose as much more by a crash."""
+    driver = DataDriver(Door(paths))
+    for lag_ms, least in ((12, 312), (0, 300), (-1, -1)):
+        report = DataReport(role="source", state="logical", phase="live", lag_ms=lag_ms)
+        said_at = Instant(clock.now() - 300 * clock.MILLISECOND)
+        driver._heard = Heard(0, report, clock.now(), said_at)
+        shown = driver.shown()
+        assert shown is not None
+        assert shown.lag_ms >= least
+        assert (shown.lag_ms == -1) == (lag_ms == -1)
