@@ -18,7 +18,7 @@ import msgspec
 from hsorch.errors import LabError
 from hsorch.lab.chassis import SOCKET, Request
 from hsorch.lab.rack import Order
-from hsorch.lab.topology import topology_of
+from hsorch.lab.topology import DURABLE, topology_of
 from hsorch.spec import Spec
 from hsorch.transport.lab import LabState, enter, labs_dir, read_state, start_time, state_dir
 from hsorch.verbs import Reply
@@ -78,7 +78,7 @@ def _make_bound_folders(spec: Spec) -> None:
         if made.returncode != 0:
             raise LabError(
                 f"a machine of the lab cannot have what the pair binds: {made.stderr.strip()}",
-                hint="its disks are /srv and /var/lib/hsorch: bind folders below /srv there",
+                hint=f"bind folders below {DURABLE[1]}: it has no other disk for them",
                 code="HS803",
             )
 

@@ -13,23 +13,18 @@ from tempfile import TemporaryDirectory
 from typing import cast
 
 from tests.bench.table import Row, Table
-from tests.lab.power_cut import Mode, Outcome, database_pair, power_cut
+from tests.lab.power_cut import Mode, Outcome, database_pair, let_go, power_cut
 
 ROUNDS = 20
-ON_ONE_PAIR = 2
 MODES = ("complete", "logical")
 
 
 def rounds(mode: Mode, count: int) -> Iterator[Outcome]:
-    """The dead node comes back after each, so the roles alternate. The disks of a lab hold what a few resyncs
-    set aside, so a new pair is made now and then."""
-    for first in range(0, count, ON_ONE_PAIR):
-        with (
-            TemporaryDirectory(prefix="hsorch-power-cut-") as folder,
-            database_pair(Path(folder), mode) as pair,
-        ):
-            for seed in range(first, min(count, first + ON_ONE_PAIR)):
-                yield power_cut(pair, seed)
+    """The dead node comes back after each, so the roles alternate."""
+    with TemporaryDirectory(prefix="hsorch-power-cut-") as folder, database_pair(Path(folder), mode) as pair:
+        for seed in range(count):
+            yield power_cut(pair, seed)
+            let_go(pair)
 
 
 def row(mode: Mode, outcomes: list[Outcome]) -> Row:

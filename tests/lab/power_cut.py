@@ -120,6 +120,15 @@ def power_cut(pair: Pair, seed: int) -> Outcome:
     )
 
 
+def let_go(pair: Pair) -> None:
+    """Of what resyncs put away, as an operator would: the disks of a lab are small."""
+    kept = json.loads(hsorch("quarantine", "list", str(pair.manifest), "--format", "json").stdout)["nodes"]
+    for node, incidents in kept.items():
+        for incident in incidents:
+            of = (incident["incident"], str(pair.manifest), "--node", node)
+            hsorch("quarantine", "drop", *of, "--confirm", pair.cluster)
+
+
 def _rejoin(pair: Pair) -> float:
     began = time.monotonic()
     pair.heal()

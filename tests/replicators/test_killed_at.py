@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -168,6 +168,21 @@ class Pair:
         copied = source.ask("status")["copied"] - copied_before
         assert copied < BALLAST / 2, "more was sent than what differed"
 
+    def a_goes_on(self, told: Callable[[], list[int]]) -> None:
+        """It died as the source and is it again. told(): what it acknowledged, once it is back."""
+        self.a.start()
+        self.a.ask("role", role="source")
+        until(lambda: protected(self.a, self.b))
+        nothing_is_missing(self.a.data, told())
+        self.equal(self.a, self.b)
+
+    def a_follows(self) -> None:
+        """It died, and the other one took over."""
+        self.a.start()
+        self.a.ask("role", role="target")
+        until(lambda: protected(self.b, self.a))
+        self.equal(self.b, self.a)
+
     def end(self) -> None:
         self.a.end()
         self.b.end()
@@ -220,11 +235,7 @@ def test_a_source_that_died_writing_comes_back(pair: Pair, moment: Moment) -> No
     pair.protect(a_dies=moment)
     load = Load(pair)
     load.until_it_kills(pair.a)
-    pair.a.start()
-    pair.a.ask("role", role="source")
-    until(lambda: protected(pair.a, pair.b))
-    nothing_is_missing(pair.a.data, load.told())
-    pair.equal(pair.a, pair.b)
+    pair.a_goes_on(load.told)
 
 
 @pytest.mark.parametrize("moment", WRITING, ids=str)
@@ -234,10 +245,7 @@ def test_a_standby_takes_over_from_a_source_that_died_writing(pair: Pair, moment
     load.until_it_kills(pair.a)
     pair.b.ask("role", role="source", alone=True)
     nothing_is_missing(pair.b.data, load.told())
-    pair.a.start()
-    pair.a.ask("role", role="target")
-    until(lambda: protected(pair.b, pair.a))
-    pair.equal(pair.b, pair.a)
+    pair.a_follows()
 
 
 @pytest.mark.parametrize("moment", FOLLOWING, ids=str)
@@ -348,10 +356,7 @@ def test_a_standby_that_died_taking_over_does_it_when_asked_again(pair: Pair, mo
     pair.b.start()
     pair.b.ask("role", role="source", alone=True)
     nothing_is_missing(pair.b.data, list(range(30)))
-    pair.a.start()
-    pair.a.ask("role", role="target")
-    until(lambda: protected(pair.b, pair.a))
-    pair.equal(pair.b, pair.a)
+    pair.a_follows()
 
 
 @pytest.mark.parametrize("moment", HANDING_OVER, ids=str)
@@ -362,11 +367,7 @@ def test_a_source_that_died_handing_over_may_have_the_group_back(pair: Pair, mom
     pair.a.arm()
     ask_the_doomed(pair.a, role="none")
     until(pair.a.died)
-    pair.a.start()
-    pair.a.ask("role", role="source")
-    until(lambda: protected(pair.a, pair.b))
-    nothing_is_missing(pair.a.data, list(range(30)))
-    pair.equal(pair.a, pair.b)
+    pair.a_goes_on(lambda: list(range(30)))
 
 
 def ask_the_doomed(member: Member, **given: object) -> None:

@@ -152,6 +152,22 @@ def crowded(tmp_path: Path) -> Iterator[Pair]:
         made.end()
 
 
+def break_off(pair: Pair, offset: int, written: bytes) -> None:
+    """b went on alone and writes; its resync of a ends in the middle, while files change, with both. Then b
+    is the source again."""
+    pair.b.start(dies_at=Moment("capture.compare:Comparison._piece", "after", 20))
+    pair.b.ask("role", role="source", alone=True)
+    write(pair.b, offset, written)
+    pair.b.arm()
+    pair.a.start()
+    pair.a.ask("role", role="target")
+    until(pair.b.died)
+    until(lambda: not pair.a.ask("status")["consistent"])
+    pair.a.kill()
+    pair.b.start()
+    pair.b.ask("role", role="source")
+
+
 def test_a_resync_that_broke_off_while_files_changed_still_knows_what_to_compare(crowded: Pair) -> None:
     """A file that it began to make again is compared whole, also where nobody wrote lately."""
     pair = crowded
@@ -164,17 +180,7 @@ def test_a_resync_that_broke_off_while_files_changed_still_knows_what_to_compare
     (pair.a.data / "again").unlink()
     pair.a.kill()
     pair.b.kill()
-    pair.b.start(dies_at=Moment("capture.compare:Comparison._piece", "after", 20))
-    pair.b.ask("role", role="source", alone=True)
-    write(pair.b, 70 * MB, os.urandom(MB))
-    pair.b.arm()
-    pair.a.start()
-    pair.a.ask("role", role="target")
-    until(pair.b.died)
-    until(lambda: not pair.a.ask("status")["consistent"])
-    pair.a.kill()
-    pair.b.start()
-    pair.b.ask("role", role="source")
+    break_off(pair, 70 * MB, os.urandom(MB))
     pair.a.start()
     pair.a.ask("role", role="target")
     pair.settle(pair.b, pair.a)
@@ -197,17 +203,7 @@ def test_what_was_written_since_a_resync_broke_off_is_compared_though_the_next_o
     setup = msgspec.json.decode(pair.b.places.setup.read_bytes(), type=Setup)
     roomy = msgspec.structs.replace(setup, queue_bytes=1000 * MB)
     pair.b.places.setup.write_bytes(msgspec.json.encode(roomy))
-    pair.b.start(dies_at=Moment("capture.compare:Comparison._piece", "after", 20))
-    pair.b.ask("role", role="source", alone=True)
-    write(pair.b, 60 * MB, os.urandom(30 * MB))
-    pair.b.arm()
-    pair.a.start()
-    pair.a.ask("role", role="target")
-    until(pair.b.died)
-    until(lambda: not pair.a.ask("status")["consistent"])
-    pair.a.kill()
-    pair.b.start()
-    pair.b.ask("role", role="source")
+    break_off(pair, 60 * MB, os.urandom(30 * MB))
     write(pair.b, 40 * MB, b"while the other one was away")
     pair.a.start(dies_at=Moment("resync:Receiving.begin", "after"))
     pair.a.arm()

@@ -15,6 +15,7 @@ from hsorch.spec import Policy, Spec
 from tests.sim.pairs import DEFAULT, FAST, WITNESSES, pair, replicated
 
 SEEDS = 150
+Takeover = Literal["complete", "logical"]
 
 
 @pytest.mark.parametrize("policy", [DEFAULT, FAST], ids=["default", "fast"])
@@ -32,46 +33,32 @@ def test_random_schedules_break_no_invariant_with_other_witnesses(witness: str) 
 
 
 @pytest.mark.parametrize("takeover", ["complete", "logical"])
-def test_random_schedules_lose_no_data(takeover: Literal["complete", "logical"]) -> None:
+def test_random_schedules_lose_no_data(takeover: Takeover) -> None:
     summary = sweep(replicated(takeover), first=1, count=100, jobs=2)
     assert not summary.violated, "\n".join(f"seed {o.seed}: {o.message}" for o in summary.violated)
 
 
-@pytest.mark.parametrize("takeover", ["complete", "logical"])
-def test_a_rebooted_holder_gives_nothing_away_before_its_replicator_has_spoken(
-    takeover: Literal["complete", "logical"],
-) -> None:
-    """An answer that had not come was taken for an empty disk, and the last writes went with it."""
-    spec = replicated(takeover)
-    assert run(spec, draw(spec, 391)).invariant == ""
-
-
-def test_a_holder_that_was_handed_everything_starts_though_the_giver_lost_power_in_that_moment() -> None:
-    """Each waited for data that the other did not have either."""
-    spec = replicated("complete")
-    assert run(spec, draw(spec, 8295)).invariant == ""
-
-
-@pytest.mark.parametrize("takeover", ["complete", "logical"])
-def test_a_replicator_that_remembers_an_epoch_its_node_forgot_is_not_shut_out_for_ever(
-    takeover: Literal["complete", "logical"],
-) -> None:
-    """Its state was torn before the peer had heard of that epoch, and the peer streamed in an older one."""
-    spec = replicated(takeover)
-    assert run(spec, draw(spec, 103513)).invariant == ""
+_BOTH: tuple[Takeover, ...] = ("complete", "logical")
+_FOUND: tuple[tuple[str, Policy, int, tuple[Takeover, ...]], ...] = (
+    ("a rebooted holder gave data away before its replicator had spoken", DEFAULT, 391, _BOTH),
+    ("a holder was handed everything as the giver lost power: each waited for the other", DEFAULT, 8295,
+     ("complete",)),
+    ("a replicator remembered an epoch that its node forgot, and shut the peer's stream out", DEFAULT, 103513,
+     _BOTH),
+    ("what was written in a register that the holder left behind was not known yet", FAST, 11937,
+     ("complete",)),
+    ("an image was torn in the moment of the takeover", FAST, 13491, _BOTH),
+    ("who wrote alone forgot it, and was a standby for a moment", FAST, 400518, ("complete",)),
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("takeover", "seed"),
-    [("complete", 11937), ("complete", 13491), ("logical", 13491), ("complete", 400518)],
-    ids=["what was written in a register that the holder left behind was not known yet",
-         "an image was torn in the moment of the takeover", "and with any policy",
-         "who wrote alone forgot it, and was a standby for a moment"],
+    ("policy", "seed", "takeover"),
+    [pytest.param(policy, seed, takeover, id=f"{story}: {takeover}")
+     for story, policy, seed, policies in _FOUND for takeover in policies],
 )  # fmt: skip
-def test_what_a_replicator_said_before_is_not_believed_for_long(
-    takeover: Literal["complete", "logical"], seed: int
-) -> None:
-    spec = replicated(takeover, FAST)
+def test_a_schedule_that_once_ended_badly_ends_well(policy: Policy, seed: int, takeover: Takeover) -> None:
+    spec = replicated(takeover, policy)
     assert run(spec, draw(spec, seed)).invariant == ""
 
 

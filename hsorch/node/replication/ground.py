@@ -66,6 +66,7 @@ class Ground:
         to change something there; it would not see that."""
         self._incident: Incident | None = None
         self._files_refused = self.meta.value.refused
+        """Also while the disk takes no word of it."""
         self._refusals = 0
         """Those of the journal's disk that are noted."""
         self.lost_promised = ""

@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from hsorch.cli import nodes, verify
 from hsorch.cli.main import main
 from hsorch.cli.render.report import Checked, Report
 from hsorch.manifest.diagnostics import Diagnostic, Label, Severity, Source, Span
 from hsorch.manifest.load import Loaded
+from tests.unit.cli.data_pair import BOOK, PAGE, SOURCE, TARGET, Holdings, file
+from tests.unit.cli.pair import MANIFEST as PAIR
+from tests.unit.cli.pair import FakePair
 
 
 @dataclass(frozen=True)
@@ -93,3 +97,22 @@ def report() -> Report:
     faulty = Loaded(cluster=None, diagnostics=diagnostics, sources={source.name: source})
     sound = Loaded(cluster=None, diagnostics=(), sources={})
     return Report((Checked("site/cluster.yaml", faulty), Checked("good.yaml", sound)))
+
+
+@pytest.fixture
+def held(hsorch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Holdings:
+    """After a partition: b wrote to its book and has an image that a lacks; a wrote a little."""
+    del hsorch  # It has changed into tmp_path.
+    (tmp_path / "cluster.yaml").write_text(PAIR)
+    pair = FakePair()
+    pair.holdings = holdings = Holdings(tmp_path / "kept")
+    pair.data = {"a": SOURCE, "b": TARGET}
+    monkeypatch.setattr(nodes, "transport_of", lambda _cluster, server: pair.nodes[server.name])
+    monkeypatch.setattr(verify, "EVERY_S", 0.0)
+    holdings.pair = pair
+    a, b = holdings.nodes["a"], holdings.nodes["b"]
+    a.wrote, a.ordered = [file(BOOK, 1024, 5)], [file("/srv/app/index.db", 10, 90)]
+    b.wrote = [file(BOOK, 2048, 60), file("/srv/app/index.db", 10, 30)]
+    a.watched = [file("/srv/images/old.jpg", 5, 1), file(PAGE, 7, 1)]
+    b.watched = [file("/srv/images/new.jpg", 9, 70), file("/srv/images/old.jpg", 5, 1), file(PAGE, 8, 80)]
+    return holdings

@@ -19,11 +19,15 @@ from hsorch.node.replication.listing import Page
 from hsorch.node.replication.orders import Chosen, ReplicationStatus
 from hsorch.node.replication.quarantine import About, Quarantine
 from hsorch.node.replication.survey import Standing, Survey
+from hsorch.verbs import DataReport
 
 SECOND = 10**9
 START_NS = 1_769_846_400 * SECOND
 """2026-01-31T08:00:00Z."""
 COMMON = 7
+SOURCE = DataReport(role="source", state="complete", phase="live", connected=True, followed=True)
+TARGET = DataReport(role="target", state="logical", phase="live", connected=True)
+BOOK, PAGE = "/srv/app/book.db", "/srv/images/page.jpg"
 
 
 def file(path: str, size: int, second: int = 0) -> Standing:

@@ -4,43 +4,19 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from pathlib import Path
 
 import pytest
 from msgspec import structs
 
-from hsorch.cli import nodes, verify
+from hsorch.cli import verify
 from hsorch.cli.console import Terminal
 from hsorch.errors import ExitCode, NodeError
 from hsorch.node.replication.generations import Lineage
 from hsorch.verbs import BindingReport, DataReport, LimitReport
-from tests.unit.cli.data_pair import REFUSAL, Holdings, file
-from tests.unit.cli.pair import MANIFEST, FakePair
+from tests.unit.cli.data_pair import BOOK, PAGE, REFUSAL, Holdings
 
 GOLDEN = Path(__file__).parent / "golden"
-SOURCE = DataReport(role="source", state="complete", phase="live", connected=True, followed=True)
-TARGET = DataReport(role="target", state="logical", phase="live", connected=True)
-BOOK, PAGE = "/srv/app/book.db", "/srv/images/page.jpg"
-
-
-@pytest.fixture
-def held(hsorch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Holdings:
-    """After a partition: b wrote to its book and has an image that a lacks; a wrote a little."""
-    del hsorch  # It has changed into tmp_path.
-    (tmp_path / "cluster.yaml").write_text(MANIFEST)
-    pair = FakePair()
-    pair.holdings = holdings = Holdings(tmp_path / "kept")
-    pair.data = {"a": SOURCE, "b": TARGET}
-    monkeypatch.setattr(nodes, "transport_of", lambda _cluster, server: pair.nodes[server.name])
-    monkeypatch.setattr(verify, "EVERY_S", 0.0)
-    holdings.pair = pair
-    a, b = holdings.nodes["a"], holdings.nodes["b"]
-    a.wrote, a.ordered = [file(BOOK, 1024, 5)], [file("/srv/app/index.db", 10, 90)]
-    b.wrote = [file(BOOK, 2048, 60), file("/srv/app/index.db", 10, 30)]
-    a.watched = [file("/srv/images/old.jpg", 5, 1), file(PAGE, 7, 1)]
-    b.watched = [file("/srv/images/new.jpg", 9, 70), file("/srv/images/old.jpg", 5, 1), file(PAGE, 8, 80)]
-    return holdings
 
 
 # --------------------------------------------------------------------------- whose data count
@@ -198,43 +174,6 @@ def test_a_forced_takeover_says_what_the_data_there_are_worth(hsorch, held: Hold
     assert "quarantine" in ran.err
 
 
-# --------------------------------------------------------------------------- the quarantine
-
-
-@pytest.fixture
-def kept(held: Holdings, tmp_path: Path) -> Holdings:
-    root = tmp_path / "data"
-    (root / "sub").mkdir(parents=True)
-    (root / "book").write_bytes(b"only b had this")
-    (root / "sub" / "page").write_bytes(b"and this")
-    for name in ("book", "sub/page"):
-        os.utime(root / name, ns=(0, file("", 0, 9).mtime_ns))
-    held.keep("b", "choice-1", root, "book", "sub/page")
-    return held
-
-
-def test_the_quarantine_is_listed_and_shown(hsorch, kept: Holdings) -> None:
-    (line,) = hsorch("quarantine", "list").out.splitlines()[1:]
-    assert line.split()[:4] == ["choice-1", "b", "2026-01-31T08:00:01.000Z", "2"]
-    assert "select-source a" in line
-    assert "sub/page" in hsorch("quarantine", "show", "choice-1").out
-    value = json.loads(hsorch("quarantine", "list", "--format", "json").out)
-    assert value["nodes"]["b"][0]["files"] == 2
-    assert value["nodes"]["a"] == []
-
-
-def test_an_empty_quarantine_says_so(hsorch, held: Holdings) -> None:
-    assert hsorch("quarantine", "list").out == "Nothing is kept in the quarantine of a and b.\n"
-
-
-def test_nothing_is_said_of_a_quarantine_that_cannot_be_asked(hsorch, held: Holdings) -> None:
-    for node in ("a", "b"):
-        held.pair.lose(node)
-    ran = hsorch("quarantine", "list")
-    assert (ran.code, ran.out) == (ExitCode.ERROR, "")
-    assert "a can't be asked: [HS501]" in ran.err
-
-
 @pytest.mark.parametrize(
     "words", [("select-source",), ("set-active",), ("quarantine", "show"), ("quarantine", "drop")]
 )
@@ -247,41 +186,6 @@ def test_a_manifest_where_a_name_belongs_is_told_apart(
         assert ran.code == ExitCode.USAGE
         assert "HS916" in ran.err
         assert f"{' '.join(words)} {'INCIDENT' if len(words) > 1 else 'NODE'} cluster.yaml" in ran.err
-
-
-def test_what_was_kept_comes_back_into_a_new_folder_only(hsorch, kept: Holdings, tmp_path: Path) -> None:
-    back = tmp_path / "back"
-    ran = hsorch("quarantine", "restore", "choice-1", "--to", str(back))
-    assert ran.out == f"b: 2 files restored to {back}\n"
-    assert [p.read_bytes() for p in back.rglob("book")] == [b"only b had this"]
-    again = hsorch("quarantine", "restore", "choice-1", "--to", str(back))
-    assert again.code == ExitCode.ERROR
-    assert "HS693" in again.err
-
-
-def test_dropping_shows_what_goes_and_wants_the_clusters_name(hsorch, kept: Holdings) -> None:
-    ran = hsorch("quarantine", "drop", "choice-1")
-    assert ran.code == ExitCode.REFUSED
-    assert "sub/page" in ran.err
-    assert hsorch("quarantine", "drop", "choice-1", "--yes").code == ExitCode.USAGE
-    assert hsorch("quarantine", "drop", "choice-1", "--confirm", "plant-7").code == ExitCode.OK
-    assert kept.nodes["b"].quarantine.incidents() == []
-
-
-def test_the_same_name_on_both_nodes_has_to_be_told_apart(hsorch, kept: Holdings, tmp_path: Path) -> None:
-    kept.keep("a", "choice-1", tmp_path / "data", "book")
-    ran = hsorch("quarantine", "show", "choice-1")
-    assert ran.code == ExitCode.USAGE
-    assert "--node a" in ran.err
-    assert "a keeps choice-1" in hsorch("quarantine", "show", "choice-1", "--node", "a").out
-
-
-def test_a_list_is_shown_also_when_one_node_is_silent(hsorch, kept: Holdings) -> None:
-    kept.pair.lose("a")
-    ran = hsorch("quarantine", "list")
-    assert ran.code == ExitCode.ERROR
-    assert "choice-1" in ran.out
-    assert "a can't be asked: [HS501]" in ran.err
 
 
 # --------------------------------------------------------------------------- equal?

@@ -42,6 +42,12 @@ class Disk:
         self.flushes = 0
         self.refuses: Callable[[int], bool] = lambda number: False
 
+    def refuse_next(self) -> int:
+        """The number of that flush."""
+        next_ = self.flushes + 1
+        self.refuses = lambda number: number == next_
+        return next_
+
     def sync(self, fd: int) -> None:
         self.flushes += 1
         if self.refuses(self.flushes):
@@ -92,8 +98,7 @@ def test_a_refusal_that_came_while_the_channel_broke_is_remembered(
     trees.mirror()
     assert whole(trees)
     (trees.here / "file").write_bytes(b"other")
-    refused = disk.flushes + 1
-    disk.refuses = lambda number: number == refused
+    refused = disk.refuse_next()
     with trees.channel() as channel:
         mirror = Mirror(channel, str(trees.here), Task(binding=trees.binding))
         monkeypatch.setattr(mirror, "_finish", lambda: eventually(lambda: disk.flushes == refused))
@@ -107,8 +112,7 @@ def test_a_refusal_since_the_last_mirror_is_found_before_the_next_one(trees: Tre
     """Only who had the folder open when it happened hears of it, if another program asked the disk since."""
     with trees.channel() as channel:
         Mirror(channel, str(trees.here), Task(binding=trees.binding)).run()
-        between = disk.flushes + 1
-        disk.refuses = lambda number: number == between
+        disk.refuse_next()
         (trees.here / "new").touch()
         with pytest.raises(NodeError):
             Mirror(channel, str(trees.here), Task(binding=trees.binding)).run()
@@ -184,8 +188,7 @@ def test_what_came_last_is_asked_of_the_disk_when_the_channel_ends(trees: Trees,
     """Nobody has the folder open afterwards, so nobody could hear of it."""
     with trees.channel() as channel:
         Mirror(channel, str(trees.here), Task(binding=trees.binding)).run()
-        refused = disk.flushes + 1
-        disk.refuses = lambda number: number == refused
+        disk.refuse_next()
     assert not whole(trees)
     trees.mirror()
     assert whole(trees)

@@ -13,7 +13,7 @@ import pytest
 
 from hsorch.node.replication import mirror
 from hsorch.node.replication.bindings import STAGING
-from hsorch.node.replication.entries import Anchor
+from hsorch.node.replication.entries import Anchor, scan
 from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import Doomed, Mark
 from hsorch.node.replication.mirror import MirrorError
@@ -110,6 +110,22 @@ def test_verify_finds_what_size_and_time_hide(trees: Trees) -> None:
     assert not trees.equal()
     trees.mirror("content")
     assert trees.equal()
+
+
+def test_a_folder_is_told_while_it_is_read(trees: Trees) -> None:
+    """Both ends work at once, however many files lie in one folder."""
+    for number in range(20):
+        (trees.here / f"{number}").touch()
+    read: list[int] = []
+
+    def digest(fd: int, _size: int) -> bytes:
+        read.append(fd)
+        return b"d"
+
+    _, entries = next(scan(str(trees.here), trees.binding, digest=digest))
+    next(entries)
+    assert len(read) == 1
+    assert len(list(entries)) == 19
 
 
 def test_only_blocks_that_differ_are_sent(trees: Trees) -> None:
