@@ -16,8 +16,8 @@ import msgspec
 
 from hsorch.errors import NodeError
 from hsorch.node.replication.bindings import Binding
+from hsorch.node.replication.entries import HIDDEN
 from hsorch.node.replication.mountinfo import mounted
-from hsorch.node.replication.tree import HIDDEN
 from hsorch.node.store import replace_file, seal, unseal
 from hsorch.spec import Wire
 

@@ -19,7 +19,9 @@ from hsorch.node.replication.bindings import Binding
 FILE, FOLDER, LINK, TWIN = 1, 2, 3, 4
 """Kinds. TWIN: a further name of a file listed before, `to` is its first name."""
 _TRAVEL = ("user.", "trusted.", "system.posix_acl_", "security.capability")
-_STAY = "user.hsorch."
+HIDDEN = "user.hsorch."
+"""Extended attributes of ours: no application sees or changes them, and a copy of a file has none."""
+FID = HIDDEN + "fid"
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 Digest = Callable[[int, int], bytes]
@@ -45,6 +47,8 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     xattrs: dict[str, bytes] = {}
     digest: bytes = b""
     """Of the content of a small file, where a comparison wants it (verify.py)."""
+    fid: int = 0
+    """Identity of a file in an ordered folder (tree.py)."""
 
     @property
     def name(self) -> str:
@@ -94,10 +98,18 @@ def entry_of(root: str, relative: str) -> Entry | None:
 
 
 def entry_of_open(
-    fd: int, relative: str, found: os.stat_result, xattrs: dict[str, bytes] | None = None
+    fd: int,
+    relative: str,
+    found: os.stat_result,
+    xattrs: dict[str, bytes] | None = None,
+    *,
+    identified: bool = False,
 ) -> Entry:
-    """The file behind a descriptor. xattrs: as known already; None: looked up. Raises OSError."""
-    return _file(os.fsencode(relative), found, xattrs_of(fd) if xattrs is None else xattrs)
+    """The file behind a descriptor. xattrs: as known already; None: looked up. identified: with its fid.
+
+    Raises OSError."""
+    xattrs = xattrs_of(fd) if xattrs is None else xattrs
+    return _file(os.fsencode(relative), found, xattrs, fid=fid_of(fd) if identified else 0)
 
 
 def folder_of(root: str, relative: str) -> Entry | None:
@@ -114,10 +126,12 @@ def folder_of(root: str, relative: str) -> Entry | None:
     return entry and msgspec.structs.replace(entry, mtime_ns=found.st_mtime_ns)
 
 
-def entry_inside(folder: int, leaf: str, relative: str, digest: Digest) -> Entry | None:
+def entry_inside(
+    folder: int, leaf: str, relative: str, digest: Digest, *, identified: bool = False
+) -> Entry | None:
     """The file of that name in an open folder, its content included; None: no file that can be read.
 
-    Raises OSError: its attributes can't be."""
+    identified: with its fid. Raises OSError: its attributes can't be."""
     try:
         fd = os.open(leaf, _READ, dir_fd=folder)
     except OSError:
@@ -130,7 +144,7 @@ def entry_inside(folder: int, leaf: str, relative: str, digest: Digest) -> Entry
             content = digest(fd, found.st_size)
         except OSError:
             content = b""
-        return _file(os.fsencode(relative), found, xattrs_of(fd), content)
+        return _file(os.fsencode(relative), found, xattrs_of(fd), content, fid_of(fd) if identified else 0)
     finally:
         os.close(fd)
 
@@ -141,7 +155,7 @@ def scan(
     """(folder, all replicated objects directly in it), parents first. What vanishes meanwhile is left out.
 
     The objects of one folder are to be taken before the next. digest: of each file, or None. Raises OSError,
-    at the objects, too.
+    at the objects, too. Files of an ordered folder come with their fid.
     """
     folders = [below]
     while folders:
@@ -155,16 +169,18 @@ def _children(
     root: str, binding: Binding, folder: str, digest: Digest | None, inner: list[str]
 ) -> Iterator[Entry]:
     """inner: is told the folders among them."""
+    identified = binding.kind == "ordered"
     for at, item, relative in _listed(root, folder):
         is_folder = item.is_dir(follow_symlinks=False)
         if not (binding.enters(relative) if is_folder else binding.covers(relative)):
             continue
         entry = None
         if digest is not None and item.is_file(follow_symlinks=False):
-            entry = entry_inside(at, item.name, relative, digest)
+            entry = entry_inside(at, item.name, relative, digest, identified=identified)
         if entry is None:
             try:
-                entry = _entry(f"{root}/{relative}", relative, item.stat(follow_symlinks=False))
+                found = item.stat(follow_symlinks=False)
+                entry = _entry(f"{root}/{relative}", relative, found, identified=identified)
             except FileNotFoundError:
                 continue
         if is_folder:
@@ -197,12 +213,12 @@ def _listed(root: str, folder: str) -> Iterator[tuple[int, os.DirEntry[str], str
         os.close(at)
 
 
-def _entry(path: str, relative: str, found: os.stat_result) -> Entry | None:
+def _entry(path: str, relative: str, found: os.stat_result, *, identified: bool = False) -> Entry | None:
     mode = stat.S_IMODE(found.st_mode)
     kind = stat.S_IFMT(found.st_mode)
     raw = os.fsencode(relative)
     if kind == stat.S_IFREG:
-        return _file(raw, found, xattrs_of(path))
+        return _file(raw, found, xattrs_of(path), fid=fid_of(path) if identified else 0)
     if kind == stat.S_IFDIR:
         return Entry(raw, FOLDER, mode, found.st_uid, found.st_gid, 0, 0, 0, b"", xattrs_of(path))
     if kind == stat.S_IFLNK:
@@ -211,11 +227,13 @@ def _entry(path: str, relative: str, found: os.stat_result) -> Entry | None:
     return None
 
 
-def _file(raw: bytes, found: os.stat_result, xattrs: dict[str, bytes], digest: bytes = b"") -> Entry:
+def _file(
+    raw: bytes, found: os.stat_result, xattrs: dict[str, bytes], digest: bytes = b"", fid: int = 0
+) -> Entry:
     twin = found.st_ino if found.st_nlink > 1 else 0
     return Entry(
         raw, FILE, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, found.st_mtime_ns,
-        found.st_size, twin, b"", xattrs, digest,
+        found.st_size, twin, b"", xattrs, digest, fid,
     )  # fmt: skip
 
 
@@ -226,7 +244,7 @@ def xattrs_of(at: str | int) -> dict[str, bytes]:
         return {
             name: os.getxattr(at, name)
             for name in names
-            if name.startswith(_TRAVEL) and not name.startswith(_STAY)
+            if name.startswith(_TRAVEL) and not name.startswith(HIDDEN)
         }
     except OSError as error:
         if error.errno in (errno.EOPNOTSUPP, errno.ENODATA):
@@ -234,8 +252,21 @@ def xattrs_of(at: str | int) -> dict[str, bytes]:
         raise
 
 
+def fid_of(at: str | int) -> int:
+    """Of a file by its path or descriptor; 0: it has no identity yet. Raises OSError: no such file."""
+    try:
+        if isinstance(at, int):
+            return int.from_bytes(os.getxattr(at, FID), "little")
+        return int.from_bytes(os.getxattr(at, FID, follow_symlinks=False), "little")
+    except OSError as error:
+        if error.errno in (errno.ENODATA, errno.ENOTSUP, errno.EPERM):
+            return 0
+        raise
+
+
 def dress(fd: int, entry: Entry) -> None:
-    """Give an open file or folder the entry's owner, mode, attributes and time, as far as it has others.
+    """Give an open file or folder the entry's owner, mode, attributes, identity and time, as far as it has
+    others.
 
     A new one may have attributes of the folder that it was made in. Raises OSError."""
     found = os.fstat(fd)
@@ -251,5 +282,7 @@ def dress(fd: int, entry: Entry) -> None:
         for name, value in entry.xattrs.items():
             if worn.get(name) != value:
                 os.setxattr(fd, name, value)
+    if entry.fid and fid_of(fd) != entry.fid:
+        os.setxattr(fd, FID, entry.fid.to_bytes(8, "little"))
     if entry.kind == FILE or entry.mtime_ns:
         os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))

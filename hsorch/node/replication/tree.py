@@ -17,11 +17,8 @@ import msgspec
 
 from hsorch.errors import NodeError
 from hsorch.node.replication.bindings import Binding
-from hsorch.node.replication.entries import leads_below
+from hsorch.node.replication.entries import FID, HIDDEN, fid_of, leads_below
 
-HIDDEN = "user.hsorch."
-"""Extended attributes of ours: no application sees or changes them."""
-_FID = HIDDEN + "fid"
 _APPLIED = HIDDEN + "applied"
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 """A name that is not there, or whose way leads through something that is no folder (any more)."""
@@ -106,24 +103,29 @@ class Tree:
 
     def fid(self, relative: str) -> int:
         """0: the file has no identity yet. Raises OSError: no such file."""
-        return _number(self.path(relative), _FID)
+        return fid_of(self.path(relative))
 
     def set_fid(self, relative: str, fid: int) -> None:
-        os.setxattr(self.path(relative), _FID, fid.to_bytes(8, "little"), follow_symlinks=False)
+        os.setxattr(self.path(relative), FID, fid.to_bytes(8, "little"), follow_symlinks=False)
 
     def forget_fid(self, relative: str) -> None:
         """Nothing happens to a file that has none."""
         if self.fid(relative):
-            os.removexattr(self.path(relative), _FID, follow_symlinks=False)
+            os.removexattr(self.path(relative), FID, follow_symlinks=False)
 
     def drop_fid(self, relative: str) -> None:
         """The file is not replicated any more."""
         if self.fid(relative):
-            os.removexattr(self.path(relative), _FID, follow_symlinks=False)
+            os.removexattr(self.path(relative), FID, follow_symlinks=False)
 
     def applied(self) -> int:
         """The last record that changed names here, or was about to (apply.py)."""
-        return _number(self.path(""), _APPLIED)
+        try:
+            return int.from_bytes(os.getxattr(self.path(""), _APPLIED), "little")
+        except OSError as error:
+            if error.errno == errno.ENODATA:
+                return 0
+            raise
 
     def set_applied(self, lsn: int) -> None:
         os.setxattr(self._base + ".", _APPLIED, lsn.to_bytes(8, "little"))
@@ -179,7 +181,7 @@ class Tree:
 
 def is_identified(descriptor: int) -> bool:
     """Whether this open file is replicated. Raises OSError."""
-    return _FID in os.listxattr(descriptor)
+    return FID in os.listxattr(descriptor)
 
 
 def allocate(descriptor: int, mode: int, offset: int, length: int) -> None:
@@ -201,15 +203,6 @@ def write_all(descriptor: int, data: bytes | memoryview, offset: int) -> None:
     done = os.pwrite(descriptor, data, offset)
     while done < len(data):
         done += os.pwrite(descriptor, data[done:], offset + done)
-
-
-def _number(path: str, name: str) -> int:
-    try:
-        return int.from_bytes(os.getxattr(path, name, follow_symlinks=False), "little")
-    except OSError as error:
-        if error.errno in (errno.ENODATA, errno.ENOTSUP, errno.EPERM):
-            return 0
-        raise
 
 
 def _or_keep(number: int | None) -> int:

@@ -18,7 +18,8 @@ import mfusepy
 from hsorch.node.replication.capture.attributes import AttributeChanges
 from hsorch.node.replication.capture.files import Files
 from hsorch.node.replication.capture.names import Names
-from hsorch.node.replication.tree import HIDDEN, Attributes, Tree
+from hsorch.node.replication.entries import HIDDEN
+from hsorch.node.replication.tree import Attributes, Tree
 
 _UTIME_NOW, _UTIME_OMIT = 0x3FFF_FFFF, 0x3FFF_FFFE
 _NO_REPLACE = 1
