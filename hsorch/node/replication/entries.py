@@ -237,15 +237,16 @@ def _file(
     )  # fmt: skip
 
 
+def travels(name: str) -> bool:
+    """Whether an extended attribute belongs to the file wherever it is copied to."""
+    return name.startswith(_TRAVEL) and not name.startswith(HIDDEN)
+
+
 def xattrs_of(at: str | int) -> dict[str, bytes]:
     """Extended attributes that travel; access control lists are among them. Raises OSError."""
     try:
         names = os.listxattr(at) if isinstance(at, int) else os.listxattr(at, follow_symlinks=False)
-        return {
-            name: os.getxattr(at, name)
-            for name in names
-            if name.startswith(_TRAVEL) and not name.startswith(HIDDEN)
-        }
+        return {name: os.getxattr(at, name) for name in names if travels(name)}
     except OSError as error:
         if error.errno in (errno.EOPNOTSUPP, errno.ENODATA):
             return {}
