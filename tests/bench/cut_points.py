@@ -19,12 +19,12 @@ from tempfile import TemporaryDirectory
 
 from hsorch.node.replication.apply import Applier
 from hsorch.node.replication.bindings import Binding, expand
-from hsorch.node.replication.capture.compare import Comparison
 from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.record import Kind
 from hsorch.node.replication.tree import Tree
 from tests.bench.table import Row, Table
 from tests.lab import mariadb
+from tests.replicators.comparing import Compared
 from tests.replicators.world import Active, refuse
 
 CUTS = 100
@@ -67,10 +67,11 @@ def record(home: Path, fields: dict[str, object], size: int) -> Recorded:
     mariadb.install(data)
     commits = 0
     with Active(home / "a", **fields) as active:
-        log = active.capture.log
-        begin = log.journal.append(Kind.MIRROR_BEGIN)
-        comparison = Comparison([active.tree], log, active.capture.nodes, active.capture.files)
-        begins = comparison.run(begin).end
+        begin = active.capture.log.journal.append(Kind.MIRROR_BEGIN)
+        (home / "blank").mkdir()
+        blank = Tree(0, Binding(path=str(home / "blank"), kind="ordered", **fields))  # type: ignore[arg-type]
+        begins = Compared([active.tree], active.capture, [blank]).run(begin).end
+        blank.close()
         while active.journal.end - begins < size:
             with mariadb.server(data) as socket:
                 # Killed at the end, it recovers on the same mount: that is in the journal, too.

@@ -88,6 +88,8 @@ FOLLOWING = moments(
 SENDING_ALL = moments(
     "levelling:Levelling.begin before 1",
     "levelling:Levelling.begin after 1",
+    "capture.outlining:Outlining._say before 1",
+    "capture.outlining:Outlining._learn after 1",
     "image:Image.add after 1",
     "capture.compare:Comparison.run before 1",
     "capture.compare:Comparison._check before 9",
@@ -104,7 +106,7 @@ RECEIVING_ALL = moments(
     "journal:Journal.restart before 1",
     "journal:Journal.restart after 1",
     "resync:Receiving.begin after 1",
-    "resync:portray before 1",
+    "answer:Questions.next after 1",
     "spool:Spool._tell after 1",
     "resync:Receiving._look_ahead before 1",
     "resync:Receiving._look_ahead after 1",

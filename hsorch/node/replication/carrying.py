@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 
 from hsorch.errors import HsorchError
+from hsorch.node.replication.answer import Questions
 from hsorch.node.replication.bypass import Bypass
 from hsorch.node.replication.generations import Lineage, reached
 from hsorch.node.replication.ground import Ground
@@ -72,18 +73,19 @@ class Carrying:
 
     # -------------------------------------------------------------- the stream
 
-    def goes_on(self, begin: Begin, source: Lineage) -> None:
+    def goes_on(self, begin: Begin, source: Lineage, questions: Questions) -> None:
         """The stream goes on where the spool ends. Raises Broken: the source takes another place for that."""
         with self._busy:
             here = self._ground.here()
             if (begin.at.lsn, begin.at.crc) != (here.lsn, here.crc):
                 raise Broken(f"the source would go on at {begin.at.lsn}, the spool ends at {here.lsn}")
-            self._receiving.goes_on(source, begin.counted)
+            self._receiving.goes_on(source, begin.counted, questions)
 
-    def begins(self, begin: Begin, source: Lineage) -> None:
+    def begins(self, begin: Begin, source: Lineage, questions: Questions) -> None:
         """The stream begins anew, at a MIRROR_BEGIN. Raises QuarantineFull, OSError."""
         with self._busy:
-            self._receiving.begin(begin, source, usable=self._is_usable(), applied=self.applied)
+            usable = self._is_usable()
+            self._receiving.begin(begin, source, questions, usable=usable, applied=self.applied)
             self._bypass.drop()
             self.durable = self.applied = self._saved = begin.at.lsn
             self.fault = ""
@@ -92,8 +94,7 @@ class Carrying:
         """How many bytes of these records were carried out at once; the rest belongs into the spool.
 
         Raises Damaged; Broken: what failed comes again, and is tried from the spool."""
-        self._wait_for_files()
-        if self.fault or not self._bypass.is_wanted:
+        if not self._bypass.is_wanted or not self._files_follow():
             return 0
         with self._busy:
             if not self._bypass.is_open(lsn, self.applied):
@@ -111,12 +112,15 @@ class Carrying:
                 raise Broken(self.fault) from error
         return past
 
-    def _wait_for_files(self) -> None:
+    def _files_follow(self) -> bool:
         """What is in the spool is carried out first: else a mirror that once got ahead of the files stays in
-        the spool up to its end, and is written twice. The source is held back meanwhile, and hears of it."""
+        the spool up to its end, and is written twice. The source is held back meanwhile, and hears of it.
+
+        False: not now. Where a comparison asks what is in the files, it has to be heard to get on."""
         while self._bypass.is_wanted and self.applied < self._journal.end:
-            if self.fault or self._stopped.wait(EMPTYING_S):
-                return
+            if self.fault or self._receiving.answering or self._stopped.wait(EMPTYING_S):
+                return False
+        return not self.fault
 
     def settle_past(self) -> None:
         """The spool ends where the files are, so that the stream goes on there; else that is sent again."""

@@ -2,6 +2,7 @@
 
 The names follow every record as the standby will apply it (apply_names.py), so they are its names at the
 end of the stream. Contents stay as they were told: what was written since is in the stream, on both sides.
+Of a file that was found the same there is its name, and of its content nothing.
 Nothing here touches a disk.
 """
 
@@ -9,25 +10,28 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import msgspec
 
 from hsorch.node.replication.entries import FILE, FOLDER, LINK
+from hsorch.node.replication.outline import Item
 from hsorch.node.replication.record import Kind, Record, unpack_owner
 from hsorch.node.replication.verify import BLOCK, DIGEST, digest
 
 MORE = 0
 """Kind of an object that only adds digests to the one told before under its name."""
 _ZEROS = bytes(BLOCK)
+_NO_NAMES: dict[str, Node] = {}
+"""Inside of a file."""
 
 
 class Told(msgspec.Struct, frozen=True, array_like=True):
     """One object of a bound folder. inode: tells names of one file apart where it has no fid.
 
     runs: (number of the first block, digests) of what was compared; whole: that is all data of the file,
-    the rest are holes. Otherwise blocks that are not told count as equal.
+    the rest are holes. Otherwise blocks that are not told count as equal. beyond: the source did not name it.
     """
 
     tree: int
@@ -44,13 +48,15 @@ class Told(msgspec.Struct, frozen=True, array_like=True):
     xattrs: dict[str, bytes] = {}
     runs: list[tuple[int, bytes]] = []
     whole: bool = True
+    beyond: bool = False
 
 
 _NOTHING = Told(0, b"", FILE, mode=-1)
 
 
 class Content:
-    """A file's content and attributes as told; told None: all of it came with the stream."""
+    """A file's content and attributes as told; told None: nothing is to be compared, as all of it came with
+    the stream, or was found the same."""
 
     def __init__(self, told: Told | None) -> None:
         self.told = told
@@ -86,9 +92,9 @@ class Content:
         return digests[place : place + DIGEST] or None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Node:
-    """One name. identity: of a file; negative: it has no fid yet."""
+    """One name. identity: of a file; negative: it has no fid yet. beyond: the source did not name it."""
 
     name: str
     parent: Node | None
@@ -97,6 +103,7 @@ class Node:
     told: Told | None = None
     """Of a folder or link."""
     inner: dict[str, Node] = field(default_factory=dict)
+    beyond: bool = False
 
     @property
     def path(self) -> str:
@@ -111,6 +118,7 @@ class Image:
         self._roots: dict[int, Node] = {}
         self._names: dict[int, list[Node]] = {}
         self._contents: dict[int, Content] = {}
+        """Of files that have a name; one that is missing here needs no look."""
 
     # ------------------------------------------------------------------- told
 
@@ -125,12 +133,29 @@ class Image:
         if not path:
             self._root(told.tree).told = told
             return
-        node = self._make(told.tree, path, told.kind)
+        parent, name = self._parents(told.tree, path)
+        if name in parent.inner:  # it was named twice, as names came and went
+            return
+        node = parent.inner[name] = Node(name, parent, told.kind, beyond=told.beyond)
         node.told = None if told.kind == FILE else told
         if told.kind == FILE:
             identity = told.fid or -(told.tree << 64 | told.inode)
             self._name(node, identity)
             self._contents.setdefault(identity, Content(told)).add(told.runs)
+
+    def same(self, tree: int, folder: str, items: Iterable[Item]) -> None:
+        """Files in a folder that were found the same. One that has another name is what it was told as."""
+        parent = self._parents(tree, f"{folder}/." if folder else ".")[0]
+        inner, names = parent.inner, self._names
+        for item in items:
+            name, fid = os.fsdecode(item.leaf), item.fid
+            if name in inner:  # a folder was listed while names came and went
+                continue
+            node = inner[name] = Node(name, parent, FILE, fid, inner=_NO_NAMES)
+            names.setdefault(fid, []).append(node)
+            if item.xattrs and fid not in self._contents:
+                content = self._contents[fid] = Content(msgspec.structs.replace(_NOTHING, xattrs=item.xattrs))
+                content.compared = True
 
     # ------------------------------------------------------------------ asked
 
@@ -150,7 +175,13 @@ class Image:
 
     def files(self, tree: int) -> Iterator[Node]:
         """Each name of a file that has an identity: both nodes have, or had, it."""
-        yield from (node for node in _inside(self._root(tree)) if node.identity > 0)
+        folders = [self._root(tree)]
+        while folders:
+            for node in folders.pop().inner.values():
+                if node.identity > 0:
+                    yield node
+                elif node.kind == FOLDER:
+                    folders.append(node)
 
     def names(self, identity: int) -> int:
         """How many names a file has."""
@@ -158,7 +189,7 @@ class Image:
 
     def content(self, fid: int) -> Content:
         """Nothing at all, as long as the standby has no such file."""
-        return self._contents.get(fid) or Content(_NOTHING)
+        return self._contents.get(fid) or Content(None if fid in self._names else _NOTHING)
 
     # ---------------------------------------------------------------- followed
 
@@ -182,7 +213,7 @@ class Image:
         for name in self._names.pop(old):
             name.identity = record.fid
             self._names.setdefault(record.fid, []).append(name)
-        content = self._contents.pop(old)
+        content = self._contents.pop(old, None) or Content(None)
         if old > 0:
             # What was written since to the identity it had is in the stream, but not in what was told.
             xattrs = {} if content.told is None else content.told.xattrs
@@ -194,7 +225,7 @@ class Image:
     def _create(self, record: Record, path: str) -> None:
         self._drop(self.at(record.aux, path))
         self._name(self._make(record.aux, path, FILE), record.fid)
-        self._contents[record.fid] = Content(None)
+        self._contents.pop(record.fid, None)
 
     def _make_folder(self, record: Record, path: str) -> None:
         node = self.at(record.aux, path)
@@ -267,7 +298,8 @@ class Image:
                 names = self._names[gone.identity]
                 names.remove(gone)
                 if not names:
-                    del self._names[gone.identity], self._contents[gone.identity]
+                    del self._names[gone.identity]
+                    self._contents.pop(gone.identity, None)
         del node.parent.inner[node.name]
 
 

@@ -10,15 +10,16 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from hsorch.node.replication.capture.compare import COMPARED, Comparison, Stopped
+from hsorch.node.replication.capture.compare import COMPARED, Comparison
 from hsorch.node.replication.capture.group import Capture
+from hsorch.node.replication.capture.outlining import Outlining, Stopped
 from hsorch.node.replication.dirty import DirtyMap
 from hsorch.node.replication.doubt import Doubt, Extents
 from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.generations import Verdict
 from hsorch.node.replication.hot import Spans
 from hsorch.node.replication.image import Image
-from hsorch.node.replication.messages import Ack, Pictured
+from hsorch.node.replication.messages import Ack, Message, Pictured
 from hsorch.node.replication.meta import Place
 from hsorch.node.replication.pace import paced
 from hsorch.node.replication.queue import Queue
@@ -26,7 +27,10 @@ from hsorch.node.replication.record import OVERHEAD, Damaged, Kind, Record
 from hsorch.node.replication.stage import EVERYTHING, VERIFY
 from hsorch.node.replication.tree import Tree
 from hsorch.node.replication.vanished import Vanished, weigh
+from hsorch.node.replication.wire import Broken
 
+Say = Callable[[Message], None]
+"""To the standby, over one connection. Raises Broken."""
 JOIN_S = 30.0
 """A comparison that was given up ends at its next block; one that a dead disk holds is left behind."""
 
@@ -36,15 +40,18 @@ class Round:
     """One comparison. told: the standby has said everything."""
 
     begin: Record
+    outlining: Outlining
     comparison: Comparison
     told: bool = False
     given_up: bool = False
     end: int = 0
     """Where it is closed in the journal; 0: not yet."""
-    total: int = 0
-    """Bytes that there are to compare; 0: not added up yet."""
     held: dict[str, int] = field(default_factory=dict)
     """By bound path: files that it would have deleted at the standby, and was given up for."""
+
+    @property
+    def checked(self) -> int:
+        return self.outlining.checked + self.comparison.checked
 
 
 class Levelling:
@@ -80,6 +87,7 @@ class Levelling:
         self._on_held = on_held
         self._round: Round | None = None
         self._thread: threading.Thread | None = None
+        self._say: Say = _nobody
         self._unguards = False
         self._wanted = False
         """A verify was asked for and has not begun where a standby could hear it."""
@@ -117,13 +125,13 @@ class Levelling:
     def checked(self) -> int:
         """Bytes that the comparison of now, or the last one, has read."""
         now = self._round
-        return 0 if now is None else now.comparison.checked
+        return 0 if now is None else now.checked
 
     @property
     def left(self) -> int:
-        """Bytes that the comparison of now has still to read, by the sizes at its begin."""
+        """Bytes that the comparison of now has still to read, of what it has listed, by the sizes then."""
         now = self._round
-        return 0 if now is None or now.end else max(0, now.total - now.comparison.checked)
+        return 0 if now is None or now.end else max(0, now.outlining.total - now.checked)
 
     @property
     def differing(self) -> int:
@@ -157,7 +165,7 @@ class Levelling:
         """Now and then while a standby is connected and level. Raises OSError."""
         if self._wanted and not self.running:
             self._wanted = False
-            self._open(self._mark(VERIFY), None)
+            self._start(self._open(self._mark(VERIFY), None))
 
     def confirm(self, path: str) -> None:
         """An operator says that deletions which are held back are meant; path empty: everywhere."""
@@ -222,22 +230,22 @@ class Levelling:
         except Damaged:
             return False
 
-    def goes_on(self) -> None:
-        """A verify whose image was not told to its end is asked for again."""
+    def connected(self, say: Say, *, fresh: bool) -> None:
+        """A verify that had not heard all of its standby over the connection before is asked for again."""
+        self._say = say
         now = self._round
-        if now is not None and now.begin.a == VERIFY and not now.told:
+        if now is None:
+            return
+        if fresh:
+            self._start(now)
+        elif now.begin.a == VERIFY and not (now.told or now.given_up):
             now.given_up, self._wanted = True, True
 
     def told(self, message: Pictured) -> None:
         self._has_begun()
         now = self._round
-        if now is None or message.lsn != now.begin.lsn or now.told:
-            return
-        now.comparison.told(message.objects)
-        if message.last:
-            now.told = True
-            self._thread = threading.Thread(target=self._run, args=(now,), name="compare", daemon=True)
-            self._thread.start()
+        if now is not None and message.lsn == now.begin.lsn:
+            now.outlining.hear(message)
 
     def acknowledged(self, ack: Ack) -> None:
         if not ack.guarded:
@@ -248,7 +256,7 @@ class Levelling:
             self._unguards = False
             self._on_begin()
 
-    def _open(self, begin: Record, extents: Extents | None, *, decided: bool = False, own: int = 0) -> None:
+    def _open(self, begin: Record, extents: Extents | None, *, decided: bool = False, own: int = 0) -> Round:
         """decided: the standby's files count for nothing. own: as many it may have made by itself."""
         before = self._round
         if before is not None:
@@ -260,24 +268,33 @@ class Levelling:
             return opened.given_up
 
         def weighed(image: Image) -> None:
-            opened.total, gone = weigh(self._trees, image, self._capture.log.names, own)
+            gone = weigh(self._trees, image, self._capture.log.names, own)
             gone = {path: files for path, files in gone.items() if path not in self._confirmed}
             if gone and not decided:
                 raise Vanished(gone)
 
         capture = self._capture
+        outlining = Outlining(self._trees, capture.log, extents=extents, ended=given_up)
         comparison = Comparison(
-            self._trees, capture.log, capture.nodes, capture.files, extents=extents,
+            self._trees, capture.log, capture.nodes, capture.files, outlining.heard, extents=extents,
             before=weighed, stopped=paced(self._journal, self._gate, given_up),
         )  # fmt: skip
-        opened = self._round = Round(begin, comparison)
+        opened = self._round = Round(begin, outlining, comparison)
+        return opened
 
-    def _run(self, now: Round) -> None:
+    def _start(self, now: Round) -> None:
+        work = threading.Thread(target=self._run, args=(now, self._say), name="compare", daemon=True)
+        self._thread = work
+        work.start()
+
+    def _run(self, now: Round, say: Say) -> None:
         try:
+            now.outlining.run(now.begin.lsn, say)
+            now.told = True
             now.end = now.comparison.run(now.begin).end
             if now.begin.a == EVERYTHING:
                 self._queue.closed()
-        except Stopped:
+        except (Stopped, Broken):
             return
         except Vanished as gone:
             now.given_up, now.held = True, gone.files
@@ -289,3 +306,7 @@ class Levelling:
             return
         self._confirmed.clear()
         self._on_end(now.begin.a == VERIFY)
+
+
+def _nobody(message: Message) -> None:
+    raise Broken("no standby is connected")

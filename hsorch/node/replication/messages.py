@@ -14,8 +14,9 @@ from hsorch.node.replication.entries import Entry
 from hsorch.node.replication.generations import Lineage
 from hsorch.node.replication.image import Told
 from hsorch.node.replication.meta import Place
+from hsorch.node.replication.outline import Part
 
-VERSION = 4
+VERSION = 5
 """Raised with every change to what is said here, but Hello and Refused: those every version understands."""
 
 
@@ -72,12 +73,25 @@ class Begin(Said, frozen=True, kw_only=True):
     """fid -> (offset, end): where contents can differ, as far as the source knows; None: everywhere."""
 
 
-class Pictured(Said, frozen=True, kw_only=True):
-    """A part of what the standby's folders hold at the record MIRROR_BEGIN of this lsn."""
+class Outline(Said, frozen=True, kw_only=True):
+    """What the source has, after the record MIRROR_BEGIN of this lsn. last: that was all."""
 
     lsn: int
-    objects: list[Told]
+    number: int
+    parts: list[Part]
     last: bool = False
+
+
+class Pictured(Said, frozen=True, kw_only=True):
+    """Answer to an Outline, as the standby's folders are at that record. objects: what it has otherwise.
+
+    same: a byte per item, in order; 1: it is the same there. more: the answer goes on."""
+
+    lsn: int
+    number: int
+    objects: list[Told]
+    same: bytes = b""
+    more: bool = False
 
 
 class Guarded(Said, frozen=True, kw_only=True):
@@ -249,7 +263,7 @@ class Reached(Said, frozen=True, kw_only=True):
 
 
 Message = (
-    Hello | Refused | Begin | Pictured | Guarded | Data | Ack
+    Hello | Refused | Begin | Outline | Pictured | Guarded | Data | Ack
     | Task | Offer | Wanted | Pack | Open | Hashes | Need | Piece | Hole | Close
     | Twins | Prune | Doomed | Gone | Folders | Mark | Reached
 )  # fmt: skip

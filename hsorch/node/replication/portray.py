@@ -1,86 +1,96 @@
-"""The standby's side of a comparison: tell what is in the bound folders, while nothing there changes.
+"""The standby's words for what is in its bound folders, in full: attributes, and contents block by block.
 
-What the source does with it is capture/compare.py's business.
+Whether so much has to be said of something is answer.py's business, what the source does with it is
+capture/compare.py's.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from hsorch.node.replication.doubt import Extents
-from hsorch.node.replication.entries import FILE, FOLDER, LINK, xattrs_of
+from hsorch.node.replication.entries import FILE, FOLDER, LINK, fid_of, xattrs_of
 from hsorch.node.replication.extents import data_extents
 from hsorch.node.replication.image import MORE, Told
 from hsorch.node.replication.tree import Tree
 from hsorch.node.replication.verify import BLOCK, Hasher, aligned, segments
 
-BATCH_OBJECTS = 1000
-BATCH_DIGESTS = 1024 * 1024
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def portray(trees: Sequence[Tree], extents: Extents | None = None) -> Iterator[list[Told]]:
-    """Everything covered, in batches. extents None: all contents are compared. Raises OSError."""
-    batch: list[Told] = []
-    digests = 0
-    for told in _all(trees, extents):
-        batch.append(told)
-        digests += sum(len(run) for _, run in told.runs)
-        if len(batch) >= BATCH_OBJECTS or digests >= BATCH_DIGESTS:
-            yield batch
-            batch, digests = [], 0
-    yield batch
+class Portrayer:
+    """extents: where contents can differ; None: everywhere. Names are those in an open folder `at`.
+
+    Raises OSError."""
+
+    def __init__(self, extents: Extents | None) -> None:
+        self._extents = extents
+        self._hasher = Hasher()
+        self._twins: set[tuple[int, int]] = set()
+        """(tree, inode) of files with several names whose content was told."""
+
+    def folder(self, tree: Tree, at: int, name: str, *, beyond: bool = False) -> Iterator[Told]:
+        """One that is open; nothing where the binding covers only what is in it."""
+        if tree.covers_folder(name):
+            yield _told(tree, name, FOLDER, f"/proc/self/fd/{at}/.", os.fstat(at), beyond=beyond)
+
+    def name(self, tree: Tree, at: int, name: str, *, beyond: bool, whole: bool) -> Iterator[Told]:
+        """What has this name, if anything. whole: with all that is in it, if it is a folder."""
+        leaf = name.rpartition("/")[2]
+        path = f"/proc/self/fd/{at}/{leaf}"
+        try:
+            what = os.lstat(path)
+        except FileNotFoundError:
+            return
+        if stat.S_ISDIR(what.st_mode):
+            inner = os.open(leaf, _OPEN | os.O_DIRECTORY, dir_fd=at)
+            try:
+                yield from self.folder(tree, inner, name, beyond=beyond)
+                if whole:
+                    for below in sorted(os.listdir(inner)):
+                        yield from self.name(tree, inner, f"{name}/{below}", beyond=True, whole=True)
+            finally:
+                os.close(inner)
+        elif stat.S_ISLNK(what.st_mode) and tree.covers(name):
+            yield _told(tree, name, LINK, path, what, beyond=beyond)
+        elif stat.S_ISREG(what.st_mode) and tree.covers(name):
+            yield from self._file(tree, name, path, what, beyond=beyond)
+
+    def _file(
+        self, tree: Tree, name: str, path: str, what: os.stat_result, *, beyond: bool
+    ) -> Iterator[Told]:
+        fid = fid_of(path)
+        whole = self._extents is None or not fid
+        yield _told(tree, name, FILE, path, what, fid=fid, whole=whole, beyond=beyond)
+        if what.st_nlink > 1:
+            twin = (tree.number, what.st_ino)
+            if twin in self._twins:
+                return
+            self._twins.add(twin)
+        descriptor = os.open(path, _OPEN)
+        try:
+            if self._extents is None or whole:
+                wanted = block_extents(descriptor, what.st_size)
+            else:
+                wanted = ((begin, min(end, what.st_size)) for begin, end in self._extents.get(fid, ()))
+            for extent in wanted:
+                for begin, end in segments(*extent):
+                    run = self._hasher.blocks(descriptor, begin, end)
+                    if run:
+                        yield Told(tree.number, os.fsencode(name), MORE, runs=[(begin // BLOCK, run)])
+        finally:
+            os.close(descriptor)
 
 
-def _all(trees: Sequence[Tree], extents: Extents | None) -> Iterator[Told]:
-    hasher = Hasher()
-    for tree in trees:
-        yield _told(tree, "", FOLDER, os.lstat(tree.path("")))
-        seen: set[int] = set()
-        for name, what in tree.walk():
-            if stat.S_ISDIR(what.st_mode) and tree.covers_folder(name):
-                yield _told(tree, name, FOLDER, what)
-            elif stat.S_ISLNK(what.st_mode) and tree.covers(name):
-                yield _told(tree, name, LINK, what)
-            elif stat.S_ISREG(what.st_mode) and tree.covers(name):
-                again = what.st_ino in seen
-                seen.add(what.st_ino)
-                yield from _file(tree, name, what, hasher, extents, again=again)
-
-
-def _told(tree: Tree, name: str, kind: int, what: os.stat_result, **fields: object) -> Told:
-    path = tree.path(name)
+def _told(tree: Tree, name: str, kind: int, path: str, what: os.stat_result, **fields: object) -> Told:
     return Told(
         tree.number, os.fsencode(name), kind, inode=what.st_ino, mode=stat.S_IMODE(what.st_mode),
         uid=what.st_uid, gid=what.st_gid, mtime_ns=what.st_mtime_ns, size=what.st_size,
         to=os.fsencode(os.readlink(path)) if kind == LINK else b"",
         xattrs={} if kind == LINK else xattrs_of(path), **fields,  # type: ignore[arg-type]
     )  # fmt: skip
-
-
-def _file(
-    tree: Tree, name: str, what: os.stat_result, hasher: Hasher, extents: Extents | None, *, again: bool
-) -> Iterator[Told]:
-    """again: a further name of a file whose content was told."""
-    fid = tree.fid(name)
-    whole = extents is None or not fid
-    yield _told(tree, name, FILE, what, fid=fid, whole=whole)
-    if again:
-        return
-    descriptor = os.open(tree.path(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        if extents is None or whole:
-            wanted = block_extents(descriptor, what.st_size)
-        else:
-            wanted = ((begin, min(end, what.st_size)) for begin, end in extents.get(fid, ()))
-        for extent in wanted:
-            for begin, end in segments(*extent):
-                run = hasher.blocks(descriptor, begin, end)
-                if run:
-                    yield Told(tree.number, os.fsencode(name), MORE, runs=[(begin // BLOCK, run)])
-    finally:
-        os.close(descriptor)
 
 
 def block_extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:

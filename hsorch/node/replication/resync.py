@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from hsorch.node.replication.answer import Answerer, Questions
 from hsorch.node.replication.apply import Applier
 from hsorch.node.replication.doubt import WHOLE, Doubt, Extents, makes_anew
 from hsorch.node.replication.generations import Lineage, adopted, meet, reached, resync_began
@@ -19,7 +20,6 @@ from hsorch.node.replication.ground import Ground
 from hsorch.node.replication.hot import Spans, span_of
 from hsorch.node.replication.keeping import Keeper
 from hsorch.node.replication.messages import Begin, Pictured
-from hsorch.node.replication.portray import portray
 from hsorch.node.replication.record import Kind, Record
 from hsorch.node.replication.segments import Start
 from hsorch.node.replication.stage import EVERYTHING, LEFT_OUT, Stage, marked, room_for
@@ -54,6 +54,10 @@ class Receiving:
         """Why a comparison was needed when the image was told last: what came since it does not show."""
         self._made_anew: set[int] = set()
         """Files that a resync began since the last checkpoint."""
+        self._questions = Questions(len(ground.trees))
+        self._questions.close()
+        self.answering = False
+        """The files stand still, and the source asks what is in them."""
         self._tells_from = ground.journal.end
         """The source waits for the image only at a MIRROR_BEGIN from here on."""
 
@@ -71,14 +75,17 @@ class Receiving:
 
     # ------------------------------------------------------------------- begin
 
-    def goes_on(self, source: Lineage, counted: int) -> None:
+    def goes_on(self, source: Lineage, counted: int, questions: Questions) -> None:
         """The stream goes on where the spool ends; below `counted` this node is not what it was taken for."""
         meta = self._meta.value
+        self._questions = questions
         self._tells_from = self._journal.end
         same = source.current == meta.generations.current and self._journal.end >= counted
         self._meta.change(sender=source, guarded=meta.guarded and same, promised=False)
 
-    def begin(self, begin: Begin, source: Lineage, *, usable: bool, applied: int) -> None:
+    def begin(
+        self, begin: Begin, source: Lineage, questions: Questions, *, usable: bool, applied: int
+    ) -> None:
         """The spool begins anew at a MIRROR_BEGIN of the source. Raises QuarantineFull: nothing changed.
 
         usable: the files are a picture of one moment, at the end of the spool or of the one before it.
@@ -90,7 +97,7 @@ class Receiving:
         over = meta.staged_over or (ground.here() if stays_usable else None)
         with self.lock:
             self._stage, self._keeper, self._let_in_to = None, None, 0
-            self._extents = extents
+            self._extents, self._questions = extents, questions
             self._made_anew.clear()
             self._meta.change(
                 sender=source,
@@ -164,7 +171,7 @@ class Receiving:
         if record.kind is not Kind.MIRROR_BEGIN:
             return True
         if record.lsn >= self._tells_from and record.a != LEFT_OUT:
-            self._portray(record)
+            self._answer(record)
             self._tells_from = record.end
         if record.a > LEFT_OUT or record.lsn < self._let_in_to or not self._meta.value.consistent:
             return True
@@ -256,21 +263,25 @@ class Receiving:
         sender = meta.sender if meta.sender.current else meta.generations
         return reached(adopted(sender, lsn), lsn)
 
-    # -------------------------------------------------------------------- tell
+    # ------------------------------------------------------------------ answer
 
-    def _portray(self, record: Record) -> None:
+    def _answer(self, record: Record) -> None:
         """The files stand still meanwhile. A source that is gone asks again."""
         self._compared_for = self._meta.value.verify_needed
         self._ground.comparing.add("")
-        batches = portray(self._ground.trees, self._extents if record.a == EVERYTHING else None)
+        answerer = Answerer(self._ground.trees, self._extents if record.a == EVERYTHING else None)
+        self.answering = True
         try:
-            last = next(batches)
-            for batch in batches:
-                self._tell(Pictured(lsn=record.lsn, objects=last))
-                last = batch
-            self._tell(Pictured(lsn=record.lsn, objects=last, last=True))
+            while True:
+                outline = self._questions.next(record.lsn)
+                for pictured in answerer.answer(outline):
+                    self._tell(pictured)
+                if outline.last:
+                    return
         except Broken:
             return
+        finally:
+            self.answering = False
 
     def _not_compared(self) -> str:
         """What makes another comparison needed after one of everything."""

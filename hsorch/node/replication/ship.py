@@ -59,8 +59,9 @@ class Resyncs(Protocol):
         """Whether a spool that ends there is inside the resync that was begun."""
         ...
 
-    def goes_on(self) -> None:
-        """The stream goes on, after a break or from the start."""
+    def connected(self, say: Callable[[Message], None], *, fresh: bool) -> None:
+        """The stream begins with what begin() put into the journal (fresh), or goes on. say: over this
+        connection; raises Broken."""
         ...
 
     def told(self, message: Pictured) -> None: ...
@@ -202,8 +203,7 @@ class Shipper:
         listener = threading.Thread(target=self._listen, args=(channel,), name="acks", daemon=True)
         listener.start()
         try:
-            if not agreed.fresh:
-                self._resyncs.goes_on()
+            self._resyncs.connected(channel.send, fresh=agreed.fresh)
             self._stream(channel, agreed.at.lsn)
         finally:
             channel.close()

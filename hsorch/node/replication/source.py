@@ -13,9 +13,9 @@ from collections.abc import Callable
 from hsorch.errors import NodeError, RefusedError
 from hsorch.node.replication.capture.activity import Activity
 from hsorch.node.replication.capture.callers import was_killed
-from hsorch.node.replication.capture.compare import Stopped
 from hsorch.node.replication.capture.copyin import copy_dirty
 from hsorch.node.replication.capture.group import Capture
+from hsorch.node.replication.capture.outlining import Stopped
 from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.generations import Lineage, begin, go_on_alone, resynced
 from hsorch.node.replication.ground import Ground, new_generation

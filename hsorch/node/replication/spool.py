@@ -12,9 +12,10 @@ import time
 
 from hsorch.errors import HsorchError, RefusedError
 from hsorch.node.replication.ahead import Ahead
+from hsorch.node.replication.answer import Questions
 from hsorch.node.replication.carrying import AGAIN_S, IDLE_S, Carrying
 from hsorch.node.replication.ground import Ground
-from hsorch.node.replication.messages import Ack, Begin, Data, Guarded, Hello, Refused
+from hsorch.node.replication.messages import Ack, Begin, Data, Guarded, Hello, Outline, Refused
 from hsorch.node.replication.meta import Place
 from hsorch.node.replication.record import Damaged
 from hsorch.node.replication.wire import Broken, Channel
@@ -100,13 +101,13 @@ class Spool:
         frame = channel.receive(HELLO_S)
         if frame is None or not isinstance(frame.message, Begin):
             raise Broken("the source begins no stream")
-        ahead = Ahead(channel)
+        ahead, questions = Ahead(channel), Questions(len(self._ground.trees))
         try:
             self._guard_owed, self._answers = None, 0
-            self._begin(frame.message, hello)
+            self._begin(frame.message, hello, questions)
             self._channel = channel
             while not self._stopped.is_set():
-                self._take(ahead)
+                self._take(ahead, questions)
         except Damaged as damage:
             channel.send(Refused(why=f"damaged on the way: {damage}"))
             raise Broken(str(damage)) from damage
@@ -121,21 +122,24 @@ class Spool:
         finally:
             if self._channel is channel:
                 self._channel = None
+            questions.close()
             ahead.end()
 
-    def _begin(self, begin: Begin, hello: Hello) -> None:
+    def _begin(self, begin: Begin, hello: Hello, questions: Questions) -> None:
         if begin.fresh:
-            self.carrying.begins(begin, hello.lineage)
+            self.carrying.begins(begin, hello.lineage, questions)
         else:
-            self.carrying.goes_on(begin, hello.lineage)
+            self.carrying.goes_on(begin, hello.lineage, questions)
 
-    def _take(self, ahead: Ahead) -> None:
+    def _take(self, ahead: Ahead, questions: Questions) -> None:
         frame = ahead.next(IDLE_S)
         if frame is None:
             self._acknowledge()
         elif isinstance(frame.message, Data):
             self._arrive(frame.message.lsn, frame.body)
             self._acknowledge()
+        elif isinstance(frame.message, Outline):
+            questions.put(frame.message)
         elif isinstance(frame.message, Guarded):
             self._guard_owed = frame.message
         else:

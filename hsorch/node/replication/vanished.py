@@ -8,7 +8,6 @@ was emptied, and then an operator decides. Changes nothing.
 from __future__ import annotations
 
 import errno
-import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -30,29 +29,27 @@ class Vanished(Exception):
 
 def weigh(
     trees: Sequence[Tree], image: Image, names: AbstractContextManager[object], own: int = 0
-) -> tuple[int, dict[str, int]]:
-    """Bytes of content here; and by bound path the files that are gone, where they are too many.
+) -> dict[str, int]:
+    """By bound path the files that are gone, where they are too many.
 
     names: the lock under which image follows the stream. own: as many the standby may have made itself.
     Raises OSError.
     """
-    size, gone = 0, {}
+    gone = {}
     for tree in trees:
-        there = 0
-        for name, what in _files(tree):
-            size += what.st_size
-            with names:
-                node = image.at(tree.number, name)
-            there += node is not None and node.identity > 0
+        known, missing = 0, []
         with names:
-            known = [(node.path, node.identity) for node in image.files(tree.number)]
-        if not _too_many(len(known) - there, len(known), own):
+            for node in image.files(tree.number):
+                known += 1
+                if node.beyond:
+                    missing.append((node.path, node.identity))
+        if not _too_many(len(missing), known, own):
             continue
-        here = {_fid(tree, name) for name, _ in _files(tree)}
-        lost = [path for path, fid in known if fid not in here and tree.look(path) is None]
-        if _too_many(len(lost), len(known), own):
+        here = {_fid(tree, name) for name in _files(tree)}
+        lost = [path for path, fid in missing if fid not in here and tree.look(path) is None]
+        if _too_many(len(lost), known, own):
             gone[tree.binding.path] = len(lost)
-    return size, gone
+    return gone
 
 
 def _too_many(gone: int, known: int, own: int) -> bool:
@@ -60,10 +57,10 @@ def _too_many(gone: int, known: int, own: int) -> bool:
     return lost > 0 and (gone == known or lost > max(FLOOR, SHARE * known))
 
 
-def _files(tree: Tree) -> Iterator[tuple[str, os.stat_result]]:
+def _files(tree: Tree) -> Iterator[str]:
     for name, what in tree.walk():
         if stat.S_ISREG(what.st_mode) and tree.covers(name):
-            yield name, what
+            yield name
 
 
 def _fid(tree: Tree, name: str) -> int:

@@ -13,14 +13,13 @@ from pathlib import Path
 import pytest
 
 from hsorch.node.replication.apply import Applier
-from hsorch.node.replication.capture.compare import Comparison
 from hsorch.node.replication.capture.group import Capture
 from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.journal import Journal
-from hsorch.node.replication.portray import portray
 from hsorch.node.replication.record import Kind, Record
 from hsorch.node.replication.segments import Start
 from hsorch.node.replication.tree import Attributes, Tree
+from tests.replicators.comparing import Compared
 from tests.replicators.world import START, binding, picture
 
 OWNER = (os.getuid(), os.getgid())
@@ -118,11 +117,11 @@ class Side:
         self.application = Application(self.home, self.tree, self.journal, seed)
 
 
-def compare(source: Side, target: Side, writers: int, deeds: int) -> Comparison:
+def compare(source: Side, target: Side, writers: int, deeds: int) -> Compared:
     """As a resync does; afterwards the target has applied everything up to its end."""
     capture, journal = source.application.capture, source.journal
     begin = journal.append(Kind.MIRROR_BEGIN)
-    comparison = Comparison([source.tree], capture.log, capture.nodes, capture.files)
+    compared = Compared([source.tree], capture, [target.tree])
 
     def work(seed: int) -> None:
         other = Application.__new__(Application)
@@ -133,14 +132,12 @@ def compare(source: Side, target: Side, writers: int, deeds: int) -> Comparison:
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(writers)]
     for thread in threads:
         thread.start()
-    for batch in portray([target.tree]):
-        comparison.told(batch)
-    end = comparison.run(begin)
+    end = compared.run(begin)
     follow(target, journal, begin, end)
     for thread in threads:
         thread.join()
     follow(target, journal, end, None)
-    return comparison
+    return compared
 
 
 def follow(target: Side, journal: Journal, since: Record, until: Record | None) -> None:
@@ -190,9 +187,9 @@ def test_what_is_equal_is_not_sent(tmp_path: Path) -> None:
     content[2_000_000:2_000_010] = b"0123456789"
     (target.home / "data/large").write_bytes(content)
     first = compare(source, target, 0, 0)
-    assert first.copied == 128 * 1024
+    assert first.comparison.copied == 128 * 1024
     again = compare(source, target, 0, 0)
-    assert again.copied == 0
+    assert again.comparison.copied == 0
     assert again.checked == 5_000_000
     assert picture(source.home / "data") == picture(target.home / "data")
 
@@ -205,7 +202,7 @@ def test_a_hole_stays_a_hole(tmp_path: Path) -> None:
         file.write(b"in the middle")
     (target.home / "data/sparse").write_bytes(b"full" * 500_000)
     done = compare(source, target, 0, 0)
-    assert done.copied <= 128 * 1024
+    assert done.comparison.copied <= 128 * 1024
     there = (target.home / "data/sparse").stat()
     assert there.st_size == 8 << 30
     assert there.st_blocks * 512 <= 256 * 1024

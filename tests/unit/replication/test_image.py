@@ -14,9 +14,9 @@ from hsorch.node.replication.apply import Applier
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.entries import FILE
 from hsorch.node.replication.image import Image
-from hsorch.node.replication.portray import portray
 from hsorch.node.replication.record import Kind, Record, pack_owner
 from hsorch.node.replication.tree import Tree
+from tests.replicators.comparing import image_of
 
 OWN = pack_owner(os.getuid(), os.getgid())
 names = st.sampled_from(["a", "b", "c", "a/b", "a/c", "b/a", "a/b/c"])
@@ -54,14 +54,6 @@ def seen(image: Image, names_: list[str]) -> list[tuple[str, int, int]]:
     return sorted(found)
 
 
-def told(tree: Tree) -> Image:
-    image = Image()
-    for batch in portray([tree]):
-        for one in batch:
-            image.add(one)
-    return image
-
-
 @settings(max_examples=300, deadline=None)
 @given(changes, changes)
 def test_names_follow_the_stream_as_the_standby_applies_it(
@@ -79,12 +71,12 @@ def test_names_follow_the_stream_as_the_standby_applies_it(
         applier = Applier([tree], set_aside)
         for record in records(before, 10_000, 1):
             applier.apply(record)
-        image = told(tree)
+        image = image_of([tree])
         for record in records(after, 20_000, 101):
             applier.apply(record)
             image.apply(record)
         applier.close()
-        real = told(tree)
+        real = image_of([tree])
         assert seen(image, list(image.below(0, ""))) == seen(real, list(real.below(0, "")))
     finally:
         tree.close()

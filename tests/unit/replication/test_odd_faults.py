@@ -16,7 +16,7 @@ from hsorch.node.replication.capture.group import Capture
 from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.levelling import Levelling
-from hsorch.node.replication.messages import Hello, Pictured
+from hsorch.node.replication.messages import Hello, Message, Outline, Pictured
 from hsorch.node.replication.queue import Queue
 from hsorch.node.replication.record import Kind
 from hsorch.node.replication.segments import Start
@@ -64,7 +64,7 @@ def test_a_watched_folder_is_followed_again(tmp_path: Path) -> None:
 def test_a_comparison_is_begun_again(tmp_path: Path) -> None:
     faults: list[str] = []
     capture = MagicMock(spec=Capture)
-    capture.log = SimpleNamespace(journal=Journal(tmp_path, Start(JOB, 7)))
+    capture.log = SimpleNamespace(journal=Journal(tmp_path, Start(JOB, 7)), done=lambda lsn: True)
     capture.nodes = capture.files = None
     levelling = Levelling(
         [], capture, MagicMock(spec=Queue), Gate("none"), frozenset,
@@ -72,7 +72,12 @@ def test_a_comparison_is_begun_again(tmp_path: Path) -> None:
     )  # fmt: skip
     begin = capture.log.journal.append(Kind.MIRROR_BEGIN, a=EVERYTHING)
     levelling._open(begin, None)
-    levelling.told(Pictured(lsn=begin.lsn, objects=[], last=True))  # its log has no lock of names
+
+    def answer(outline: Message) -> None:
+        assert isinstance(outline, Outline)
+        levelling.told(Pictured(lsn=begin.lsn, number=outline.number, objects=[]))
+
+    levelling.connected(answer, fresh=True)  # its log has no lock of names
     until(lambda: bool(faults))
     assert "AttributeError" in faults[0]
     levelling.close()

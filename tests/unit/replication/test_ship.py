@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -66,7 +67,7 @@ class Resyncs:
     def resumes(self, theirs: Place) -> bool:
         return False
 
-    def goes_on(self) -> None: ...
+    def connected(self, say: Callable[[Message], None], *, fresh: bool) -> None: ...
 
     def told(self, message: Pictured) -> None: ...
 

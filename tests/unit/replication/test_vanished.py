@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from hsorch.node.replication.bindings import Binding
-from hsorch.node.replication.image import Image
-from hsorch.node.replication.portray import portray
+from hsorch.node.replication.capture.log import Log, Mark
+from hsorch.node.replication.journal import Journal
+from hsorch.node.replication.segments import Start
 from hsorch.node.replication.tree import Tree
 from hsorch.node.replication.vanished import FLOOR, weigh
+from tests.replicators.comparing import seen_by
 
 
 class Nodes:
@@ -26,14 +28,13 @@ class Nodes:
                 (home / name / f"{n}").write_bytes(b"x")
                 tree.set_fid(f"{n}", n + 1)
             self.trees.append(tree)
+        journal = Journal(home / "journal", Start(b"j" * 16, 7))
+        self._log = Log(journal, Mark(home / "mark"), on_fault=pytest.fail)
 
     def gone(self, own: int = 0) -> int:
-        image = Image()
-        for batch in portray([self.trees[1]]):
-            for told in batch:
-                image.add(told)
-        _, found = weigh([self.trees[0]], image, contextlib.nullcontext(), own)
-        return sum(found.values())
+        here, there = self.trees
+        image = seen_by(self._log, [here], [there])
+        return sum(weigh([here], image, contextlib.nullcontext(), own).values())
 
     def lose(self, count: int) -> None:
         for n in range(count):

@@ -1,6 +1,7 @@
 """Make the standby's folders equal to these by records: names that differ, attributes and blocks that differ.
 
-One mechanism for the first mirror, every resync and verify. The application goes on meanwhile. Names: the
+One mechanism for the first mirror, every resync and verify. The application goes on meanwhile. What differs
+is known from outlining.py; only that is looked at, and what changes while it is. Names: the
 image (image.py) has the standby's names at the end of the stream, so under the lock of names each of ours is
 made equal to it at one place of the order; a name that changes afterwards is looked at again, and the end is
 written under the lock when none is left. Contents: a block that equals what the standby told, at the moment
@@ -18,9 +19,10 @@ from collections.abc import Callable, Sequence
 from hsorch.node.replication.capture.files import Files
 from hsorch.node.replication.capture.log import Log
 from hsorch.node.replication.capture.nodes import Node, Nodes
+from hsorch.node.replication.capture.outlining import Heard, Stopped
 from hsorch.node.replication.doubt import Extents
 from hsorch.node.replication.entries import FILE, FOLDER, LINK, xattrs_of
-from hsorch.node.replication.image import Content, Image, Told, is_zero
+from hsorch.node.replication.image import Content, Image, is_zero
 from hsorch.node.replication.portray import block_extents
 from hsorch.node.replication.record import NAME_KINDS, Kind, Record, pack_owner
 from hsorch.node.replication.tree import Attributes, Tree, encode_attributes, encode_xattr
@@ -32,10 +34,6 @@ COMPARED = "compared"
 _PUNCH_KEEP_SIZE = 3
 
 
-class Stopped(Exception):
-    """The comparison was told to give up."""
-
-
 class Comparison:
     """Of one group with one standby. run() once; the counters may be read meanwhile. Bytes."""
 
@@ -45,12 +43,15 @@ class Comparison:
         log: Log,
         nodes: Nodes,
         files: Files,
+        heard: Heard,
         *,
         extents: Extents | None = None,
         before: Callable[[Image], None] = lambda image: None,
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
-        """extents: where contents can differ at all; None: everywhere. before(image): once the image follows
+        """heard: what the standby says, complete once run() is called.
+
+        extents: where contents can differ at all; None: everywhere. before(image): once the image follows
         the stream and nothing is recorded yet; what it raises ends run()."""
         self._trees = trees
         self._log = log
@@ -59,18 +60,14 @@ class Comparison:
         self._extents = extents
         self._before = before
         self._stopped = stopped
-        self._image = Image()
+        self._heard = heard
+        self._image = heard.image
         self._again: dict[tuple[int, str], None] = {}
         self._thread = 0
         self.copied = 0
         self.checked = 0
         self.repaired = 0
         """Names that were missing there, too many, another file's, or of other attributes."""
-
-    def told(self, objects: list[Told]) -> None:
-        """A batch of what the standby says."""
-        for one in objects:
-            self._image.add(one)
 
     def run(self, begin: Record) -> Record:
         """The record MIRROR_END that closes `begin` (where the standby's image was told).
@@ -87,11 +84,8 @@ class Comparison:
         self._log.journal.keep(COMPARED, None)
         try:
             self._before(self._image)
-            for tree in self._trees:
-                self._check(tree, "")
-                for name, _ in tree.walk():
-                    self._check(tree, name)
-            self._surplus()
+            for tree, name in (*self._heard.differing, *self._heard.beyond):
+                self._check(tree, name)
             return self._close(begin)
         finally:
             self._log.observer = None
@@ -105,14 +99,6 @@ class Comparison:
         self._again[record.aux, os.fsdecode(bytes(record.path))] = None
         if record.kind is Kind.RENAME:
             self._again[record.aux, os.fsdecode(bytes(record.data))] = None
-
-    def _surplus(self) -> None:
-        for tree in self._trees:
-            with self._log.names:
-                names = list(self._image.below(tree.number, ""))
-            for name in names:
-                if not _is_there(tree, name):
-                    self._check(tree, name)
 
     def _close(self, begin: Record) -> Record:
         while True:
@@ -138,7 +124,7 @@ class Comparison:
             if what is None:
                 self._remove(tree, name)
                 return
-            if stat.S_ISDIR(what.st_mode) and tree.covers_folder(name):
+            if stat.S_ISDIR(what.st_mode):
                 self._folder(tree, name, what)
                 return
             if stat.S_ISLNK(what.st_mode) and tree.covers(name):
@@ -169,8 +155,12 @@ class Comparison:
     def _folder(self, tree: Tree, name: str, what: os.stat_result) -> None:
         node = self._image.at(tree.number, name)
         mode = stat.S_IMODE(what.st_mode)
-        if node is None or node.kind != FOLDER:
+        if node is not None and node.kind != FOLDER:
             self._remove(tree, name)
+            node = None
+        if not tree.covers_folder(name):  # only what is in it counts
+            return
+        if node is None:
             self._record(Kind.MAKE_DIRECTORY, tree, name, a=mode, b=pack_owner(what.st_uid, what.st_gid))
             node = self._image.at(tree.number, name)
         known = None if node is None else node.told
@@ -290,14 +280,6 @@ class Comparison:
         self.copied += len(data)
         with self._log.entry(Kind.COPY, fid=node.fid, a=offset, b=size, data=data):
             pass
-
-
-def _is_there(tree: Tree, name: str) -> bool:
-    """Whether a name is one that the standby should have."""
-    what = tree.look(name)
-    if what is None:
-        return False
-    return tree.covers_folder(name) if stat.S_ISDIR(what.st_mode) else tree.covers(name)
 
 
 def _joined(ranges: list[tuple[int, int]], size: int) -> list[tuple[int, int]]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
-from hsorch.node.replication.capture.compare import Stopped
 from hsorch.node.replication.capture.files import Files
 from hsorch.node.replication.capture.log import Log
 from hsorch.node.replication.capture.nodes import Node, Nodes
+from hsorch.node.replication.capture.outlining import Stopped
 from hsorch.node.replication.dirty import DirtyMap
 from hsorch.node.replication.tree import Tree
 from hsorch.node.replication.whereabouts import Whereabouts

@@ -134,6 +134,11 @@ class Log:
         """The lowest lsn that a deed under way can have; None: none is. but: threads that don't count."""
         return min((lsn for thread, lsn in list(self._under_way.items()) if thread not in but), default=None)
 
+    def done(self, lsn: int) -> bool:
+        """Whether every record before it was carried out here."""
+        oldest = self.oldest(())
+        return oldest is None or oldest >= lsn
+
     def brought_in(self, fid: int, size: int) -> None:
         """A file that nobody recorded until now has an identity: its content may not be on the disk yet."""
         if self._activity is not None:

@@ -1,0 +1,117 @@
+"""The standby's side of a comparison: what it has otherwise than the source says, while nothing here changes.
+
+Of a file that looks the same (outline.py) it says no more than that. Everything else is told in full
+(portray.py): what differs, what has several names, folders and links, and what the source did not name.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+from collections.abc import Iterator, Sequence
+
+from hsorch.node.replication.doubt import Extents
+from hsorch.node.replication.entries import FOLDER
+from hsorch.node.replication.image import Told
+from hsorch.node.replication.messages import Outline, Pictured
+from hsorch.node.replication.outline import Part, Reader, strange
+from hsorch.node.replication.portray import Portrayer
+from hsorch.node.replication.record import Damaged
+from hsorch.node.replication.tree import Tree
+from hsorch.node.replication.way import Way
+from hsorch.node.replication.wire import Broken
+
+BATCH_OBJECTS = 1000
+BATCH_DIGESTS = 1024 * 1024
+LOOK_S = 0.5
+
+
+class Questions:
+    """Outlines that came over one connection: from the thread that receives to the one that answers."""
+
+    def __init__(self, trees: int) -> None:
+        self._trees = trees
+        self._waiting: queue.SimpleQueue[Outline | None] = queue.SimpleQueue()
+
+    def put(self, outline: Outline) -> None:
+        """Raises Damaged: no node of ours says that."""
+        name = strange(outline.parts, self._trees)
+        if name is not None:
+            raise Damaged(outline.lsn, f"it names {os.fsdecode(name)!r}, which leaves the bound folders")
+        self._waiting.put(outline)
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        self._waiting.put(None)
+
+    def next(self, lsn: int) -> Outline:
+        """Of the comparison that began at lsn. Raises Broken: none comes any more."""
+        while True:
+            outline = self._waiting.get()
+            if outline is None:
+                self.close()
+                raise Broken("the source is gone")
+            if outline.lsn == lsn:
+                return outline
+
+
+class Answerer:
+    """Of one comparison. Raises OSError."""
+
+    def __init__(self, trees: Sequence[Tree], extents: Extents | None) -> None:
+        self._trees = {tree.number: tree for tree in trees}
+        self._reader = Reader(extents)
+        self._portrayer = Portrayer(extents)
+        self._named: set[bytes] = set()
+        """In the folder whose parts are under way."""
+        self._told: list[Told] = []
+        self._digests = 0
+
+    def answer(self, outline: Outline) -> Iterator[Pictured]:
+        """The last of them is the answer, what comes before are objects that did not fit into it."""
+        same = bytearray()
+        for part in outline.parts:
+            for told in self._part(part, same):
+                self._told.append(told)
+                self._digests += sum(len(run) for _, run in told.runs)
+                if len(self._told) >= BATCH_OBJECTS or self._digests >= BATCH_DIGESTS:
+                    yield Pictured(lsn=outline.lsn, number=outline.number, objects=self._told, more=True)
+                    self._told, self._digests = [], 0
+        yield Pictured(lsn=outline.lsn, number=outline.number, objects=self._told, same=bytes(same))
+        self._told, self._digests = [], 0
+
+    def _part(self, part: Part, same: bytearray) -> Iterator[Told]:
+        """same: gets a byte for each item."""
+        tree, folder = self._trees[part.tree], os.fsdecode(part.folder)
+        with Way(tree.descriptor) as way:
+            found = way.to(f"{folder}/." if folder else ".")
+            if found is None:
+                same += bytes(len(part.items))
+            else:
+                yield from self._listed(tree, found[0], folder, part, same)
+        if part.last:
+            self._named = set()
+
+    def _listed(self, tree: Tree, at: int, folder: str, part: Part, same: bytearray) -> Iterator[Told]:
+        prefix = f"{folder}/" if folder else ""
+        if not folder and not self._named:
+            yield from self._portrayer.folder(tree, at, "")
+        for item in part.items:
+            if item.fid:
+                try:
+                    alike = self._reader.item(at, item.leaf) == item
+                except FileNotFoundError:
+                    alike = False
+                if alike:
+                    same.append(1)
+                    continue
+            same.append(0)
+            name = prefix + os.fsdecode(item.leaf)
+            # What is in a folder that the source has, too, comes with its own part.
+            whole = item.kind != FOLDER
+            yield from self._portrayer.name(tree, at, name, beyond=False, whole=whole)
+        self._named.update(item.leaf for item in part.items)
+        if part.last:
+            for leaf in sorted(set(map(os.fsencode, os.listdir(at))) - self._named):
+                name = prefix + os.fsdecode(leaf)
+                yield from self._portrayer.name(tree, at, name, beyond=True, whole=True)
