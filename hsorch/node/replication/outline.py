@@ -53,7 +53,7 @@ def strange(parts: Iterable[Part], trees: int) -> bytes | None:
     for part in parts:
         names = [item.leaf for item in part.items]
         inside = b"/".join(names)
-        if part.tree >= trees or (part.folder and leaves(part.folder)):
+        if not 0 <= part.tree < trees or (part.folder and leaves(part.folder)):
             return part.folder
         if names and (leaves(inside) or inside.count(b"/") >= len(names)):
             return inside

@@ -1,0 +1,131 @@
+"""A comparison belongs to the connection over which its standby answers: cut off, it begins again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from unittest.mock import MagicMock
+
+import pytest
+
+from hsorch.node.replication.answer import Answerer
+from hsorch.node.replication.capture import outlining
+from hsorch.node.replication.dirty import DirtyMap
+from hsorch.node.replication.gate import Gate
+from hsorch.node.replication.generations import Meeting, Verdict
+from hsorch.node.replication.levelling import Levelling
+from hsorch.node.replication.messages import Message, Outline
+from hsorch.node.replication.meta import Place
+from hsorch.node.replication.queue import Queue
+from hsorch.node.replication.wire import Broken
+from tests.unit.replication.test_comparison import Side
+
+FILES = 9
+
+
+class Standby:
+    """Over one connection; the first `answers` outlines are answered, then the connection breaks."""
+
+    def __init__(self, side: Side, levelling: Levelling, answers: int = 1_000) -> None:
+        self._answerer = Answerer([side.tree], None)
+        self._levelling = levelling
+        self._left = answers
+        self.said: list[Outline] = []
+
+    def hears(self, message: Message) -> None:
+        assert isinstance(message, Outline)
+        if not self._left:
+            raise Broken("the link was cut")
+        self._left -= 1
+        self.said.append(message)
+        for pictured in self._answerer.answer(message):
+            self._levelling.told(pictured)
+
+
+class World:
+    def __init__(self, home: Path) -> None:
+        self.here, self.there = Side(home, "a", 1), Side(home, "b", 2)
+        for number in range(FILES):
+            (home / f"a/data/{number}").write_bytes(b"x" * 10)
+        self.ended: list[bool] = []
+        queue = MagicMock(spec=Queue)
+        queue.level.return_value = DirtyMap()
+        gate = Gate("none")
+        self.levelling = Levelling(
+            [self.here.tree], self.here.application.capture, queue, gate, frozenset,
+            on_begin=lambda: None, on_end=self.ended.append, on_fault=pytest.fail, on_held=pytest.fail,
+        )  # fmt: skip
+        gate.acknowledge(1 << 40, 1 << 40, 1 << 40)
+
+    def connect(self, *, answers: int = 1_000, fresh: bool = False) -> Standby:
+        standby = Standby(self.there, self.levelling, answers)
+        self.levelling.connected(standby.hears, fresh=fresh)
+        return standby
+
+    def until(self, true: Callable[[], bool]) -> None:
+        until = time.monotonic() + 20
+        while not true():
+            assert time.monotonic() < until
+            time.sleep(0.005)
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setattr(outlining, "BATCH", 2)
+    made = World(tmp_path)
+    yield made
+    made.levelling.close()
+
+
+def test_a_verify_cut_off_while_it_is_heard_begins_again_with_the_next_connection(world: World) -> None:
+    cut = world.connect(answers=2)
+    world.levelling.verify()
+    world.levelling.turn()
+    world.until(lambda: len(cut.said) == 2)
+    assert world.levelling.verifying
+    whole = world.connect()
+    world.levelling.turn()
+    world.until(lambda: bool(world.ended))
+    assert world.ended == [True]
+    assert sum(len(part.items) for outline in whole.said for part in outline.parts) == FILES
+    assert not world.levelling.verifying
+
+
+def test_a_standby_that_is_gone_without_an_answer_keeps_no_verify_from_ending(world: World) -> None:
+    silent: list[Message] = []
+    world.levelling.connected(silent.append, fresh=False)
+    world.levelling.verify()
+    world.levelling.turn()
+    world.until(lambda: bool(silent))
+    world.connect()
+    world.levelling.turn()
+    world.until(lambda: bool(world.ended))
+
+
+def test_a_verify_that_has_heard_everything_goes_on_over_another_connection(world: World) -> None:
+    world.connect()
+    world.levelling.verify()
+    world.levelling.turn()
+    world.until(lambda: bool(world.ended))
+    other = world.connect()
+    world.levelling.turn()
+    assert other.said == []
+
+
+def test_a_resync_is_gone_on_with_only_once_the_standby_was_heard(world: World) -> None:
+    verdict = Verdict(Meeting.FIRST, "a test")
+    world.levelling.begin(verdict, decided=True)
+    journal = world.here.journal
+
+    def here() -> Place:
+        return Place(generation=journal.generation, lsn=journal.end, crc=journal.crc)
+
+    cut = world.connect(answers=1, fresh=True)
+    world.until(lambda: len(cut.said) == 1)
+    assert not world.levelling.resumes(here())
+    world.levelling.begin(verdict, decided=True)
+    world.connect(fresh=True)
+    world.until(lambda: bool(world.ended))
+    assert world.ended == [False]
+    assert world.levelling.resumes(here())
