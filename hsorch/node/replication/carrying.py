@@ -94,7 +94,8 @@ class Carrying:
         """How many bytes of these records were carried out at once; the rest belongs into the spool.
 
         Raises Damaged; Broken: what failed comes again, and is tried from the spool."""
-        if not self._bypass.is_wanted or not self._files_follow():
+        self._wait_for_files()
+        if self.fault or not self._bypass.is_wanted:
             return 0
         with self._busy:
             if not self._bypass.is_open(lsn, self.applied):
@@ -112,15 +113,12 @@ class Carrying:
                 raise Broken(self.fault) from error
         return past
 
-    def _files_follow(self) -> bool:
+    def _wait_for_files(self) -> None:
         """What is in the spool is carried out first: else a mirror that once got ahead of the files stays in
-        the spool up to its end, and is written twice. The source is held back meanwhile, and hears of it.
-
-        False: not now. Where a comparison asks what is in the files, it has to be heard to get on."""
+        the spool up to its end, and is written twice. The source is held back meanwhile, and hears of it."""
         while self._bypass.is_wanted and self.applied < self._journal.end:
-            if self.fault or self._receiving.answering or self._stopped.wait(EMPTYING_S):
-                return False
-        return not self.fault
+            if self.fault or self._stopped.wait(EMPTYING_S):
+                return
 
     def settle_past(self) -> None:
         """The spool ends where the files are, so that the stream goes on there; else that is sent again."""

@@ -56,8 +56,6 @@ class Receiving:
         """Files that a resync began since the last checkpoint."""
         self._questions = Questions(len(ground.trees))
         self._questions.close()
-        self.answering = False
-        """The files stand still, and the source asks what is in them."""
         self._tells_from = ground.journal.end
         """The source waits for the image only at a MIRROR_BEGIN from here on."""
 
@@ -266,11 +264,11 @@ class Receiving:
     # ------------------------------------------------------------------ answer
 
     def _answer(self, record: Record) -> None:
-        """The files stand still meanwhile. A source that is gone asks again."""
+        """The files stand still meanwhile, and the connection takes what comes into the spool: nothing goes
+        past that before this record is applied. A source that is gone asks again."""
         self._compared_for = self._meta.value.verify_needed
         self._ground.comparing.add("")
         answerer = Answerer(self._ground.trees, self._extents if record.a == EVERYTHING else None)
-        self.answering = True
         try:
             while True:
                 outline = self._questions.next(record.lsn)
@@ -280,8 +278,6 @@ class Receiving:
                     return
         except Broken:
             return
-        finally:
-            self.answering = False
 
     def _not_compared(self) -> str:
         """What makes another comparison needed after one of everything."""
