@@ -89,8 +89,13 @@ def image_of(trees: Sequence[Tree]) -> Image:
     return image
 
 
-def seen_by(log: Log, here: Sequence[Tree], there: Sequence[Tree]) -> Image:
+def seen_by(
+    log: Log,
+    here: Sequence[Tree],
+    there: Sequence[Tree],
+    saw: Callable[[Outline], None] = lambda outline: None,
+) -> Image:
     """What the source knows of its standby, once that has answered."""
     outlining = Outlining(here, log)
-    outlined(outlining, there, 1)
+    outlined(outlining, there, 1, saw=saw)
     return outlining.heard.image

@@ -259,6 +259,24 @@ def test_verify_finds_and_repairs_what_another_hand_changed(complete: Pair) -> N
     assert pair.a.ask("status")["verified_ns"] > 0
 
 
+def test_a_verify_ends_beside_an_application_though_the_link_breaks_in_the_middle(complete: Pair) -> None:
+    pair = complete
+    for number in range(1_500):
+        (pair.a.data / f"file {number}").write_bytes(b"%d" % number)
+    begin(pair)
+    until(lambda: protected(pair.a, pair.b))
+    (pair.b.data / "file 1499").chmod(0o600)
+    pair.link.cut_after(30_000)  # a third of what it says of its files
+    writer = write(pair.a, 5)
+    pair.a.ask("verify")
+    until(lambda: not pair.link.up)
+    pair.link.mend()
+    until(lambda: bool(pair.a.ask("status")["verified_ns"]))
+    assert pair.b.ask("status")["guarded"], "complete all the while"
+    assert writer.wait(60) == 0
+    pair.settle(pair.a, pair.b)
+
+
 def test_a_guarded_source_is_guarded_at_once_when_it_comes_back(complete: Pair) -> None:
     pair = complete
     begin(pair)

@@ -73,6 +73,7 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(outlining, "BATCH", 2)
+    monkeypatch.setattr(outlining, "WINDOW", 3)
     made = World(tmp_path)
     yield made
     made.levelling.close()
@@ -97,10 +98,11 @@ def test_a_standby_that_is_gone_without_an_answer_keeps_no_verify_from_ending(wo
     world.levelling.connected(silent.append, fresh=False)
     world.levelling.verify()
     world.levelling.turn()
-    world.until(lambda: bool(silent))
+    world.until(lambda: len(silent) == 3)
     world.connect()
     world.levelling.turn()
     world.until(lambda: bool(world.ended))
+    assert len(silent) == 3, "no more than it can be asked at once"
 
 
 def test_a_verify_that_has_heard_everything_goes_on_over_another_connection(world: World) -> None:

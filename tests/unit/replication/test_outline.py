@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from hsorch.node.replication import answer
 from hsorch.node.replication.answer import Answerer, Questions
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.capture import outlining
 from hsorch.node.replication.doubt import Extents
-from hsorch.node.replication.entries import FILE
+from hsorch.node.replication.entries import FILE, FOLDER
+from hsorch.node.replication.image import Image, Told
 from hsorch.node.replication.messages import Outline
 from hsorch.node.replication.outline import Item, Part
 from hsorch.node.replication.record import Damaged, Kind
@@ -78,7 +80,7 @@ def pair(tmp_path: Path) -> Pair:
 @pytest.fixture
 def small_outlines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outlining, "BATCH", 1)
-    monkeypatch.setattr(outlining, "WINDOW", 2)
+    monkeypatch.setattr(answer, "BATCH_OBJECTS", 1)
 
 
 def test_of_what_is_the_same_only_folders_and_large_files_are_told_in_full(pair: Pair) -> None:
@@ -234,6 +236,30 @@ def test_names_may_come_and_go_while_outlines_are_on_their_way(pair: Pair) -> No
     assert pair.equal
 
 
+def test_a_file_that_was_the_same_and_then_becomes_another_one_keeps_nothing_of_it(pair: Pair) -> None:
+    """Put in its place past the mount, it gets an identity with the first write through it."""
+    for side in (pair.data, pair.copy):
+        os.setxattr(side / "a", "user.colour", b"red")
+
+    def exchange(outline: Outline) -> None:
+        if outline.last:
+            (pair.data / "other").write_bytes(b"another file")
+            (pair.data / "other").rename(pair.data / "a")
+            pair.write("a", b"of another colour")
+
+    pair.compare(exchange)
+    assert pair.equal
+
+
+def test_a_name_that_a_changing_folder_lists_twice_is_one_name() -> None:
+    image, item = Image(), Item(b"a", FILE, fid=5)
+    image.same(0, "d", [item, item])
+    image.add(Told(0, b"d/a", FILE, fid=5))
+    assert image.names(5) == 1
+    image.add(Told(0, b"d", FOLDER, mode=0o750))
+    assert [image.at(0, name) is None for name in ("d", "d/a")] == [False, False]
+
+
 # ------------------------------------------------------------------------- what is not looked at
 
 
@@ -290,5 +316,5 @@ def test_a_standby_tells_nothing_about_what_lies_behind_a_link(pair: Pair, tmp_p
     (tmp_path / "outside/secret").write_bytes(b"x")
     (pair.copy / "way").symlink_to(tmp_path / "outside")
     outline = Outline(lsn=1, number=0, parts=[Part(0, b"way", [Item(b"secret", FILE, fid=1)])])
-    (answer,) = Answerer([pair.there.tree], None).answer(outline)
-    assert (answer.objects, answer.same) == ([], b"\0")
+    (told,) = Answerer([pair.there.tree], None).answer(outline)
+    assert (told.objects, told.same) == ([], b"\0")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from hsorch.node.replication.bindings import Binding
+from hsorch.node.replication.capture import outlining
 from hsorch.node.replication.capture.log import Log, Mark
 from hsorch.node.replication.journal import Journal
+from hsorch.node.replication.messages import Outline
 from hsorch.node.replication.segments import Start
 from hsorch.node.replication.tree import Tree
 from hsorch.node.replication.vanished import FLOOR, weigh
@@ -31,9 +34,9 @@ class Nodes:
         journal = Journal(home / "journal", Start(b"j" * 16, 7))
         self._log = Log(journal, Mark(home / "mark"), on_fault=pytest.fail)
 
-    def gone(self, own: int = 0) -> int:
+    def gone(self, own: int = 0, saw: Callable[[Outline], None] = lambda outline: None) -> int:
         here, there = self.trees
-        image = seen_by(self._log, [here], [there])
+        image = seen_by(self._log, [here], [there], saw)
         return sum(weigh([here], image, contextlib.nullcontext(), own).values())
 
     def lose(self, count: int) -> None:
@@ -79,3 +82,26 @@ def test_files_that_never_were_in_both_folders_do_not_count(tmp_path: Path) -> N
     for n in range(100):
         (tmp_path / "there" / f"own {n}").write_bytes(b"y")
     assert nodes.gone() == 0
+
+
+def test_files_of_a_folder_in_whose_place_something_else_stands_are_gone(tmp_path: Path) -> None:
+    nodes = Nodes(tmp_path, 0)
+    (tmp_path / "here/folder").write_bytes(b"a file")
+    (tmp_path / "there/folder").mkdir()
+    for n in range(20):
+        (tmp_path / f"there/folder/{n}").write_bytes(b"x")
+        nodes.trees[1].set_fid(f"folder/{n}", n + 1)
+    assert nodes.gone() == 20
+
+
+def test_what_is_removed_past_the_mount_while_it_is_listed_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outlining, "BATCH", 1)
+    nodes = Nodes(tmp_path, 40)
+
+    def empty(_: Outline) -> None:
+        for path in nodes.here.iterdir():
+            path.unlink()
+
+    assert nodes.gone(saw=empty) > 30
