@@ -22,7 +22,8 @@ from hsorch.node.replication.way import Way
 from hsorch.node.replication.wire import Broken
 
 BATCH_OBJECTS = 1000
-BATCH_DIGESTS = 1024 * 1024
+BATCH_BYTES = 1024 * 1024
+"""Of digests and attributes."""
 LOOK_S = 0.5
 
 
@@ -65,7 +66,7 @@ class Answerer:
         self._named: set[bytes] = set()
         """In the folder whose parts are under way."""
         self._told: list[Told] = []
-        self._digests = 0
+        self._bytes = 0
 
     def answer(self, outline: Outline) -> Iterator[Pictured]:
         """The last of them is the answer, what comes before are objects that did not fit into it."""
@@ -73,12 +74,12 @@ class Answerer:
         for part in outline.parts:
             for told in self._part(part, same):
                 self._told.append(told)
-                self._digests += sum(len(run) for _, run in told.runs)
-                if len(self._told) >= BATCH_OBJECTS or self._digests >= BATCH_DIGESTS:
+                self._bytes += sum(len(run) for _, run in told.runs) + sum(map(len, told.xattrs.values()))
+                if len(self._told) >= BATCH_OBJECTS or self._bytes >= BATCH_BYTES:
                     yield Pictured(lsn=outline.lsn, number=outline.number, objects=self._told, more=True)
-                    self._told, self._digests = [], 0
+                    self._told, self._bytes = [], 0
         yield Pictured(lsn=outline.lsn, number=outline.number, objects=self._told, same=bytes(same))
-        self._told, self._digests = [], 0
+        self._told, self._bytes = [], 0
 
     def _part(self, part: Part, same: bytearray) -> Iterator[Told]:
         """same: gets a byte for each item."""

@@ -39,6 +39,11 @@ class Pair:
         self.compare()
         assert self.equal
 
+    def close(self) -> None:
+        for side in (self.here, self.there):
+            side.journal.close()
+            side.tree.close()
+
     @property
     def data(self) -> Path:
         return self.here.home / "data"

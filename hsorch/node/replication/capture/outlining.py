@@ -119,6 +119,7 @@ class Outlining:
                     inside.append(item)
                     count += 1
                     size += item.size if item.digest else 0
+                    size += sum(map(len, item.xattrs.values())) if item.xattrs else 0
                 batch.append(Part(tree.number, raw, inside))
                 count += 1
         yield batch
