@@ -140,21 +140,21 @@ class Outlining:
         prefix = f"{folder}/" if folder else ""
         with os.scandir(found[0]) as names:
             for name in names:
-                leaf = os.fsencode(name.name)
-                if name.is_dir(follow_symlinks=False):
-                    folders.append(prefix + name.name)
-                    yield Item(leaf, FOLDER)
-                elif not tree.covers(prefix + name.name):
-                    continue
-                elif name.is_symlink():
-                    yield Item(leaf, LINK)
-                elif name.is_file(follow_symlinks=False):
+                leaf, relative = os.fsencode(name.name), prefix + name.name
+                if name.is_file(follow_symlinks=False):
+                    if not tree.covers(relative):
+                        continue
                     try:
                         item = self._reader.item(found[0], leaf)
                     except FileNotFoundError:
                         continue
                     self.total += item.size if self._reader.compares(item.fid) else 0
                     yield item
+                elif name.is_dir(follow_symlinks=False):
+                    folders.append(relative)
+                    yield Item(leaf, FOLDER)
+                elif name.is_symlink() and tree.covers(relative):
+                    yield Item(leaf, LINK)
 
     # ---------------------------------------------------------------- what is there
 
