@@ -12,7 +12,7 @@ from hsorch.node.replication.capture.compare import Comparison
 from hsorch.node.replication.capture.group import Capture
 from hsorch.node.replication.capture.log import Log
 from hsorch.node.replication.capture.outlining import Outlining
-from hsorch.node.replication.doubt import Extents
+from hsorch.node.replication.doubt import Brought, Extents
 from hsorch.node.replication.image import Image
 from hsorch.node.replication.messages import Outline, Pictured
 from hsorch.node.replication.outline import Part
@@ -32,10 +32,11 @@ class Compared:
         there: Sequence[Tree],
         *,
         extents: Extents | None = None,
+        brought: Brought | None = None,
         saw: Callable[[Outline], None] = lambda outline: None,
     ) -> None:
         self._there = there
-        self._extents = extents
+        self._answerer = Answerer(there, extents, brought)
         self._saw = saw
         self.outlining = Outlining(here, capture.log, extents=extents)
         self.comparison = Comparison(
@@ -43,7 +44,7 @@ class Compared:
         )
 
     def run(self, begin: Record) -> Record:
-        outlined(self.outlining, self._there, begin.lsn, extents=self._extents, saw=self._saw)
+        outlined(self.outlining, self._there, begin.lsn, self._answerer, self._saw)
         return self.comparison.run(begin)
 
     @property
@@ -60,11 +61,10 @@ def outlined(
     outlining: Outlining,
     there: Sequence[Tree],
     lsn: int,
-    *,
-    extents: Extents | None = None,
+    answerer: Answerer,
     saw: Callable[[Outline], None] = lambda outline: None,
 ) -> None:
-    questions, answerer = Questions(len(there)), Answerer(there, extents)
+    questions = Questions(len(there))
 
     def say(outline: Outline) -> None:
         saw(outline)
@@ -97,5 +97,5 @@ def seen_by(
 ) -> Image:
     """What the source knows of its standby, once that has answered."""
     outlining = Outlining(here, log)
-    outlined(outlining, there, 1, saw=saw)
+    outlined(outlining, there, 1, Answerer(there, None), saw)
     return outlining.heard.image

@@ -85,6 +85,51 @@ FOLLOWING = moments(
     "journal:Journal.delete_below before 1",
     "journal:Journal.delete_below after 1",
 )
+BRINGING = moments(
+    "levelling:Levelling.bring before 1",
+    "base_copy:BaseCopy._open after 1",
+    "capture.nodes:Nodes.mark before 3",
+    "capture.nodes:Nodes.mark after 4",
+    "mirror:Mirror._serve before 1",
+    "sender:Sender.small after 5",
+    "sender:Sender.large before 1",
+    "mirror:Mirror._finish before 1",
+    "levelling:Levelling.bring after 1",
+    "levelling:Levelling.begin before 1",
+    "levelling:Levelling.begin after 1",
+    "image:Image.add after 1",
+    "capture.compare:Comparison._check before 9",
+    "capture.compare:Comparison._close before 1",
+    "capture.compare:Comparison._close after 1",
+    "source:Source._level before 1",
+    "meta:MetaFile._save after 1",
+    "ship:Channel.send after 2",
+)
+BROUGHT = moments(
+    "resync:Receiving.open_base_copy before 1",
+    "hot:HotFile.replace after 1",
+    "meta:MetaFile._save after 1",
+    "resync:Receiving.open_base_copy after 1",
+    "landing:Landing.take before 2",
+    "quarantine:Open._note before 1",
+    "quarantine:Open._note after 1",
+    "placing:Placer._file before 3",
+    "placing:Placer._file after 5",
+    "partial:Partials.write half 1",
+    "partial:Partials.finish after 1",
+    "placing:Placer.put after 1",
+    "landing:Landing._delete before 1",
+    "landing:Landing._mark before 1",
+    "landing:Landing._mark after 1",
+    "resync:Receiving.close_base_copy before 1",
+    "resync:Receiving.close_base_copy after 1",
+    "resync:Receiving.begin before 1",
+    "resync:Receiving.begin after 1",
+    "resync:portray before 1",
+    "resync:Receiving._files_change after 1",
+    "resync:Receiving.closing before 1",
+    "carrying:Carrying._checkpoint after 1",
+)
 SENDING_ALL = moments(
     "levelling:Levelling.begin before 1",
     "levelling:Levelling.begin after 1",
@@ -225,6 +270,11 @@ class Load:
         return [int(line) for line in self._said]
 
 
+def kept(member: Member) -> set[bytes]:
+    """Contents in the quarantine."""
+    return {path.read_bytes() for path in member.places.quarantine.rglob("*") if path.name.isdigit()}
+
+
 def nothing_is_missing(folder: Path, told: list[int]) -> None:
     """Of what was acknowledged; at most the one commit that was on its way is there, too."""
     there = rows(folder)
@@ -274,7 +324,7 @@ def test_a_standby_that_died_following_takes_over(pair: Pair, moment: Moment) ->
     nothing_is_missing(pair.b.data, load.told())
 
 
-@pytest.mark.parametrize("moment", SENDING_ALL, ids=str)
+@pytest.mark.parametrize("moment", BRINGING, ids=str)
 def test_a_source_that_died_in_the_first_mirror_ends_it(pair: Pair, moment: Moment) -> None:
     pair.a.start(dies_at=moment)
     pair.b.start()
@@ -287,6 +337,39 @@ def test_a_source_that_died_in_the_first_mirror_ends_it(pair: Pair, moment: Mome
     until(lambda: protected(pair.a, pair.b))
     assert pair.a.ask("drain", limit_s=40)["ok"]
     assert picture(pair.a.data, times=False) == picture(pair.b.data, times=False)
+
+
+@pytest.mark.parametrize("moment", BROUGHT, ids=str)
+def test_a_standby_that_died_in_its_first_mirror_ends_it_and_keeps_what_stood_there(
+    pair: Pair, moment: Moment
+) -> None:
+    (pair.b.data / "mine").write_bytes(b"only here")
+    (pair.b.data / "ballast").write_bytes(b"not theirs")
+    pair.b.start(dies_at=moment)
+    pair.a.start()
+    pair.b.ask("role", role="target")
+    pair.b.arm()
+    pair.a.ask("role", role="source")
+    until(pair.b.died)
+    pair.b.start()
+    pair.b.ask("role", role="target")
+    until(lambda: protected(pair.a, pair.b))
+    assert pair.a.ask("drain", limit_s=40)["ok"]
+    assert picture(pair.a.data, times=False) == picture(pair.b.data, times=False)
+    assert {b"only here", b"not theirs"} <= kept(pair.b)
+
+
+@pytest.mark.parametrize("moment", SENDING_ALL, ids=str)
+def test_a_source_that_died_comparing_everything_ends_it(pair: Pair, moment: Moment) -> None:
+    pair.protect(a_dies=moment)
+    pair.a.arm()
+    with contextlib.suppress(OSError):
+        pair.a.ask("choose")
+    until(pair.a.died)
+    pair.a.start()
+    pair.a.ask("role", role="source")
+    until(lambda: protected(pair.a, pair.b))
+    pair.equal(pair.a, pair.b)
 
 
 @pytest.mark.parametrize("moment", RECEIVING_ALL, ids=str)
@@ -313,8 +396,7 @@ def test_an_old_active_that_died_in_its_resync_ends_it_and_keeps_what_only_it_ha
     until(lambda: protected(pair.b, pair.a))
     pair.equal(pair.b, pair.a)
     assert not (pair.a.data / "unsent").exists()
-    kept = {path.read_bytes() for path in pair.a.places.quarantine.rglob("*") if path.name.isdigit()}
-    assert {b"only here\n", b"changed\n"} <= kept
+    assert {b"only here\n", b"changed\n"} <= kept(pair.a)
 
 
 @pytest.mark.parametrize("moment", COPYING_WHAT_WAS_LEFT_OUT, ids=str)

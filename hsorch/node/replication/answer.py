@@ -10,7 +10,7 @@ import os
 import queue
 from collections.abc import Iterator, Sequence
 
-from hsorch.node.replication.doubt import Extents
+from hsorch.node.replication.doubt import Brought, Extents
 from hsorch.node.replication.entries import FOLDER
 from hsorch.node.replication.image import Told
 from hsorch.node.replication.messages import Outline, Pictured
@@ -59,10 +59,14 @@ class Questions:
 class Answerer:
     """Of one comparison. Raises OSError."""
 
-    def __init__(self, trees: Sequence[Tree], extents: Extents | None) -> None:
+    def __init__(
+        self, trees: Sequence[Tree], extents: Extents | None, brought: Brought | None = None
+    ) -> None:
+        """extents: where contents can differ; None: everywhere. brought: extents count there only."""
         self._trees = {tree.number: tree for tree in trees}
         self._reader = Reader(extents)
-        self._portrayer = Portrayer(extents)
+        self._brought = brought
+        self._portrayer = Portrayer(extents, brought)
         self._named: set[bytes] = set()
         """In the folder whose parts are under way."""
         self._told: list[Told] = []
@@ -97,13 +101,14 @@ class Answerer:
         prefix = f"{folder}/" if folder else ""
         if not folder and not self._named:
             yield from self._portrayer.folder(tree, at, "")
+        brought = None if self._brought is None else self._brought[tree.number]
         for item in part.items:
             if item.fid:
                 try:
-                    alike = self._reader.item(at, item.leaf) == item
+                    alike = self._reader.item(at, item.leaf, brought) == item
                 except FileNotFoundError:
                     alike = False
-                if alike:
+                if alike and self._portrayer.claims(item.fid):
                     same.append(1)
                     continue
             same.append(0)

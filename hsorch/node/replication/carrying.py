@@ -16,10 +16,12 @@ from collections.abc import Callable
 from hsorch.errors import HsorchError
 from hsorch.node.replication.answer import Questions
 from hsorch.node.replication.bypass import Bypass
+from hsorch.node.replication.doubt import Brought
 from hsorch.node.replication.generations import Lineage, reached
 from hsorch.node.replication.ground import Ground
 from hsorch.node.replication.messages import Begin
 from hsorch.node.replication.meta import Place
+from hsorch.node.replication.placing import Keep
 from hsorch.node.replication.record import Damaged, Record
 from hsorch.node.replication.resync import Receiving, Tell
 from hsorch.node.replication.wire import Broken
@@ -81,11 +83,38 @@ class Carrying:
                 raise Broken(f"the source would go on at {begin.at.lsn}, the spool ends at {here.lsn}")
             self._receiving.goes_on(source, begin.counted, questions)
 
-    def begins(self, begin: Begin, source: Lineage, questions: Questions) -> None:
-        """The stream begins anew, at a MIRROR_BEGIN. Raises QuarantineFull, OSError."""
+    def take_base_copy(
+        self, source: Lineage, take: Callable[[Keep | None], Brought | None]
+    ) -> Brought | None:
+        """What lies here counts for nothing: take() replaces it, and nothing else changes it meanwhile.
+
+        Raises Broken: it counts; and what take() raises."""
+        with self._busy:
+            keep = self._receiving.open_base_copy(source)
+            self._bypass.drop()
+            self.durable = self.applied = self._saved = self._meta.value.checkpoint.lsn
+            self.fault = ""
+            try:
+                brought = take(keep)
+            except Broken:
+                raise
+            except (OSError, HsorchError) as error:
+                self._note(error, "the base copy cannot be taken")
+                raise
+            if brought is not None:
+                self._receiving.close_base_copy()
+            self._ground.let_go()
+        return brought
+
+    def begins(self, begin: Begin, source: Lineage, questions: Questions, brought: Brought | None) -> None:
+        """The stream begins anew, at a MIRROR_BEGIN. brought: by a base copy just now, if there was one.
+
+        Raises QuarantineFull, OSError."""
         with self._busy:
             usable = self._is_usable()
-            self._receiving.begin(begin, source, questions, usable=usable, applied=self.applied)
+            self._receiving.begin(
+                begin, source, questions, usable=usable, applied=self.applied, brought=brought
+            )
             self._bypass.drop()
             self.durable = self.applied = self._saved = begin.at.lsn
             self.fault = ""
@@ -182,11 +211,11 @@ class Carrying:
                 self._note(error)
                 self._stopped.wait(AGAIN_S)
 
-    def _note(self, error: Exception) -> None:
+    def _note(self, error: Exception, what: str = "") -> None:
         self._ground.let_go()
         self.fault_code = error.code if isinstance(error, HsorchError) else FAULT
         why = error if isinstance(error, OSError | HsorchError) else repr(error)
-        self.fault = f"record at {self.applied} cannot be applied: {why}"
+        self.fault = f"{what or f'record at {self.applied} cannot be applied'}: {why}"
 
     def _lose(self, damage: Damaged) -> None:
         """The spool ends before what cannot be read, and the source has to begin a resync."""

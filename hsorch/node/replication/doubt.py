@@ -12,6 +12,9 @@ from hsorch.node.replication.verify import BLOCK
 
 Extents = dict[int, list[tuple[int, int]]]
 """fid -> (offset, end), aligned to blocks, in order: where contents can differ at all."""
+Brought = dict[int, set[int]]
+"""By number of a tree: inodes of a standby's files whose content a base copy brought, or found equal
+(base_copy.py). After one, extents say where contents can differ of these files only."""
 MOST_RANGES = 500_000
 """To name more of them would cost more than to compare everything."""
 _LONG = 64 * 1024 * 1024

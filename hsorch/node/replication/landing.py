@@ -44,7 +44,6 @@ from hsorch.node.replication.messages import (
     Pack,
     Piece,
     Prune,
-    Reached,
     Said,
     Task,
     Twins,
@@ -54,13 +53,12 @@ from hsorch.node.replication.partial import Partials
 from hsorch.node.replication.placing import Keep, Placer, standing
 from hsorch.node.replication.record import leaves
 from hsorch.node.replication.surplus import Surplus
+from hsorch.node.replication.tally import Tally
 from hsorch.node.replication.verify import SMALL, Hasher
 from hsorch.node.replication.way import Naming, Way
 
 SAME, SEND, COMPARE = 0, 1, 2
 _STAGING = os.fsencode(STAGING)
-NAMED = 20
-"""Names of newer files that a survey tells."""
 
 
 class LandingError(NodeError):
@@ -103,6 +101,9 @@ class Landing:
         self._refusals = refusals
         self._written = refusals.written(self._binding.path) if refusals is not None else None
         """Not None: every file is sent that is not one of these, as its disk is to be asked again."""
+        self._identified = self._binding.kind == "ordered"
+        self.brought: set[int] = set()
+        """Inodes of files of an ordered folder whose content is what the source read since it began."""
         with contextlib.ExitStack() as undo:
             undo.callback(os.close, self._fd)
             self._partials = Partials(self._fd, root, self._new_file, survey=task.survey, trusts=self._trusts)
@@ -110,15 +111,9 @@ class Landing:
         self._flusher = Flusher(self._fd, root, self._refused)
         self._placer = Placer(self._fd, root, self._partials, self._displace, keep, self._new_file)
         self._surplus = Surplus(root, self._binding, guard)
-        self._seen: set[str] = set()
         self._made: set[bytes] = set()
         self._leaving: list[str] = []
-        self._done = Reached(number=0)
-        self._tally: dict[str, int] = dict.fromkeys(
-            ("held", "created", "replaced", "replaced_bytes", "newer_count", "newest_ns", "deleted",
-             "deleted_bytes"), 0
-        )  # fmt: skip
-        self._newer: list[bytes] = []
+        self._tally = Tally()
 
     def close(self) -> None:
         """Raises nothing: what a flush on the way finds is remembered."""
@@ -194,7 +189,7 @@ class Landing:
         new: its folder was made by this mirror, so most likely nothing has its name."""
         at = way.to(self._checked(entry.path))
         if at is None:  # no folder is there; the file goes nowhere when it comes
-            self._tally["created"] += entry.kind == FILE
+            self._tally.creates(entry.kind == FILE)
             return SEND if entry.kind == FILE else SAME
         if entry.digest and not new and self._equals(at, entry):
             return SAME
@@ -215,10 +210,10 @@ class Landing:
 
     def _judge_file(self, at: tuple[int, str], entry: Entry, found: os.stat_result | None) -> int:
         if found is None:
-            self._tally["created"] += 1
+            self._tally.creates()
             return self._begun(entry)
         if not self._trusts(found.st_ino):
-            self._survey(entry, found)
+            self._tally.replaces(entry, found)
             return self._begun(entry)
         large = entry.size > SMALL
         alike = found.st_size == entry.size and found.st_mtime_ns == entry.mtime_ns
@@ -230,33 +225,26 @@ class Landing:
         if alike and (entry.twin or found.st_nlink == 1):
             self._dress_file(at, entry, found)
             return SAME
-        self._survey(entry, found)
+        self._tally.replaces(entry, found)
         return COMPARE if large else SEND
 
     def _equals(self, at: tuple[int, str], entry: Entry) -> bool:
         """Whether what has the name here is this small file, by its content; then the rest is made so."""
         if self.task.survey or self._written is not None:
             return False
-        here = entry_inside(*at, entry.name, self._hasher.small)
+        here = entry_inside(*at, entry.name, self._hasher.small, identified=self._identified)
         # A file that has further names here, but not at the source, must not be touched through them.
         if here is None or here.digest != entry.digest or (here.twin and not entry.twin):
             return False
         if here != entry and msgspec.structs.replace(here, twin=entry.twin) != entry:
             self._placer.dress(*at, entry)
+        if self._identified and (found := standing(*at)) is not None:
+            self.brought.add(found.st_ino)
         return True
 
     def _begun(self, entry: Entry) -> int:
         """Nothing that stands here is of use, unless in staging."""
         return COMPARE if entry.size > SMALL and self._partials.started(entry.name) else SEND
-
-    def _survey(self, entry: Entry, found: os.stat_result) -> None:
-        self._tally["replaced"] += 1
-        self._tally["replaced_bytes"] += found.st_size
-        self._tally["newest_ns"] = max(self._tally["newest_ns"], found.st_mtime_ns)
-        if found.st_mtime_ns > entry.mtime_ns:
-            self._tally["newer_count"] += 1
-            if len(self._newer) < NAMED:
-                self._newer.append(entry.path)
 
     # ------------------------------------------------------------------------------------- what comes in
 
@@ -270,13 +258,15 @@ class Landing:
     def _finish(self, file: int, entry: Entry) -> None:
         name = self._checked(entry.path)
         with Naming(f"{self._root}/{name}"), Way(self._fd) as way:
-            if staged := self._partials.finish(file, entry):
+            staged = self._partials.finish(file, entry)
+            if staged:
                 self._placer.put(staged, name)
-                return
             found = way.to(name)
             here = standing(*found) if found else None
             if found is not None and here is not None:
-                self._dress_file(found, entry, here)
+                if not staged:
+                    self._dress_file(found, entry, here)
+                self.brought.add(here.st_ino)
 
     def _folder(self, at: tuple[int, str], entry: Entry, found: os.stat_result | None) -> None:
         if self.task.survey:
@@ -300,7 +290,8 @@ class Landing:
 
     def _dress_file(self, at: tuple[int, str], entry: Entry, found: os.stat_result) -> None:
         right = _worn(found) == (entry.mode, entry.uid, entry.gid) and found.st_mtime_ns == entry.mtime_ns
-        if not (self.task.survey or (right and self._xattrs(entry.name) == entry.xattrs)):
+        right = right and not self._identified and self._xattrs(entry.name) == entry.xattrs
+        if not (self.task.survey or right):
             self._placer.dress(*at, entry)
 
     def _dress_folder(self, entry: Entry) -> None:
@@ -313,10 +304,9 @@ class Landing:
     # ------------------------------------------------------------------------------------- what is too much
 
     def _compare_names(self, listing: Listing) -> None:
-        self._seen.update(entry.name.rpartition("/")[2] for entry in listing.entries)
-        if listing.last:
-            self._surplus.folder(self._checked(listing.folder) if listing.folder else "", self._seen)
-            self._seen = set()
+        folder = self._checked(listing.folder) if listing.folder else ""
+        names = (entry.name.rpartition("/")[2] for entry in listing.entries)
+        self._surplus.listed(folder, names, last=listing.last)
 
     def _tell_doomed(self) -> None:
         paths = [os.fsencode(name) for name in self._surplus.doomed]
@@ -327,12 +317,9 @@ class Landing:
         """Nothing at all when the guard says that it is too much."""
         names = [name for name in names if leads_below(self._root, name)]
         verdict = self._surplus.weigh(names)
-        self._tally["deleted"] += verdict.files
-        self._tally["deleted_bytes"] += verdict.size
-        if self.task.survey:
-            return
-        if verdict.too_much and not self.task.confirmed:
-            self._tally["held"] += verdict.files
+        held = verdict.too_much and not (self.task.survey or self.task.confirmed)
+        self._tally.deletes(verdict, held=held)
+        if held or self.task.survey:
             return
         for name in names:
             self._surplus.delete(self._fd, name, self._keep)
@@ -356,11 +343,11 @@ class Landing:
             self._partials.sweep()
             self._surplus.settled()
             self.settle()
-            self.equal = not self._tally["held"]
+            self.equal = not self._tally.held
             if self.equal and self._refusals is not None and self._written is not None:
                 self._refusals.all_written(self._binding.path, self._written)
                 self._written = None
-        self._reply(msgspec.structs.replace(self._done, number=mark.number, newer=self._newer, **self._tally))
+        self._reply(self._tally.reached(mark.number))
 
     # ---------------------------------------------------------------------------------------------- helpers
 
@@ -372,8 +359,11 @@ class Landing:
         return self._written is None or inode in self._written
 
     def _new_file(self, fd: int) -> None:
-        if self._written is not None:
-            self._written.add(os.fstat(fd).st_ino)
+        if self._written is not None or self._identified:
+            inode = os.fstat(fd).st_ino
+            self.brought.add(inode)
+            if self._written is not None:
+                self._written.add(inode)
 
     def _xattrs(self, name: str) -> dict[str, bytes]:
         return xattrs_of(f"{self._root}/{name}")

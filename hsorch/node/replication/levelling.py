@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from hsorch.node.replication.base_copy import BaseCopy
 from hsorch.node.replication.capture.compare import COMPARED, Comparison
 from hsorch.node.replication.capture.group import Capture
 from hsorch.node.replication.capture.outlining import Outlining, Stopped
@@ -22,12 +23,13 @@ from hsorch.node.replication.image import Image
 from hsorch.node.replication.messages import Ack, Message, Pictured
 from hsorch.node.replication.meta import Place
 from hsorch.node.replication.pace import paced
+from hsorch.node.replication.progress import Figures
 from hsorch.node.replication.queue import Queue
 from hsorch.node.replication.record import OVERHEAD, Damaged, Kind, Record
 from hsorch.node.replication.stage import EVERYTHING, VERIFY
 from hsorch.node.replication.tree import Tree
 from hsorch.node.replication.vanished import Vanished, weigh
-from hsorch.node.replication.wire import Broken
+from hsorch.node.replication.wire import Broken, Channel
 
 Say = Callable[[Message], None]
 """To the standby, over one connection. Raises Broken."""
@@ -86,6 +88,8 @@ class Levelling:
         self._on_fault = on_fault
         self._on_held = on_held
         self._round: Round | None = None
+        self._base: BaseCopy | None = None
+        """On its way."""
         self._thread: threading.Thread | None = None
         self._say: Say = _nobody
         self._unguards = False
@@ -101,7 +105,12 @@ class Levelling:
     def running(self) -> bool:
         """The standby is not equal yet, and cannot be told to be complete."""
         now = self._round
-        return now is not None and now.begin.a == EVERYTHING and not now.end
+        return self.bringing or (now is not None and now.begin.a == EVERYTHING and not now.end)
+
+    @property
+    def bringing(self) -> bool:
+        """A standby takes in a base copy; its stream has not begun."""
+        return self._base is not None
 
     @property
     def verifying(self) -> bool:
@@ -119,17 +128,23 @@ class Levelling:
     def copied(self) -> int:
         """Bytes of content that were sent because they differed, in this process's life."""
         now = self._round
-        return self._copied + (0 if now is None else now.comparison.copied)
+        base = sum(one.bytes_sent for one in self._base_figures())
+        return self._copied + base + (0 if now is None else now.comparison.copied)
 
     @property
     def checked(self) -> int:
-        """Bytes that the comparison of now, or the last one, has read."""
+        """Bytes that the base copy or the comparison of now, or the last one, has read."""
+        if self.bringing:
+            return sum(one.bytes_done for one in self._base_figures())
         now = self._round
         return 0 if now is None else now.checked
 
     @property
     def left(self) -> int:
-        """Bytes that the comparison of now has still to read, of what it has listed, by the sizes then."""
+        """Bytes that the base copy or the comparison of now has still to read, of what it has listed, by the
+        sizes then."""
+        if self.bringing:
+            return sum(one.left_bytes for one in self._base_figures())
         now = self._round
         return 0 if now is None or now.end else max(0, now.outlining.total - now.checked)
 
@@ -154,6 +169,10 @@ class Levelling:
     def parts(self) -> bool:
         """What is held back keeps the standby from being made equal: nothing may be sent until then."""
         return self.running and bool(self.held)
+
+    def _base_figures(self) -> list[Figures]:
+        base = self._base
+        return [] if base is None else base.figures()
 
     # -------------------------------------------------------------------- driven
 
@@ -190,10 +209,19 @@ class Levelling:
 
     # ---------------------------------------------------- as the shipper asks for
 
-    def begin(self, verdict: Verdict, *, decided: bool) -> tuple[Place, Extents | None]:
+    def bring(self, channel: Channel) -> int:
+        self._base = BaseCopy(self._trees, self._capture.log, self._capture.nodes)
+        try:
+            return self._base.run(channel, self._on_begin)
+        finally:
+            self._copied += sum(one.bytes_sent for one in self._base.figures())
+            self._base = None
+
+    def begin(self, verdict: Verdict, *, decided: bool, brought: bool) -> tuple[Place, Extents | None]:
         left_out = self._queue.level()
         record = self._mark(EVERYTHING)
-        extents = self._differing(verdict.since, left_out, record.lsn)
+        unsure: Spans = frozenset() if brought else self._unsure()
+        extents = self._differing(verdict.since, left_out, unsure, record.lsn)
         self._open(record, extents, decided=decided, own=verdict.rolled_back // OVERHEAD)
         self._unguards = True
         return Place(generation=record.generation, lsn=record.lsn, crc=record.previous), extents
@@ -204,12 +232,14 @@ class Levelling:
         self._journal.keep(COMPARED, self._journal.end)
         return self._journal.append(Kind.MIRROR_BEGIN, a=what)
 
-    def _differing(self, since: int | None, left_out: DirtyMap, until: int) -> Extents | None:
+    def _differing(
+        self, since: int | None, left_out: DirtyMap, unsure: Spans, until: int
+    ) -> Extents | None:
         """Where contents can differ, as far as this side knows; None: anywhere. Raises OSError."""
         if since is None or since < self._journal.first:
             return None
         doubt = Doubt()
-        doubt.add_spans(self._unsure())
+        doubt.add_spans(unsure)
         for fid in left_out.files():
             for offset, length in left_out.ranges(fid):
                 doubt.add(fid, offset, length)

@@ -61,6 +61,11 @@ class Refused(Said, frozen=True, kw_only=True):
     why: str
 
 
+class Bring(Said, frozen=True, kw_only=True):
+    """Before the stream: a base copy follows, a Task for each ordered folder. The standby answers with an Ack
+    once it holds, durably, for nothing that could be counted on."""
+
+
 class Begin(Said, frozen=True, kw_only=True):
     """The source streams from here on; the standby's spool must end at exactly this place."""
 
@@ -128,12 +133,14 @@ class Task(Said, frozen=True, kw_only=True):
     """Opens work on one bound tree, from the source. mode: what counts as equal, size and time or content.
 
     survey: nothing is changed, the answer says what would be. confirmed: the guard lets deletions through.
+    tree: number of an ordered folder, of which this is the base copy; None: a watched one.
     """
 
     binding: Binding
     mode: Literal["quick", "content"] = "quick"
     survey: bool = False
     confirmed: bool = False
+    tree: int | None = None
 
 
 class Listing(msgspec.Struct, frozen=True, array_like=True):
@@ -263,7 +270,7 @@ class Reached(Said, frozen=True, kw_only=True):
 
 
 Message = (
-    Hello | Refused | Begin | Outline | Pictured | Guarded | Data | Ack
+    Hello | Refused | Bring | Begin | Outline | Pictured | Guarded | Data | Ack
     | Task | Offer | Wanted | Pack | Open | Hashes | Need | Piece | Hole | Close
     | Twins | Prune | Doomed | Gone | Folders | Mark | Reached
 )  # fmt: skip

@@ -1,8 +1,9 @@
 """The source's side of a mirror: lists a tree, hears what the target lacks, and sends that and no more.
 
-Used for the first mirror, for a resync and for "verify difference" alike; a broken mirror is resumed by
-starting it again, because what is done is found equal. Landing (landing.py) is the other side. What happens
-after the mirror is live.py's business.
+Used for the first mirror, for a resync and for "verify difference" of watched folders alike, and for the base
+copy of ordered ones; a broken mirror is resumed by starting it again, because what is done is found equal.
+Landing (landing.py) is the other side. What happens after the mirror is live.py's, and base_copy.py's,
+business.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import msgspec
@@ -85,8 +86,10 @@ class Mirror:
         *,
         anchor: Anchor | None = None,
         progress: Progress | None = None,
+        identify: Callable[[str], int] | None = None,
     ) -> None:
-        """anchor: the volume that root must lie on; None: whichever it lies on now."""
+        """anchor: the volume that root must lie on; None: whichever it lies on now. identify(relative): the
+        fid that a file has from now on; None where files need none."""
         self._channel = channel
         self._root = root
         self._task = task
@@ -94,7 +97,8 @@ class Mirror:
         self._anchor = anchor
         self.progress = progress or Progress()
         self._course = _Course()
-        self._sender = Sender(channel, root, self.progress)
+        self._identify = identify
+        self._sender = Sender(channel, root, self.progress, identified=identify is not None)
         self._hasher = Hasher()
         self._folders: list[str] = []
         self.twins = TwinNames()
@@ -172,6 +176,8 @@ class Mirror:
         yield batch
 
     def _prepare(self, entry: Entry) -> Entry:
+        if self._identify is not None and entry.kind == FILE and not entry.fid:
+            entry = msgspec.structs.replace(entry, fid=self._identify(entry.name))
         if entry.kind == FILE and entry.twin:
             first = self.twins.note(self._root, entry)
             if first != entry.path:

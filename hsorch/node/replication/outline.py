@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 import msgspec
 
@@ -73,10 +73,11 @@ class Reader:
         """Whether the content of this file counts. What has no identity has to be compared whole."""
         return self._extents is None or not fid or fid in self._extents
 
-    def item(self, folder: int, leaf: bytes) -> Item:
-        """The regular file of this name in an open folder. Raises FileNotFoundError.
+    def item(self, folder: int, leaf: bytes, only: Container[int] | None = None) -> Item:
+        """The regular file of this name in an open folder. only: inodes of the files to look at; None: all.
 
-        What is not to be read, is too large or has several names has to go the long way."""
+        What is not to be read, is too large or has several names has to go the long way.
+        Raises FileNotFoundError."""
         try:
             fd = os.open(leaf, _READ, dir_fd=folder)
         except FileNotFoundError:
@@ -84,15 +85,17 @@ class Reader:
         except OSError:
             return Item(leaf, FILE)
         try:
-            return self._seen(fd, leaf)
+            return self._seen(fd, leaf, only)
         except OSError:
             return Item(leaf, FILE)
         finally:
             os.close(fd)
 
-    def _seen(self, fd: int, leaf: bytes) -> Item:
+    def _seen(self, fd: int, leaf: bytes, only: Container[int] | None) -> Item:
         found = os.fstat(fd)
         fid, xattrs = 0, {}
+        if only is not None and found.st_ino not in only:
+            return Item(leaf, FILE)
         if found.st_nlink == 1 and stat.S_ISREG(found.st_mode):
             for name in os.listxattr(fd):
                 if name == FID:

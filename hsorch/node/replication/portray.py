@@ -10,8 +10,8 @@ import os
 import stat
 from collections.abc import Iterator
 
-from hsorch.node.replication.doubt import Extents
-from hsorch.node.replication.entries import FILE, FOLDER, LINK, fid_of, xattrs_of
+from hsorch.node.replication.doubt import Brought, Extents
+from hsorch.node.replication.entries import FID, FILE, FOLDER, LINK, fid_of, xattrs_of
 from hsorch.node.replication.extents import data_extents
 from hsorch.node.replication.image import MORE, Told
 from hsorch.node.replication.tree import Tree
@@ -21,15 +21,26 @@ _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Portrayer:
-    """extents: where contents can differ; None: everywhere. Names are those in an open folder `at`.
+    """extents: where contents can differ; None: everywhere. brought: extents count there only. Names are
+    those in an open folder `at`.
 
     Raises OSError."""
 
-    def __init__(self, extents: Extents | None) -> None:
+    def __init__(self, extents: Extents | None, brought: Brought | None = None) -> None:
         self._extents = extents
+        self._brought = brought
+        self._fids: set[int] = set()
+        """Identities that are taken."""
         self._hasher = Hasher()
         self._twins: set[tuple[int, int]] = set()
         """(tree, inode) of files with several names whose content was told."""
+
+    def claims(self, fid: int) -> bool:
+        """Whether no other file had this identity so far. A copy may have brought along its original's, and
+        a file that moved while it was listed may have come twice."""
+        before = len(self._fids)
+        self._fids.add(fid)
+        return len(self._fids) > before
 
     def folder(self, tree: Tree, at: int, name: str, *, beyond: bool = False) -> Iterator[Told]:
         """One that is open; nothing where the binding covers only what is in it."""
@@ -61,14 +72,19 @@ class Portrayer:
     def _file(
         self, tree: Tree, name: str, path: str, what: os.stat_result, *, beyond: bool
     ) -> Iterator[Told]:
-        fid = fid_of(path)
-        whole = self._extents is None or not fid
-        yield _told(tree, name, FILE, path, what, fid=fid, whole=whole, beyond=beyond)
+        twin = (tree.number, what.st_ino)
+        again = twin in self._twins
         if what.st_nlink > 1:
-            twin = (tree.number, what.st_ino)
-            if twin in self._twins:
-                return
             self._twins.add(twin)
+        fid = fid_of(path)
+        if fid and not again and not self.claims(fid):
+            os.removexattr(path, FID, follow_symlinks=False)
+            fid = 0
+        known = self._brought is None or what.st_ino in self._brought[tree.number]
+        whole = self._extents is None or not fid or not known
+        yield _told(tree, name, FILE, path, what, fid=fid, whole=whole, beyond=beyond)
+        if again:
+            return
         descriptor = os.open(path, _OPEN)
         try:
             if self._extents is None or whole:

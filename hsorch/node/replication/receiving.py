@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 
-from hsorch.errors import NodeError
+from hsorch.errors import HsorchError, NodeError
 from hsorch.node.replication.ahead import Ahead
 from hsorch.node.replication.flushing import Refusals
 from hsorch.node.replication.landing import Landing
@@ -74,8 +74,7 @@ def serve(
     except Broken:
         return
     except (OSError, NodeError) as error:
-        _tell(channel, error)
-        ahead.drain(HEARD_S)
+        refuse(channel, ahead, error)
         raise
     finally:
         ahead.end()
@@ -86,8 +85,9 @@ def serve(
             landing.close()
 
 
-def _tell(channel: Channel, error: OSError | NodeError) -> None:
-    if isinstance(error, NodeError):
+def refuse(channel: Channel, ahead: Ahead, error: OSError | HsorchError) -> None:
+    """Tell the source why, and let it hear that."""
+    if isinstance(error, HsorchError):
         why = error.message
     else:
         why = f"{error.strerror or error} ({error.filename or 'a file on its way'})"
@@ -95,3 +95,4 @@ def _tell(channel: Channel, error: OSError | NodeError) -> None:
         channel.send(Refused(why=why))
     except Broken:
         return
+    ahead.drain(HEARD_S)

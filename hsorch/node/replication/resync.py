@@ -8,18 +8,21 @@ end. What only this node has is kept in the quarantine before it is overwritten 
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 from hsorch.node.replication.answer import Answerer, Questions
 from hsorch.node.replication.apply import Applier
-from hsorch.node.replication.doubt import WHOLE, Doubt, Extents, makes_anew
+from hsorch.node.replication.bindings import STAGING
+from hsorch.node.replication.doubt import WHOLE, Brought, Doubt, Extents, makes_anew
 from hsorch.node.replication.generations import Lineage, adopted, meet, reached, resync_began
 from hsorch.node.replication.ground import Ground
 from hsorch.node.replication.hot import Spans, span_of
 from hsorch.node.replication.keeping import Keeper
 from hsorch.node.replication.messages import Begin, Pictured
+from hsorch.node.replication.placing import Keep
 from hsorch.node.replication.record import Kind, Record
 from hsorch.node.replication.segments import Start
 from hsorch.node.replication.stage import EVERYTHING, LEFT_OUT, Stage, marked, room_for
@@ -50,6 +53,8 @@ class Receiving:
         self._only: frozenset[int] | None = None
         self._extents = _extents(ground.hot.spans)
         """Where contents can differ, as both sides knew when the resync began; None: anywhere."""
+        self._brought: Brought | None = None
+        """By the base copy that came before it; None: none did, or it is not to be counted on."""
         self._compared_for = ground.meta.value.verify_needed
         """Why a comparison was needed when the image was told last: what came since it does not show."""
         self._made_anew: set[int] = set()
@@ -81,16 +86,56 @@ class Receiving:
         same = source.current == meta.generations.current and self._journal.end >= counted
         self._meta.change(sender=source, guarded=meta.guarded and same, promised=False)
 
+    def open_base_copy(self, source: Lineage) -> Keep | None:
+        """The files are replaced past the stream from here on; where that goes which would be lost, if any.
+
+        Raises Broken: they count; OSError."""
+        ground, meta = self._ground, self._meta.value
+        if meta.generations.current and meta.consistent:
+            raise Broken("the source would replace files that count")
+        keep = meta.keep or self._keep_own(source)
+        self._compare_from_now()
+        ground.hot.replace(None, 0)
+        self._meta.change(
+            sender=source, staged_over=None, guarded=False, promised=False, marks=(0, 0), keep=keep,
+            consistent=False, generations=resync_began(meta.generations, source),
+        )  # fmt: skip
+        ground.drop_held()
+        return self._put_by(keep, meta.generations.current) if keep else None
+
+    def _put_by(self, incident: str, generation: int) -> Keep:
+        def keep(root: str, relative: str) -> None:
+            self._ground.incident(incident, "replaced by a base copy", generation).keep(root, relative)
+
+        return keep
+
+    def close_base_copy(self) -> None:
+        """What lies here is the source's now, or is kept. Raises OSError."""
+        self._meta.change(keep="")
+
     def begin(
-        self, begin: Begin, source: Lineage, questions: Questions, *, usable: bool, applied: int
+        self,
+        begin: Begin,
+        source: Lineage,
+        questions: Questions,
+        *,
+        usable: bool,
+        applied: int,
+        brought: Brought | None,
     ) -> None:
         """The spool begins anew at a MIRROR_BEGIN of the source. Raises QuarantineFull: nothing changed.
 
         usable: the files are a picture of one moment, at the end of the spool or of the one before it.
-        applied: of the spool, up to there."""
+        applied: of the spool, up to there. brought: by a base copy just now, if there was one."""
         ground, meta = self._ground, self._meta.value
+        self._brought = None if self._not_compared() else brought
         extents = self._doubt(begin, source, applied)
-        keep = meta.keep or self._keep_own(source) or self._keep_unshared(source)
+        if self._brought is not None:
+            extents, keep = begin.extents, ""
+        else:
+            keep = meta.keep or self._keep_own(source) or self._keep_unshared(source)
+        for tree in ground.trees:  # no use where no base copy is to come
+            shutil.rmtree(tree.path(STAGING), ignore_errors=True)
         stays_usable = usable and meta.generations.current != 0
         over = meta.staged_over or (ground.here() if stays_usable else None)
         with self.lock:
@@ -140,8 +185,8 @@ class Receiving:
         """The incident for what only this node has, its own records first; "": there is nothing."""
         ground, mine = self._ground, self._ground.lineage()
         self._only = None
-        if not mine.current:
-            return f"first-{source.current:016x}"
+        if not mine.current:  # what a whole base copy of this source left here is not its own
+            return "" if mine.receiving == source.current else f"first-{source.current:016x}"
         verdict = meet(mine, source)
         if not verdict.rolled_back or self._meta.value.staged_over is not None:
             return ""
@@ -214,7 +259,8 @@ class Receiving:
         self._made_anew.clear()
         self._ground.folders.share(self._ground.setup.ordered)
         fields: dict[str, object] = {"consistent": True, "marks": (0, 0), "keep": ""}
-        if self._ground.hot.spans is None and self._extents is None:  # everything was compared
+        everything = self._extents is None or self._brought is not None
+        if self._ground.hot.spans is None and everything:
             fields["verify_needed"] = self._not_compared()
         return {**fields, "generations": self._lineage(record.end)}
 
@@ -266,9 +312,10 @@ class Receiving:
     def _answer(self, record: Record) -> None:
         """The files stand still meanwhile, and the connection takes what comes into the spool: nothing goes
         past that before this record is applied. A source that is gone asks again."""
-        self._compared_for = self._meta.value.verify_needed
-        self._ground.comparing.add("")
-        answerer = Answerer(self._ground.trees, self._extents if record.a == EVERYTHING else None)
+        if record.a != EVERYTHING or self._brought is None:
+            self._compare_from_now()
+        extents, brought = (self._extents, self._brought) if record.a == EVERYTHING else (None, None)
+        answerer = Answerer(self._ground.trees, extents, brought)
         try:
             while True:
                 outline = self._questions.next(record.lsn)
@@ -278,6 +325,10 @@ class Receiving:
                     return
         except Broken:
             return
+
+    def _compare_from_now(self) -> None:
+        self._compared_for = self._meta.value.verify_needed
+        self._ground.comparing.add("")
 
     def _not_compared(self) -> str:
         """What makes another comparison needed after one of everything."""

@@ -41,7 +41,9 @@ class _Large:
 class Sender:
     """Not for several threads at once. Methods raise Broken and OSError (reading failed)."""
 
-    def __init__(self, channel: Channel, root: str, progress: Progress) -> None:
+    def __init__(self, channel: Channel, root: str, progress: Progress, *, identified: bool = False) -> None:
+        """identified: files are sent with their fid, that of what was read."""
+        self._identified = identified
         self._channel = channel
         self._root = root
         self._way = Way(root)
@@ -66,7 +68,7 @@ class Sender:
             return
         fd, found = opened
         try:
-            entry = entry_of_open(fd, name, found, xattrs)
+            entry = entry_of_open(fd, name, found, xattrs, identified=self._identified)
             size = os.readv(fd, [self._contents[self._packed : self._packed + SMALL + 1]])
         finally:
             os.close(fd)
@@ -100,7 +102,7 @@ class Sender:
         self._number += 1
         number = self._number
         try:
-            entry = entry_of_open(fd, name, found)
+            entry = entry_of_open(fd, name, found, identified=self._identified)
             self._channel.send(Open(file=number, entry=entry, fresh=not compare))
             if compare:
                 self._large[number] = _Large(fd, entry)

@@ -19,6 +19,7 @@ from hsorch.node.replication.generations import Meeting, Verdict, meet, newer, r
 from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.messages import Ack, Begin, Data, Hello, Message, Pictured, Refused, foreign
 from hsorch.node.replication.meta import Place
+from hsorch.node.replication.mirror import MirrorError
 from hsorch.node.replication.record import Damaged
 from hsorch.node.replication.segments import READ_BYTES
 from hsorch.node.replication.wire import Broken, Channel
@@ -48,11 +49,16 @@ class Agreed:
 class Resyncs(Protocol):
     """Who makes the standby equal where a stream is not enough. Methods return at once."""
 
-    def begin(self, verdict: Verdict, *, decided: bool) -> tuple[Place, Extents | None]:
+    def bring(self, channel: Channel) -> int:
+        """A base copy, to its end: what the standby has counts for nothing. The lsn from which on records may
+        touch it. The only method that takes long. Raises MirrorError, Broken, OSError."""
+        ...
+
+    def begin(self, verdict: Verdict, *, decided: bool, brought: bool) -> tuple[Place, Extents | None]:
         """A MIRROR_BEGIN is in the journal: its place, and where contents can differ.
 
         decided: whatever the standby has beyond the source may go: it is new to these data, an operator chose
-        them, or it has begun to take them in."""
+        them, or it has begun to take them in. brought: just now, in a base copy."""
         ...
 
     def resumes(self, theirs: Place) -> bool:
@@ -96,7 +102,10 @@ class Shipper:
         """The standby could not use what was sent: the records are read to their end before they are sent."""
         self._linger_s = linger_s
         self._stopped = threading.Event()
+        self._open: Channel | None = None
+        """To a standby, from when it was dialled."""
         self._channel: Channel | None = None
+        """The same, while it streams."""
         self.epoch = (0, 0)
         """In whose name the connection of now, or the last one, was opened."""
         self.connections = 0
@@ -125,14 +134,12 @@ class Shipper:
 
     def stop(self) -> None:
         self._stopped.set()
-        channel = self._channel
-        if channel is not None:
-            channel.close()
+        self.reconnect()
         self._thread.join(30)
 
     def reconnect(self) -> None:
         """What both sides know of themselves has changed: meet again."""
-        channel = self._channel
+        channel = self._open
         if channel is not None:
             channel.close()
 
@@ -155,7 +162,9 @@ class Shipper:
             try:
                 if self.held:
                     raise Broken(self.held)
-                channel = self._dial()
+                channel = self._open = self._dial()
+                if self._stopped.is_set():
+                    break
                 self._converse(channel)
             except Broken as end:
                 self.state = self._farewell or str(end)
@@ -163,12 +172,14 @@ class Shipper:
                 self._in_doubt, self.state = True, str(damage)
             except KeyError as gone:
                 self.state = f"lsn {gone} is no longer in the journal"
+            except MirrorError as error:
+                self.state = error.message
             except OSError as error:
                 self.state = f"the journal cannot be read or written: {error}"
             except Exception as error:  # told, and tried again: the standby waits for us
                 self.state = f"nothing can be sent: {error!r}"
             finally:
-                self._channel = None
+                self._open = self._channel = None
                 if channel is not None:
                     channel.close()
             stuck = self._farewell and self._farewell == before
@@ -189,7 +200,7 @@ class Shipper:
             channel.send(Refused(why=strange))
             raise Broken(strange)
         self.peer = frame.message
-        agreed, extents = self._agree(mine, frame.message)
+        agreed, extents = self._agree(channel, mine, frame.message)
         counted = self._gate.acked if self._gate.guards else 0
         channel.send(Begin(at=agreed.at, counted=counted, fresh=agreed.fresh, extents=extents))
         self._gate.restart(agreed.at.lsn, fresh=agreed.fresh)
@@ -209,8 +220,8 @@ class Shipper:
             channel.close()
             listener.join(ANSWER_S)
 
-    def _agree(self, mine: Hello, theirs: Hello) -> tuple[Agreed, Extents | None]:
-        """Raises Broken: nothing is sent to this standby; OSError, KeyError: the journal."""
+    def _agree(self, channel: Channel, mine: Hello, theirs: Hello) -> tuple[Agreed, Extents | None]:
+        """Raises Broken: nothing is sent to this standby; OSError, KeyError: the journal; MirrorError."""
         if theirs.epoch > mine.epoch:
             raise Broken(f"epoch {mine.epoch} is over, the standby is at {theirs.epoch}")
         if self._resyncs.resumes(theirs.end):
@@ -232,7 +243,12 @@ class Shipper:
         if begun:  # before its end, the standby knows what can differ
             known = verdict.since is not None and self._holds(theirs.end)
             verdict = replace(verdict, since=theirs.end.lsn if known else None)
-        at, extents = self._resyncs.begin(verdict, decided=new or begun)
+        counts = theirs.lineage.current and theirs.lineage.consistent
+        brought = (new or begun) and verdict.since is None and not counts
+        if brought:
+            self.state = "a base copy is under way"
+            verdict = replace(verdict, since=self._resyncs.bring(channel))
+        at, extents = self._resyncs.begin(verdict, decided=new or begun, brought=brought)
         return Agreed(at, fresh=True), extents
 
     def _refuse(self, why: RefusedError) -> Broken:

@@ -196,7 +196,8 @@ class Source:
         alone_until = time.monotonic() + NOBODY_S
         while self.gate.applied < self._ground.journal.end or self.mirroring or self.queue.behind:
             now = time.monotonic()
-            alone_until = now + NOBODY_S if self.shipper.connected else alone_until
+            there = self.shipper.connected or self.levelling.bringing
+            alone_until = now + NOBODY_S if there else alone_until
             if now > min(until, alone_until):
                 return False
             time.sleep(POLL_S)

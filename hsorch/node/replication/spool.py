@@ -13,12 +13,17 @@ import time
 from hsorch.errors import HsorchError, RefusedError
 from hsorch.node.replication.ahead import Ahead
 from hsorch.node.replication.answer import Questions
+from hsorch.node.replication.base_copy import Taking
 from hsorch.node.replication.carrying import AGAIN_S, IDLE_S, Carrying
+from hsorch.node.replication.doubt import Brought
+from hsorch.node.replication.generations import Lineage
 from hsorch.node.replication.ground import Ground
-from hsorch.node.replication.messages import Ack, Begin, Data, Guarded, Hello, Outline, Refused
+from hsorch.node.replication.messages import Ack, Begin, Bring, Data, Guarded, Hello, Outline, Refused
 from hsorch.node.replication.meta import Place
+from hsorch.node.replication.placing import Keep
+from hsorch.node.replication.receiving import refuse
 from hsorch.node.replication.record import Damaged
-from hsorch.node.replication.wire import Broken, Channel
+from hsorch.node.replication.wire import Broken, Channel, Frame
 
 HELLO_S = 10.0
 REST = 4
@@ -47,7 +52,10 @@ class Spool:
         self._meta = ground.meta
         self._awaited = awaited
         self._stopped = threading.Event()
+        self._open: Channel | None = None
+        """Over which a source speaks now."""
         self._channel: Channel | None = None
+        """The same, once its stream has begun: then it is told."""
         self.carrying = Carrying(ground, self._tell, self.hang_up, self._stopped)
         self._guard_owed: Guarded | None = None
         self._answers = 0
@@ -70,7 +78,7 @@ class Spool:
 
     def hang_up(self) -> None:
         """What this node knows of itself has changed: the source must meet it again."""
-        channel = self._channel
+        channel = self._open
         if channel is not None:
             channel.close()
 
@@ -98,13 +106,13 @@ class Spool:
         self.hang_up()
         self.carrying.settle_past()
         channel.send(self._ground.hello())
-        frame = channel.receive(HELLO_S)
-        if frame is None or not isinstance(frame.message, Begin):
-            raise Broken("the source begins no stream")
         ahead, questions = Ahead(channel), Questions(len(self._ground.trees))
         try:
+            self._open = channel
+            if self._stopped.is_set():
+                raise Broken("this part is over")
             self._guard_owed, self._answers = None, 0
-            self._begin(frame.message, hello, questions)
+            self._begin(channel, ahead, questions, hello.lineage)
             self._channel = channel
             while not self._stopped.is_set():
                 self._take(ahead, questions)
@@ -120,16 +128,40 @@ class Spool:
             channel.send(Refused(why=f"the spool cannot be written: {error.strerror or error}"))
             raise
         finally:
-            if self._channel is channel:
-                self._channel = None
+            if self._open is channel:
+                self._open = self._channel = None
             questions.close()
             ahead.end()
 
-    def _begin(self, begin: Begin, hello: Hello, questions: Questions) -> None:
-        if begin.fresh:
-            self.carrying.begins(begin, hello.lineage, questions)
+    def _begin(self, channel: Channel, ahead: Ahead, questions: Questions, source: Lineage) -> None:
+        frame, brought = ahead.next(HELLO_S), None
+        if frame is not None and isinstance(frame.message, Bring):
+            frame, brought = self._take_base_copy(channel, ahead, source)
+        if frame is None or not isinstance(frame.message, Begin):
+            raise Broken("the source begins no stream")
+        if frame.message.fresh:
+            self.carrying.begins(frame.message, source, questions, brought)
         else:
-            self.carrying.goes_on(begin, hello.lineage, questions)
+            self.carrying.goes_on(frame.message, source, questions)
+
+    def _take_base_copy(
+        self, channel: Channel, ahead: Ahead, source: Lineage
+    ) -> tuple[Frame | None, Brought | None]:
+        """The frame that follows, and what was brought; None: not all. Raises Broken."""
+        taking = Taking(self._ground.trees, ahead, channel.send, self._ground.bound)
+
+        def take(keep: Keep | None) -> Brought | None:
+            channel.send(self._ack())
+            return taking.take(keep)
+
+        try:
+            brought = self.carrying.take_base_copy(source, take)
+            return taking.next, brought
+        except Broken:
+            raise
+        except (OSError, HsorchError) as error:
+            refuse(channel, ahead, error)
+            raise Broken(f"the base copy cannot be taken: {error}") from error
 
     def _take(self, ahead: Ahead, questions: Questions) -> None:
         frame = ahead.next(IDLE_S)
@@ -167,14 +199,16 @@ class Spool:
     def _acknowledge(self) -> None:
         channel = self._channel
         if channel is not None and not channel.closed:
-            ack = Ack(
-                received=max(self._journal.end, self.carrying.applied),
-                durable=self.carrying.durable,
-                applied=self.carrying.applied,
-                guarded=self._meta.value.guarded,
-                answers=self._answers,
-            )
-            channel.send(ack)
+            channel.send(self._ack())
+
+    def _ack(self) -> Ack:
+        return Ack(
+            received=max(self._journal.end, self.carrying.applied),
+            durable=self.carrying.durable,
+            applied=self.carrying.applied,
+            guarded=self._meta.value.guarded,
+            answers=self._answers,
+        )
 
     def _make_durable(self) -> None:
         while not self._stopped.is_set():

@@ -27,7 +27,8 @@ def of_source(ground: Ground, part: Source, meter: Meter, pace: Meter) -> Replic
     phase = "verify" if phase == "live" and part.levelling.verifying else phase
     base = meta.generations.base  # what was written before it, the other node has, whether it is heard or not
     return ReplicationStatus(
-        role="source", state=shipper.state, mode=ground.setup.level, connected=shipper.connected,
+        role="source", state=shipper.state, mode=ground.setup.level,
+        connected=shipper.connected or part.levelling.bringing,
         mounted=part.capture.mounted, consistent=True, mirroring=part.mirroring, copied=part.copied,
         queue=end - max(gate.acked, ground.journal.first, 0 if base is None else base.lsn),
         behind=part.queue.behind, dirty=part.queue.dirty_bytes,

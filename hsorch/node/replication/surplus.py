@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.massguard import MassGuard, Verdict
@@ -20,12 +20,20 @@ class Surplus:
         self._binding = binding
         self._guard = guard
         self.doomed: list[str] = []
+        self._seen: set[str] = set()
+        """Names of the folder that is being listed."""
         self._files = 0
         """Files of the tree that were listed, doomed ones included."""
         self._weighed = 0
 
-    def folder(self, folder: str, named: set[str]) -> None:
-        """Note what the folder holds beyond the names of the source."""
+    def listed(self, folder: str, names: Iterable[str], *, last: bool) -> None:
+        """A part of what the source has in a folder. last: all of it; what is here beyond that is doomed."""
+        self._seen.update(names)
+        if last:
+            self._compare(folder, self._seen)
+            self._seen = set()
+
+    def _compare(self, folder: str, named: set[str]) -> None:
         prefix = folder + "/" if folder else ""
         for item in self._children(folder):
             is_folder = item.is_dir(follow_symlinks=False)

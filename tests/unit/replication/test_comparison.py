@@ -14,6 +14,7 @@ import pytest
 
 from hsorch.node.replication.apply import Applier
 from hsorch.node.replication.capture.group import Capture
+from hsorch.node.replication.doubt import Brought, Doubt
 from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.record import Kind, Record
@@ -117,11 +118,19 @@ class Side:
         self.application = Application(self.home, self.tree, self.journal, seed)
 
 
-def compare(source: Side, target: Side, writers: int, deeds: int) -> Compared:
-    """As a resync does; afterwards the target has applied everything up to its end."""
+def compare(
+    source: Side, target: Side, writers: int, deeds: int, *, since: int = 0, brought: Brought | None = None
+) -> Compared:
+    """As a resync does; afterwards the target has applied everything up to its end. since: contents can
+    differ only where records touch them from there on; 0: anywhere. brought: of the target."""
     capture, journal = source.application.capture, source.journal
     begin = journal.append(Kind.MIRROR_BEGIN)
-    compared = Compared([source.tree], capture, [target.tree])
+    extents = None
+    if since:
+        doubt = Doubt()
+        doubt.add_records(journal.records(since, begin.lsn))
+        extents = doubt.extents()
+    compared = Compared([source.tree], capture, [target.tree], extents=extents, brought=brought)
 
     def work(seed: int) -> None:
         other = Application.__new__(Application)

@@ -155,11 +155,8 @@ def test_a_standby_whose_spool_is_damaged_is_complete_no_more(tmp_path: Path) ->
     with standing(tmp_path) as ground:
         assert ground.hello().end == Place(), "also later"
         spool = Spool(ground)
-        spool._begin(
-            Begin(at=Place(generation=SENDER.current, lsn=90_000, crc=7), fresh=True),
-            ground.hello(),
-            Questions(1),
-        )
+        begin = Begin(at=Place(generation=SENDER.current, lsn=90_000, crc=7), fresh=True)
+        spool.carrying.begins(begin, ground.lineage(), Questions(1), None)
         assert ground.hello().end.lsn == 90_000, "the resync itself may break off and go on"
         assert ground.meta.value.verify_needed
 
@@ -245,7 +242,7 @@ def test_a_standby_that_was_killed_as_its_spool_began_anew_can_still_take_over(
         before = ground.here()
         spool = Spool(ground)
         with killed_at(step):
-            spool._begin(Begin(at=place, fresh=True), ground.hello(), Questions(1))
+            spool.carrying.begins(Begin(at=place, fresh=True), ground.lineage(), Questions(1), None)
     with standing(tmp_path) as ground:
         assert not ground.meta.value.torn
         assert ground.hello().end in (before, place)
@@ -272,7 +269,7 @@ def test_a_standby_that_ends_before_what_its_source_counted_on_is_not_complete(
         at = ground.here()
         spool = Spool(ground)
         source = msgspec.structs.replace(ground.hello(), lineage=ground.meta.value.generations)
-        spool._begin(Begin(at=at, counted=at.lsn + short), source, Questions(1))
+        spool.carrying.goes_on(Begin(at=at, counted=at.lsn + short), source.lineage, Questions(1))
         assert ground.meta.value.guarded is not bool(short)
 
 
@@ -319,7 +316,7 @@ def test_the_image_to_fall_back_on_is_on_stable_storage_before_it_is_counted_on(
 
         monkeypatch.setattr(spool.carrying.applier, "checkpoint", observed)
         place = Place(generation=SENDER.current, lsn=90_000, crc=7)
-        spool._begin(Begin(at=place, fresh=True), ground.hello(), Questions(1))
+        spool.carrying.begins(Begin(at=place, fresh=True), ground.lineage(), Questions(1), None)
         assert counted_on == [False]
         assert ground.meta.value.staged_over is not None
 

@@ -60,7 +60,10 @@ class Resyncs:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
-    def begin(self, verdict: Verdict, *, decided: bool) -> tuple[Place, Extents | None]:
+    def bring(self, channel: Channel) -> int:
+        raise AssertionError("the standby's files count")
+
+    def begin(self, verdict: Verdict, *, decided: bool, brought: bool) -> tuple[Place, Extents | None]:
         record = self._journal.append(Kind.MIRROR_BEGIN)
         return Place(generation=record.generation, lsn=record.lsn, crc=record.previous), None
 

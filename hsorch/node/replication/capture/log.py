@@ -134,10 +134,10 @@ class Log:
         """The lowest lsn that a deed under way can have; None: none is. but: threads that don't count."""
         return min((lsn for thread, lsn in list(self._under_way.items()) if thread not in but), default=None)
 
-    def done(self, lsn: int) -> bool:
-        """Whether every record before it was carried out here."""
-        oldest = self.oldest(())
-        return oldest is None or oldest >= lsn
+    def settled(self) -> int:
+        """Every record before it was carried out here."""
+        end = self.journal.end  # first: who registers after this gets a higher lsn
+        return min(end, self.oldest(()) or end)
 
     def brought_in(self, fid: int, size: int) -> None:
         """A file that nobody recorded until now has an identity: its content may not be on the disk yet."""

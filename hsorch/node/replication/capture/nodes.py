@@ -7,13 +7,14 @@ file. What is not covered by the binding has no node and is passed through.
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from hsorch.node.replication.capture.log import Log
-from hsorch.node.replication.record import Kind
+from hsorch.node.replication.record import Kind, new_fid
 from hsorch.node.replication.tree import Tree
 
 
@@ -62,6 +63,19 @@ class Nodes:
             yield node
         finally:
             self.drop(node)
+
+    def mark(self, tree: Tree, relative: str) -> int:
+        """The identity of a file, made where it has none, without a record: for a standby that is told of it
+        by its name. 0: no such file (any more). Raises OSError."""
+        with self._log.names:
+            what = tree.look(relative)
+            if what is None or not stat.S_ISREG(what.st_mode):
+                return 0
+            fid = tree.fid(relative)
+            if fid == 0:
+                fid = new_fid()
+                tree.set_fid(relative, fid)
+            return fid
 
     def born(self, descriptor: int, fid: int) -> Node:
         """The node of a file that was just made."""

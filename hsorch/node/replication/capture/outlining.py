@@ -88,7 +88,7 @@ class Outlining:
 
     def _wait_for_deeds(self, lsn: int) -> None:
         """Of all records before it."""
-        while not self._log.done(lsn):
+        while self._log.settled() < lsn:
             if self._ended():
                 raise Stopped
             time.sleep(DEEDS_S)

@@ -1,0 +1,121 @@
+"""The base copy: ordered folders brought to a standby whose own files count for nothing, before its stream
+begins, in the way of watched folders and at their speed.
+
+No picture of one moment, as the application goes on meanwhile: a resync follows it, from where the journal
+stood when it began. Names are compared there in any case, contents where a record since then touches them,
+or where this copy did not bring or find them: what no record touched was read as it has been all the while.
+PostgreSQL's base backup and its log work alike. Source and target are both here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import msgspec
+
+from hsorch.node.replication.ahead import Ahead
+from hsorch.node.replication.capture.log import Log
+from hsorch.node.replication.capture.nodes import Nodes
+from hsorch.node.replication.doubt import Brought
+from hsorch.node.replication.flushing import Refusals
+from hsorch.node.replication.landing import Landing
+from hsorch.node.replication.massguard import MassGuard
+from hsorch.node.replication.messages import Ack, Begin, Bring, Message, Refused, Task
+from hsorch.node.replication.mirror import Mirror, refused
+from hsorch.node.replication.placing import Keep
+from hsorch.node.replication.progress import Figures, Progress
+from hsorch.node.replication.tree import Tree
+from hsorch.node.replication.wire import Broken, Channel, Frame
+
+ANSWER_S = 30.0
+"""A standby may have to finish what it was about first."""
+
+
+class BaseCopy:
+    """At the source. run() once; figures may be read meanwhile."""
+
+    def __init__(self, trees: Sequence[Tree], log: Log, nodes: Nodes) -> None:
+        self._trees = trees
+        self._log = log
+        self._nodes = nodes
+        self._progress: list[Progress] = []
+
+    def run(self, channel: Channel, on_begin: Callable[[], None]) -> int:
+        """The lsn from which on records may touch what was copied. on_begin(): nobody counts on the standby.
+
+        Raises MirrorError, Broken, OSError."""
+        self._open(channel)
+        on_begin()
+        since = self._log.settled()
+        for tree in self._trees:
+            self._progress.append(Progress())
+            Mirror(
+                channel,
+                tree.path(""),
+                Task(binding=tree.binding, mode="content", confirmed=True, tree=tree.number),
+                progress=self._progress[-1],
+                identify=partial(self._nodes.mark, tree),
+            ).run()
+        return since
+
+    def _open(self, channel: Channel) -> None:
+        channel.send(Bring())
+        frame = channel.receive(ANSWER_S)
+        if frame is not None and isinstance(frame.message, Refused):
+            raise refused("a base copy", frame.message.why)
+        if frame is None or not isinstance(frame.message, Ack):
+            raise Broken("the standby takes no base copy")
+
+    def figures(self) -> list[Figures]:
+        """Of each folder that was begun."""
+        return [progress.figures() for progress in list(self._progress)]
+
+
+class Taking:
+    """At the standby: from the first Task to the Begin of the stream."""
+
+    def __init__(
+        self, trees: Sequence[Tree], ahead: Ahead, reply: Callable[[Message], None], refusals: Refusals
+    ) -> None:
+        self._trees = {tree.number: tree for tree in trees}
+        self._ahead = ahead
+        self._reply = reply
+        self._refusals = refusals
+        self._brought: Brought = {}
+        self.next: Frame | None = None
+        """The first frame that did not belong to the base copy, once take() has returned."""
+
+    def take(self, keep: Keep | None) -> Brought | None:
+        """What was brought; None: not all. keep: where that goes which would be lost; None: nothing would.
+
+        Raises Broken, OSError, NodeError."""
+        self.next = self._ahead.next()
+        while self.next is None or isinstance(self.next.message, Task):
+            if self.next is not None and isinstance(self.next.message, Task):
+                self.next = self._land(self.next.message, keep)
+            else:
+                self.next = self._ahead.next()
+        return self._brought if len(self._brought) == len(self._trees) else None
+
+    def _land(self, task: Task, keep: Keep | None) -> Frame:
+        """One folder. The frame that follows it."""
+        landing = self._landing(task, keep)
+        try:
+            while (frame := self._ahead.next()) is None or not isinstance(frame.message, Begin | Task):
+                if frame is not None:
+                    landing.take(frame.message, frame.body)
+        finally:
+            landing.close()
+        if landing.equal and task.tree is not None:
+            self._brought[task.tree] = landing.brought
+        return frame
+
+    def _landing(self, task: Task, keep: Keep | None) -> Landing:
+        tree = None if task.tree is None else self._trees.get(task.tree)
+        if tree is None or task.survey:
+            raise Broken("the source speaks of a folder that is not bound here")
+        task = msgspec.structs.replace(task, binding=tree.binding)
+        return Landing(
+            str(tree.folder), task, self._reply, guard=MassGuard(), keep=keep, refusals=self._refusals
+        )
