@@ -1,4 +1,4 @@
-"""The first mirror of ordered folders, a base copy: written once, gone on with where it was, whoever is killed."""
+"""The first mirror of ordered folders, a base copy: written once, and gone on with where it was."""
 
 from __future__ import annotations
 

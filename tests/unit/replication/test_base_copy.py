@@ -116,7 +116,7 @@ def test_an_empty_standby_is_equal_though_the_application_does_anything(
 def test_a_standby_that_has_older_files_of_the_source_is_equal(
     tmp_path: Path, enrolled: tuple[Keys, Keys], busy: Any, seed: int
 ) -> None:
-    """Of an earlier base copy, under names and with contents of that time: none of that is taken for equal."""
+    """Of an earlier copy, under names and with contents of that time: none of it is taken for equal."""
     source, target = Side(tmp_path, "a", seed), Side(tmp_path, "b", 1_000 + seed)
     for _ in range(80):
         source.application.once()

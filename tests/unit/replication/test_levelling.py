@@ -117,7 +117,7 @@ def test_a_verify_that_has_heard_everything_goes_on_over_another_connection(worl
 
 def test_a_resync_is_gone_on_with_only_once_the_standby_was_heard(world: World) -> None:
     verdict = Verdict(Meeting.FIRST, "a test")
-    world.levelling.begin(verdict, decided=True)
+    world.levelling.begin(verdict, decided=True, brought=False)
     journal = world.here.journal
 
     def here() -> Place:
@@ -126,7 +126,7 @@ def test_a_resync_is_gone_on_with_only_once_the_standby_was_heard(world: World) 
     cut = world.connect(answers=1, fresh=True)
     world.until(lambda: len(cut.said) == 1)
     assert not world.levelling.resumes(here())
-    world.levelling.begin(verdict, decided=True)
+    world.levelling.begin(verdict, decided=True, brought=False)
     world.connect(fresh=True)
     world.until(lambda: bool(world.ended))
     assert world.ended == [False]

@@ -30,7 +30,7 @@ def guarded(ground: Ground) -> tuple[Spool, Wire]:
     """A standby that the source counts on."""
     ground.meta.change(guarded=True)
     spool, wire = Spool(ground), Wire()
-    spool._channel = cast("Channel", wire)
+    spool._open = spool._channel = cast("Channel", wire)
     return spool, wire
 
 
