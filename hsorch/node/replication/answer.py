@@ -24,7 +24,6 @@ from hsorch.node.replication.wire import Broken
 BATCH_OBJECTS = 1000
 BATCH_BYTES = 1024 * 1024
 """Of digests and attributes."""
-LOOK_S = 0.5
 
 
 class Questions:
