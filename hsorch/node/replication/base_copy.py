@@ -10,7 +10,6 @@ PostgreSQL's base backup and its log work alike. Source and target are both here
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import msgspec
 
@@ -55,7 +54,7 @@ class BaseCopy:
                 tree.path(""),
                 Task(binding=tree.binding, mode="content", confirmed=True, tree=tree.number),
                 progress=self._progress[-1],
-                identify=partial(self._nodes.mark, tree),
+                fid=self._nodes.mark,
             ).run()
         return since
 

@@ -26,6 +26,8 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 Digest = Callable[[int, int], bytes]
 """digest(fd, size): of the content of an open file; b"": it has none. Raises OSError."""
+Fid = Callable[[int], int]
+"""fid(descriptor): the identity of an open file of an ordered folder; 0: it has none. Raises OSError."""
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
@@ -103,13 +105,11 @@ def entry_of_open(
     found: os.stat_result,
     xattrs: dict[str, bytes] | None = None,
     *,
-    identified: bool = False,
+    fid: Fid | None = None,
 ) -> Entry:
-    """The file behind a descriptor. xattrs: as known already; None: looked up. identified: with its fid.
-
-    Raises OSError."""
+    """The file behind a descriptor. xattrs: as known already; None: looked up. Raises OSError."""
     xattrs = xattrs_of(fd) if xattrs is None else xattrs
-    return _file(os.fsencode(relative), found, xattrs, fid=fid_of(fd) if identified else 0)
+    return _file(os.fsencode(relative), found, xattrs, fid=0 if fid is None else fid(fd))
 
 
 def folder_of(root: str, relative: str) -> Entry | None:
@@ -127,11 +127,11 @@ def folder_of(root: str, relative: str) -> Entry | None:
 
 
 def entry_inside(
-    folder: int, leaf: str, relative: str, digest: Digest, *, identified: bool = False
+    folder: int, leaf: str, relative: str, digest: Digest, fid: Fid | None = None
 ) -> Entry | None:
     """The file of that name in an open folder, its content included; None: no file that can be read.
 
-    identified: with its fid. Raises OSError: its attributes can't be."""
+    Raises OSError: its attributes can't be."""
     try:
         fd = os.open(leaf, _READ, dir_fd=folder)
     except OSError:
@@ -144,43 +144,42 @@ def entry_inside(
             content = digest(fd, found.st_size)
         except OSError:
             content = b""
-        return _file(os.fsencode(relative), found, xattrs_of(fd), content, fid_of(fd) if identified else 0)
+        identity = 0 if fid is None else fid(fd)
+        return _file(os.fsencode(relative), found, xattrs_of(fd), content, identity)
     finally:
         os.close(fd)
 
 
 def scan(
-    root: str, binding: Binding, below: str = "", digest: Digest | None = None
+    root: str, binding: Binding, below: str = "", digest: Digest | None = None, fid: Fid | None = None
 ) -> Iterator[tuple[str, Iterator[Entry]]]:
     """(folder, all replicated objects directly in it), parents first. What vanishes meanwhile is left out.
 
-    The objects of one folder are to be taken before the next. digest: of each file, or None. Raises OSError,
-    at the objects, too. Files of an ordered folder come with their fid.
+    The objects of one folder are to be taken before the next. digest: of each file, or None; then fid, too.
+    Raises OSError, at the objects, too.
     """
     folders = [below]
     while folders:
         folder = folders.pop()
         inner: list[str] = []
-        yield folder, _children(root, binding, folder, digest, inner)
+        yield folder, _children(root, binding, folder, inner, digest, fid)
         folders.extend(reversed(inner))
 
 
 def _children(
-    root: str, binding: Binding, folder: str, digest: Digest | None, inner: list[str]
+    root: str, binding: Binding, folder: str, inner: list[str], digest: Digest | None, fid: Fid | None
 ) -> Iterator[Entry]:
     """inner: is told the folders among them."""
-    identified = binding.kind == "ordered"
     for at, item, relative in _listed(root, folder):
         is_folder = item.is_dir(follow_symlinks=False)
         if not (binding.enters(relative) if is_folder else binding.covers(relative)):
             continue
         entry = None
         if digest is not None and item.is_file(follow_symlinks=False):
-            entry = entry_inside(at, item.name, relative, digest, identified=identified)
+            entry = entry_inside(at, item.name, relative, digest, fid)
         if entry is None:
             try:
-                found = item.stat(follow_symlinks=False)
-                entry = _entry(f"{root}/{relative}", relative, found, identified=identified)
+                entry = _entry(f"{root}/{relative}", relative, item.stat(follow_symlinks=False))
             except FileNotFoundError:
                 continue
         if is_folder:
@@ -213,12 +212,12 @@ def _listed(root: str, folder: str) -> Iterator[tuple[int, os.DirEntry[str], str
         os.close(at)
 
 
-def _entry(path: str, relative: str, found: os.stat_result, *, identified: bool = False) -> Entry | None:
+def _entry(path: str, relative: str, found: os.stat_result) -> Entry | None:
     mode = stat.S_IMODE(found.st_mode)
     kind = stat.S_IFMT(found.st_mode)
     raw = os.fsencode(relative)
     if kind == stat.S_IFREG:
-        return _file(raw, found, xattrs_of(path), fid=fid_of(path) if identified else 0)
+        return _file(raw, found, xattrs_of(path))
     if kind == stat.S_IFDIR:
         return Entry(raw, FOLDER, mode, found.st_uid, found.st_gid, 0, 0, 0, b"", xattrs_of(path))
     if kind == stat.S_IFLNK:
@@ -265,6 +264,11 @@ def fid_of(at: str | int) -> int:
         raise
 
 
+def set_fid(fd: int, fid: int) -> None:
+    """Of an open file. Raises OSError."""
+    os.setxattr(fd, FID, fid.to_bytes(8, "little"))
+
+
 def dress(fd: int, entry: Entry) -> None:
     """Give an open file or folder the entry's owner, mode, attributes, identity and time, as far as it has
     others.
@@ -284,6 +288,6 @@ def dress(fd: int, entry: Entry) -> None:
             if worn.get(name) != value:
                 os.setxattr(fd, name, value)
     if entry.fid and fid_of(fd) != entry.fid:
-        os.setxattr(fd, FID, entry.fid.to_bytes(8, "little"))
+        set_fid(fd, entry.fid)
     if entry.kind == FILE or entry.mtime_ns:
         os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))

@@ -23,6 +23,7 @@ from hsorch.node.replication.entries import (
     TWIN,
     Entry,
     entry_inside,
+    fid_of,
     leads_below,
     xattrs_of,
 )
@@ -232,7 +233,8 @@ class Landing:
         """Whether what has the name here is this small file, by its content; then the rest is made so."""
         if self.task.survey or self._written is not None:
             return False
-        here = entry_inside(*at, entry.name, self._hasher.small, identified=self._identified)
+        fid = fid_of if self._identified else None
+        here = entry_inside(*at, entry.name, self._hasher.small, fid)
         # A file that has further names here, but not at the source, must not be touched through them.
         if here is None or here.digest != entry.digest or (here.twin and not entry.twin):
             return False

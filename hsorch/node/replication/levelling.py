@@ -232,9 +232,7 @@ class Levelling:
         self._journal.keep(COMPARED, self._journal.end)
         return self._journal.append(Kind.MIRROR_BEGIN, a=what)
 
-    def _differing(
-        self, since: int | None, left_out: DirtyMap, unsure: Spans, until: int
-    ) -> Extents | None:
+    def _differing(self, since: int | None, left_out: DirtyMap, unsure: Spans, until: int) -> Extents | None:
         """Where contents can differ, as far as this side knows; None: anywhere. Raises OSError."""
         if since is None or since < self._journal.first:
             return None

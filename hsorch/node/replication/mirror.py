@@ -11,14 +11,14 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import msgspec
 
 from hsorch.errors import NodeError
 from hsorch.node.replication.bindings import Binding
-from hsorch.node.replication.entries import FILE, FOLDER, TWIN, Anchor, Entry, entry_of, folder_of, scan
+from hsorch.node.replication.entries import FILE, FOLDER, TWIN, Anchor, Entry, Fid, entry_of, folder_of, scan
 from hsorch.node.replication.messages import (
     Doomed,
     Folders,
@@ -86,10 +86,10 @@ class Mirror:
         *,
         anchor: Anchor | None = None,
         progress: Progress | None = None,
-        identify: Callable[[str], int] | None = None,
+        fid: Fid | None = None,
     ) -> None:
-        """anchor: the volume that root must lie on; None: whichever it lies on now. identify(relative): the
-        fid that a file has from now on; None where files need none."""
+        """anchor: the volume that root must lie on; None: whichever it lies on now. fid: for files of an
+        ordered folder, which have it from then on."""
         self._channel = channel
         self._root = root
         self._task = task
@@ -97,8 +97,8 @@ class Mirror:
         self._anchor = anchor
         self.progress = progress or Progress()
         self._course = _Course()
-        self._identify = identify
-        self._sender = Sender(channel, root, self.progress, identified=identify is not None)
+        self._fid = fid
+        self._sender = Sender(channel, root, self.progress, fid)
         self._hasher = Hasher()
         self._folders: list[str] = []
         self.twins = TwinNames()
@@ -158,7 +158,7 @@ class Mirror:
         batch: list[Listing] = []
         count = size = 0
         digest = self._hasher.small if self._task.mode == "content" else None
-        for folder, entries in scan(self._root, self._binding, digest=digest):
+        for folder, entries in scan(self._root, self._binding, digest=digest, fid=self._fid):
             self._folders.append(folder)
             raw = os.fsencode(folder)
             batch.append(Listing(raw, []))
@@ -176,8 +176,6 @@ class Mirror:
         yield batch
 
     def _prepare(self, entry: Entry) -> Entry:
-        if self._identify is not None and entry.kind == FILE and not entry.fid:
-            entry = msgspec.structs.replace(entry, fid=self._identify(entry.name))
         if entry.kind == FILE and entry.twin:
             first = self.twins.note(self._root, entry)
             if first != entry.path:

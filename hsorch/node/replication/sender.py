@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from hsorch.node.replication.entries import Entry, entry_of_open
+from hsorch.node.replication.entries import Entry, Fid, entry_of_open
 from hsorch.node.replication.extents import data_extents
 from hsorch.node.replication.messages import Close, Hashes, Hole, Need, Open, Pack, Piece
 from hsorch.node.replication.progress import Progress
@@ -41,9 +41,8 @@ class _Large:
 class Sender:
     """Not for several threads at once. Methods raise Broken and OSError (reading failed)."""
 
-    def __init__(self, channel: Channel, root: str, progress: Progress, *, identified: bool = False) -> None:
-        """identified: files are sent with their fid, that of what was read."""
-        self._identified = identified
+    def __init__(self, channel: Channel, root: str, progress: Progress, fid: Fid | None = None) -> None:
+        self._fid = fid
         self._channel = channel
         self._root = root
         self._way = Way(root)
@@ -68,7 +67,7 @@ class Sender:
             return
         fd, found = opened
         try:
-            entry = entry_of_open(fd, name, found, xattrs, identified=self._identified)
+            entry = entry_of_open(fd, name, found, xattrs, fid=self._fid)
             size = os.readv(fd, [self._contents[self._packed : self._packed + SMALL + 1]])
         finally:
             os.close(fd)
@@ -102,7 +101,7 @@ class Sender:
         self._number += 1
         number = self._number
         try:
-            entry = entry_of_open(fd, name, found, identified=self._identified)
+            entry = entry_of_open(fd, name, found, fid=self._fid)
             self._channel.send(Open(file=number, entry=entry, fresh=not compare))
             if compare:
                 self._large[number] = _Large(fd, entry)

@@ -7,13 +7,13 @@ file. What is not covered by the binding has no node and is passed through.
 from __future__ import annotations
 
 import os
-import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from hsorch.node.replication.capture.log import Log
+from hsorch.node.replication.entries import fid_of, set_fid
 from hsorch.node.replication.record import Kind, new_fid
 from hsorch.node.replication.tree import Tree
 
@@ -64,17 +64,14 @@ class Nodes:
         finally:
             self.drop(node)
 
-    def mark(self, tree: Tree, relative: str) -> int:
-        """The identity of a file, made where it has none, without a record: for a standby that is told of it
-        by its name. 0: no such file (any more). Raises OSError."""
+    def mark(self, descriptor: int) -> int:
+        """The identity of an open file, made where it has none, without a record: for a standby that is told
+        of it by its name. Raises OSError."""
+        if fid := fid_of(descriptor):
+            return fid
         with self._log.names:
-            what = tree.look(relative)
-            if what is None or not stat.S_ISREG(what.st_mode):
-                return 0
-            fid = tree.fid(relative)
-            if fid == 0:
-                fid = new_fid()
-                tree.set_fid(relative, fid)
+            fid = fid_of(descriptor) or new_fid()
+            set_fid(descriptor, fid)
             return fid
 
     def born(self, descriptor: int, fid: int) -> Node:
