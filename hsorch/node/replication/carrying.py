@@ -1,9 +1,9 @@
 """From the standby's spool into the bound folders: in order, no further than what is on stable storage.
 
 So files that a power cut meets are never ahead of what the spool still has: they are made whole from it, up
-to one moment. Only what can't be whole yet goes past it (bypass.py). A checkpoint says how far the files are,
-on stable storage; what the spool holds from there on is carried out again when this process starts again.
-How records get into the spool is spool.py's business, what a resync means for the files is resync.py's.
+to one moment. A checkpoint says how far the files are, on stable storage; what the spool holds from there on
+is carried out again when this process starts again. How records get into the spool is spool.py's business,
+what a resync means for the files is resync.py's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections.abc import Callable
 
 from hsorch.errors import HsorchError
 from hsorch.node.replication.answer import Questions
-from hsorch.node.replication.bypass import Bypass
 from hsorch.node.replication.doubt import Brought
 from hsorch.node.replication.generations import Lineage, reached
 from hsorch.node.replication.ground import Ground
@@ -28,11 +27,8 @@ from hsorch.node.replication.wire import Broken
 
 CHECKPOINT_BYTES = 64 * 1024 * 1024
 CHECKPOINT_S = 2.0
-PAST_BYTES = 32 * 1024 * 1024
-"""A checkpoint so often where records go past the spool; the source is held back (pace.py) at twice that."""
 IDLE_S = 0.5
 HELD_S = 0.05
-EMPTYING_S = 0.01
 AGAIN_S = 2.0
 FAULT = "HS618"
 """What could not be applied is tried again: there may be room by then."""
@@ -53,7 +49,6 @@ class Carrying:
         self._busy = threading.Lock()
         """Held while records are applied or the stream begins anew."""
         self._receiving = Receiving(ground, tell)
-        self._bypass = Bypass(ground.meta, ground.journal)
         self.applier = self._receiving.applier
         self.durable = self._journal.sync()
         self._more_durable = threading.Event()
@@ -91,7 +86,6 @@ class Carrying:
         Raises Broken: it counts; and what take() raises."""
         with self._busy:
             keep = self._receiving.open_base_copy(source)
-            self._bypass.drop()
             self.durable = self.applied = self._saved = self._meta.value.checkpoint.lsn
             self.fault = ""
             try:
@@ -115,49 +109,8 @@ class Carrying:
             self._receiving.begin(
                 begin, source, questions, usable=usable, applied=self.applied, brought=brought
             )
-            self._bypass.drop()
             self.durable = self.applied = self._saved = begin.at.lsn
             self.fault = ""
-
-    def past(self, lsn: int, data: memoryview) -> int:
-        """How many bytes of these records were carried out at once; the rest belongs into the spool.
-
-        Raises Damaged; Broken: what failed comes again, and is tried from the spool."""
-        self._wait_for_files()
-        if self.fault or not self._bypass.is_wanted:
-            return 0
-        with self._busy:
-            if not self._bypass.is_open(lsn, self.applied):
-                return 0
-            try:
-                past = self._bypass.take(lsn, data, self._apply_one)
-                due = past < len(data) or self.applied - self._saved >= PAST_BYTES
-                if due and self._bypass.at is not None:
-                    self._checkpoint(self.applied)
-            except Damaged:
-                raise
-            except Exception as error:  # also what no peer of ours sends
-                self._note(error)
-                self.applied = self._bypass.drop()
-                raise Broken(self.fault) from error
-        return past
-
-    def _wait_for_files(self) -> None:
-        """What is in the spool is carried out first: else a mirror that once got ahead of the files stays in
-        the spool up to its end, and is written twice. The source is held back meanwhile, and hears of it."""
-        while self._bypass.is_wanted and self.applied < self._journal.end:
-            if self.fault or self._stopped.wait(EMPTYING_S):
-                return
-
-    def settle_past(self) -> None:
-        """The spool ends where the files are, so that the stream goes on there; else that is sent again."""
-        with self._busy:
-            if self._bypass.at is not None:
-                try:
-                    self._checkpoint(self.applied)
-                except OSError as error:
-                    self._note(error)
-                    self.applied = self._bypass.drop()
 
     def make_durable(self) -> None:
         """All that is in the spool. Raises OSError."""
@@ -290,18 +243,12 @@ class Carrying:
         try:
             self.applier.checkpoint()
         except OSError:  # the system forgets what it could not write: it is written again
-            self.applied = self._saved if self._bypass.at is None else self._bypass.drop()
+            self.applied = self._saved
             raise
-        place = self._bypass.at or Place(
-            generation=self._journal.generation, lsn=lsn, crc=self._journal.crc_before(lsn)
-        )
+        place = Place(generation=self._journal.generation, lsn=lsn, crc=self._journal.crc_before(lsn))
         self._receiving.remember()
         generations = reached(self._meta.value.generations, lsn)
         self._meta.change(**{"checkpoint": place, "generations": generations, **fields})
-        if self._bypass.at is not None:
-            with self._receiving.lock:
-                self._bypass.settle()
-                self.durable = lsn
         self._journal.delete_below(lsn)
         self._ground.let_go()
         self._saved, self._saved_at = lsn, time.monotonic()

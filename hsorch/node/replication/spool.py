@@ -104,7 +104,6 @@ class Spool:
             raise Broken("a source of an epoch that is over")
         self._ground.raise_epoch(hello.epoch)
         self.hang_up()
-        self.carrying.settle_past()
         channel.send(self._ground.hello())
         ahead, questions = Ahead(channel), Questions(len(self._ground.trees))
         try:
@@ -168,7 +167,7 @@ class Spool:
         if frame is None:
             self._acknowledge()
         elif isinstance(frame.message, Data):
-            self._arrive(frame.message.lsn, frame.body)
+            self._journal.append_raw(frame.message.lsn, frame.body)
             self._acknowledge()
         elif isinstance(frame.message, Outline):
             questions.put(frame.message)
@@ -178,12 +177,6 @@ class Spool:
             raise Broken("the source sent something else than records")
         if self._guard_owed is not None and self._journal.end >= self._guard_owed.lsn:
             self._guard(self._guard_owed)
-
-    def _arrive(self, lsn: int, data: memoryview) -> None:
-        """Raises Damaged, OSError; Broken: what failed comes again."""
-        past = self.carrying.past(lsn, data)
-        if past < len(data):
-            self._journal.append_raw(lsn + past, data[past:])
 
     def _guard(self, said: Guarded) -> None:
         """Complete only when everything that was answered before is here, and an image to apply it to."""
@@ -203,7 +196,7 @@ class Spool:
 
     def _ack(self) -> Ack:
         return Ack(
-            received=max(self._journal.end, self.carrying.applied),
+            received=self._journal.end,
             durable=self.carrying.durable,
             applied=self.carrying.applied,
             guarded=self._meta.value.guarded,

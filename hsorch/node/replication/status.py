@@ -52,7 +52,7 @@ def of_source(ground: Ground, part: Source, meter: Meter, pace: Meter) -> Replic
 
 def of_target(ground: Ground, part: Target) -> ReplicationStatus:
     meta, carrying = ground.meta.value, part.spool.carrying
-    end = max(ground.journal.end, carrying.applied)
+    end = ground.journal.end
     phase = "live" if meta.consistent else "mirror"
     return ReplicationStatus(
         role="target", state="receiving" if part.connected else "waiting", mode=ground.setup.level,

@@ -14,7 +14,7 @@ from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.lookout import Lookout
 from hsorch.node.replication.messages import Guarded
 from hsorch.node.replication.meta import Place
-from hsorch.node.replication.record import Damaged, Kind, Record
+from hsorch.node.replication.record import Damaged, Kind
 from hsorch.node.replication.segments import Start
 from hsorch.node.replication.space import Level
 from hsorch.node.replication.spool import Spool
@@ -121,34 +121,6 @@ def test_files_that_could_not_be_written_are_written_again(
             spool.finish()
         assert spool.finish().lsn == ground.journal.end
     assert file.read_bytes() == b"new"
-
-
-def test_what_goes_past_the_spool_and_makes_no_sense_is_told_and_sent_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The stream breaks off; what comes again takes the way through the spool, where it is tried again."""
-    with standing(tmp_path) as ground:
-        at = ground.journal.end
-        source = Journal(tmp_path / "source", Start(ground.journal.job, ground.journal.generation, at))
-        source.append(Kind.COPY, fid=OLD, data=b"x")
-        record = source.append(Kind.COPY, fid=OLD, data=b"odd")
-        ground.meta.change(consistent=False, marks=(at, 0), checkpoint=ground.here())
-        spool = Spool(ground)
-        carrying, carry_out = spool.carrying, spool.carrying._receiving.apply
-
-        def odd(one: Record) -> None:
-            if one.lsn == record.lsn:
-                raise RuntimeError("odd")
-            carry_out(one)
-
-        monkeypatch.setattr(carrying._receiving, "apply", odd)
-        data = memoryview(source.read(at))
-        with pytest.raises(Broken, match="odd"):
-            carrying.past(at, data)
-        assert f"record at {record.lsn} cannot be applied" in carrying.fault
-        assert carrying.applied == ground.journal.end == at
-        assert carrying.past(at, data) == 0
-        source.close()
 
 
 def test_a_record_that_makes_no_sense_is_told_and_ends_no_thread(tmp_path: Path) -> None:
