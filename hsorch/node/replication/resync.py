@@ -310,8 +310,8 @@ class Receiving:
     # ------------------------------------------------------------------ answer
 
     def _answer(self, record: Record) -> None:
-        """The files stand still meanwhile, and the connection takes what comes into the spool: nothing goes
-        past that before this record is applied. A source that is gone asks again."""
+        """The files stand still meanwhile, and the connection takes what comes into the spool. A source that
+        is gone asks again."""
         if record.a != EVERYTHING or self._brought is None:
             self._compare_from_now()
         extents, brought = (self._extents, self._brought) if record.a == EVERYTHING else (None, None)
