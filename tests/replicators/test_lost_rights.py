@@ -220,7 +220,8 @@ def test_a_standby_whose_folder_is_full_tells_it_and_catches_up(
     a, b = pair
     small(b, folder)
     follow(a, b)
-    assert attempt(b, f"cd {folder}/{STAGING}; rm -f filler; fallocate -l 152M part-filler")
+    staging = f"{folder}/{STAGING}"
+    assert attempt(b, f"mkdir -p {staging}; cd {staging}; rm -f filler; fallocate -l 152M part-filler")
     assert attempt(a, f"dd if=/dev/urandom of={folder}/large bs=1M count=12 2>&1; echo more > {folder}/more")
     until(lambda: bool({told, "HS632"} & ({fault(b)[:5]} | a.troubles() | b.troubles())))
     assert attempt(b, f"rm {folder}/{STAGING}/part-filler")

@@ -207,7 +207,7 @@ def test_what_was_written_since_a_resync_broke_off_is_compared_though_the_next_o
     write(pair.b, 40 * MB, b"while the other one was away")
     pair.a.start(dies_at=Moment("resync:Receiving.begin", "after"))
     pair.a.arm()
-    ask_the_doomed(pair.a, role="target")
+    ask_the_doomed(pair.a, "role", role="target")
     until(pair.a.died)
     pair.a.start()
     pair.a.ask("role", role="target")

@@ -109,7 +109,7 @@ def test_a_source_that_died_in_the_mirror_ends_it(pair: tuple[Node, Node], momen
     b.start()
     b.ask("role", role="target")
     a.arm()
-    ask_the_doomed(a, role="source")
+    ask_the_doomed(a, "role", role="source")
     until(a.died)
     comes_back(a, "source")
     settled(a, b)
