@@ -65,6 +65,7 @@ def picture(root: Path, *, times: bool = True) -> dict[str, tuple[object, ...]]:
     found: dict[str, tuple[object, ...]] = {}
     twins: dict[int, str] = {}
     for folder, folders, files in os.walk(root):
+        folders.sort()  # so that of several names of one file the same one comes first
         for name in sorted([*folders, *files]):
             path = f"{folder}/{name}"
             relative = os.path.relpath(path, root)

@@ -9,6 +9,8 @@ PostgreSQL's base backup and its log work alike. Source and target are both here
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -82,13 +84,16 @@ class Taking:
         self._reply = reply
         self._refusals = refusals
         self._brought: Brought = {}
+        self._came: Brought = {}
         self.next: Frame | None = None
         """The first frame that did not belong to the base copy, once take() has returned."""
 
-    def take(self, keep: Keep | None) -> Brought | None:
+    def take(self, keep: Keep | None, came: Brought) -> Brought | None:
         """What was brought; None: not all. keep: where that goes which would be lost; None: nothing would.
+        came: files that copies before this one brought, to be added to: they are nobody's only ones.
 
         Raises Broken, OSError, NodeError."""
+        self._came = came
         self.next = self._ahead.next()
         while self.next is None or isinstance(self.next.message, Task):
             if self.next is not None and isinstance(self.next.message, Task):
@@ -99,22 +104,35 @@ class Taking:
 
     def _land(self, task: Task, keep: Keep | None) -> Frame:
         """One folder. The frame that follows it."""
-        landing = self._landing(task, keep)
+        tree = self._tree(task)
+        came = self._came.setdefault(tree.number, set())
+
+        def keep_own(root: str, relative: str) -> None:
+            inode = os.lstat(f"{root}/{relative}").st_ino
+            if keep and inode not in came and inode not in landing.brought:
+                keep(root, relative)
+
+        landing = Landing(
+            str(tree.folder), msgspec.structs.replace(task, binding=tree.binding), self._reply,
+            guard=MassGuard(), keep=keep and keep_own, refusals=self._refusals,
+        )  # fmt: skip
         try:
             while (frame := self._ahead.next()) is None or not isinstance(frame.message, Begin | Task):
                 if frame is not None:
                     landing.take(frame.message, frame.body)
         finally:
             landing.close()
-        if landing.equal and task.tree is not None:
-            self._brought[task.tree] = landing.brought
+            came |= landing.brought
+        if landing.equal:
+            # What had a name that the source gave up or took up meanwhile: the resync would overwrite it.
+            for name, what in tree.walk() if keep else ():
+                if stat.S_ISREG(what.st_mode) and tree.covers(name):
+                    keep_own(str(tree.folder), name)
+            self._brought[tree.number] = landing.brought
         return frame
 
-    def _landing(self, task: Task, keep: Keep | None) -> Landing:
+    def _tree(self, task: Task) -> Tree:
         tree = None if task.tree is None else self._trees.get(task.tree)
         if tree is None or task.survey:
             raise Broken("the source speaks of a folder that is not bound here")
-        task = msgspec.structs.replace(task, binding=tree.binding)
-        return Landing(
-            str(tree.folder), task, self._reply, guard=MassGuard(), keep=keep, refusals=self._refusals
-        )
+        return tree

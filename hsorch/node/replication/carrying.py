@@ -79,7 +79,7 @@ class Carrying:
             self._receiving.goes_on(source, begin.counted, questions)
 
     def take_base_copy(
-        self, source: Lineage, take: Callable[[Keep | None], Brought | None]
+        self, source: Lineage, take: Callable[[Keep | None, Brought], Brought | None]
     ) -> Brought | None:
         """What lies here counts for nothing: take() replaces it, and nothing else changes it meanwhile.
 
@@ -89,7 +89,7 @@ class Carrying:
             self.durable = self.applied = self._saved = self._meta.value.checkpoint.lsn
             self.fault = ""
             try:
-                brought = take(keep)
+                brought = take(keep, self._receiving.came)
             except Broken:
                 raise
             except (OSError, HsorchError) as error:

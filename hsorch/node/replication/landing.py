@@ -107,7 +107,10 @@ class Landing:
         """Inodes of files of an ordered folder whose content is what the source read since it began."""
         with contextlib.ExitStack() as undo:
             undo.callback(os.close, self._fd)
-            self._partials = Partials(self._fd, root, self._new_file, survey=task.survey, trusts=self._trusts)
+            self._partials = Partials(
+                self._fd, root, self._new_file, survey=task.survey, trusts=self._trusts,
+                in_place=self._keep_standing if self._identified else None,
+            )  # fmt: skip
             undo.pop_all()
         self._flusher = Flusher(self._fd, root, self._refused)
         self._placer = Placer(self._fd, root, self._partials, self._displace, keep, self._new_file)
@@ -263,12 +266,11 @@ class Landing:
             staged = self._partials.finish(file, entry)
             if staged:
                 self._placer.put(staged, name)
-            found = way.to(name)
-            here = standing(*found) if found else None
-            if found is not None and here is not None:
-                if not staged:
+            elif not self._identified:
+                found = way.to(name)
+                here = standing(*found) if found else None
+                if found is not None and here is not None:
                     self._dress_file(found, entry, here)
-                self.brought.add(here.st_ino)
 
     def _folder(self, at: tuple[int, str], entry: Entry, found: os.stat_result | None) -> None:
         if self.task.survey:
@@ -292,7 +294,7 @@ class Landing:
 
     def _dress_file(self, at: tuple[int, str], entry: Entry, found: os.stat_result) -> None:
         right = _worn(found) == (entry.mode, entry.uid, entry.gid) and found.st_mtime_ns == entry.mtime_ns
-        right = right and not self._identified and self._xattrs(entry.name) == entry.xattrs
+        right = right and self._xattrs(entry.name) == entry.xattrs
         if not (self.task.survey or right):
             self._placer.dress(*at, entry)
 
@@ -359,6 +361,11 @@ class Landing:
 
     def _trusts(self, inode: int) -> bool:
         return self._written is None or inode in self._written
+
+    def _keep_standing(self, name: str) -> None:
+        """An ordered folder's files count for nothing while this lands."""
+        if self._keep is not None:
+            self._keep(self._root, name)
 
     def _new_file(self, fd: int) -> None:
         if self._written is not None or self._identified:

@@ -210,6 +210,7 @@ class Levelling:
     # ---------------------------------------------------- as the shipper asks for
 
     def bring(self, channel: Channel) -> int:
+        self.stop()  # what a round before this recorded was for other files
         self._base = BaseCopy(self._trees, self._capture.log, self._capture.nodes)
         try:
             return self._base.run(channel, self._on_begin)

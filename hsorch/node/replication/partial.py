@@ -1,7 +1,8 @@
-"""Files on their way: the staging folder of a watched root, and large files that come in pieces.
+"""Files on their way: the staging folder of a root, and large files that come in pieces.
 
 A large file under way keeps its place in staging across a broken mirror. What is compared equal is never
-copied: the clone is made when the first block differs.
+copied: the clone is made when the first block differs. Where nobody needs the file that stands there, its
+blocks are written in it, as there may be no room for two.
 """
 
 from __future__ import annotations
@@ -29,16 +30,29 @@ class _Partial:
     base: int = -1
     """Descriptor of the file as it stands, read only; -1: none."""
     fd: int = -1
-    """Descriptor in staging; -1: nothing differed so far."""
+    """Descriptor of what is written; -1: nothing differed so far."""
+    placed: bool = False
+    """That is the file as it stands."""
 
 
 class Partials:
     """Below the folder open as fd. Raises OSError."""
 
     def __init__(
-        self, fd: int, root: str, made: Callable[[int], None], *, survey: bool, trusts: Callable[[int], bool]
+        self,
+        fd: int,
+        root: str,
+        made: Callable[[int], None],
+        *,
+        survey: bool,
+        trusts: Callable[[int], bool],
+        in_place: Callable[[str], None] | None = None,
     ) -> None:
-        """made(fd): of each new file. trusts(inode): whether what stands there may be gone on with."""
+        """made(fd): of each new file. trusts(inode): whether what stands there may be gone on with.
+
+        in_place(name): told before the file of this name is written where it stands, as nobody needs it whole
+        meanwhile; then made() is told of each that is, or was found equal. None: none is written so."""
+        self._in_place = in_place
         self._fd = fd
         self._made = made
         self._trusts = trusts
@@ -94,16 +108,19 @@ class Partials:
             punch(self._writable(file), offset, end - offset)
 
     def finish(self, file: int, entry: Entry) -> str:
-        """Relative name in staging of the whole file; "": the one in place is equal."""
+        """Relative name in staging of the whole file; "": the one in place is equal, or was made so."""
         partial = self._files.pop(file)
         try:
             if partial.fd < 0 and (partial.base < 0 or os.fstat(partial.base).st_size != entry.size):
                 self._clone(partial)
-            if partial.fd < 0:
-                return ""
-            os.ftruncate(partial.fd, entry.size)
-            dress(partial.fd, entry)
-            return _part(partial.name)
+            if partial.fd >= 0:
+                os.ftruncate(partial.fd, entry.size)
+                dress(partial.fd, entry)
+            elif self._in_place is not None:
+                dress(partial.base, entry)
+            if self._in_place is not None:
+                self._made(partial.base if partial.fd < 0 else partial.fd)
+            return "" if partial.fd < 0 or partial.placed else _part(partial.name)
         finally:
             _shut(partial)
 
@@ -142,6 +159,12 @@ class Partials:
         return fd
 
     def _clone(self, partial: _Partial) -> None:
+        """What stands there is written, if it may be and has no further name; else a copy in staging."""
+        if partial.base >= 0 and self._in_place is not None and os.fstat(partial.base).st_nlink == 1:
+            self._in_place(partial.name)
+            partial.fd = os.open(f"/proc/self/fd/{partial.base}", os.O_RDWR | os.O_CLOEXEC)
+            partial.placed = True
+            return
         partial.fd = self._create(_part(partial.name))
         if partial.base >= 0:
             clone(partial.base, partial.fd)

@@ -55,6 +55,8 @@ class Receiving:
         """Where contents can differ, as both sides knew when the resync began; None: anywhere."""
         self._brought: Brought | None = None
         """By the base copy that came before it; None: none did, or it is not to be counted on."""
+        self.came: Brought = {}
+        """By base copies that did not come to their end, in this process's life: nobody's only copies."""
         self._compared_for = ground.meta.value.verify_needed
         """Why a comparison was needed when the image was told last: what came since it does not show."""
         self._made_anew: set[int] = set()
@@ -100,7 +102,8 @@ class Receiving:
             sender=source, staged_over=None, guarded=False, promised=False, marks=(0, 0), keep=keep,
             consistent=False, generations=resync_began(meta.generations, source),
         )  # fmt: skip
-        ground.drop_held()
+        with self.lock:
+            ground.drop_held()
         return self._put_by(keep, meta.generations.current) if keep else None
 
     def _put_by(self, incident: str, generation: int) -> Keep:
@@ -112,6 +115,7 @@ class Receiving:
     def close_base_copy(self) -> None:
         """What lies here is the source's now, or is kept. Raises OSError."""
         self._meta.change(keep="")
+        self.came.clear()
 
     def begin(
         self,

@@ -149,9 +149,9 @@ class Spool:
         """The frame that follows, and what was brought; None: not all. Raises Broken."""
         taking = Taking(self._ground.trees, ahead, channel.send, self._ground.bound)
 
-        def take(keep: Keep | None) -> Brought | None:
+        def take(keep: Keep | None, came: Brought) -> Brought | None:
             channel.send(self._ack())
-            return taking.take(keep)
+            return taking.take(keep, came)
 
         try:
             brought = self.carrying.take_base_copy(source, take)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,13 +17,15 @@ from hsorch.node.replication import mirror
 from hsorch.node.replication.ahead import Ahead
 from hsorch.node.replication.base_copy import BaseCopy, Taking
 from hsorch.node.replication.bindings import STAGING
+from hsorch.node.replication.capture import outlining
 from hsorch.node.replication.doubt import Brought
 from hsorch.node.replication.messages import Ack, Begin, Bring
 from hsorch.node.replication.meta import Place
+from hsorch.node.replication.placing import Keep
 from hsorch.node.replication.tls import Keys
 from tests.replicators.world import picture
 from tests.unit.replication.mirrors import channels
-from tests.unit.replication.test_comparison import Side, compare
+from tests.unit.replication.test_comparison import Side, compare, follow
 
 MIB = 1 << 20
 
@@ -38,7 +43,13 @@ class Patient:
         raise AssertionError(path)
 
 
-def bring(source: Side, target: Side, keys: tuple[Keys, Keys]) -> tuple[int, Brought]:
+def bring(
+    source: Side,
+    target: Side,
+    keys: tuple[Keys, Keys],
+    keep: Keep | None = None,
+    came: Brought | None = None,
+) -> tuple[int, Brought]:
     """Where records begin to touch it, and what was brought."""
     mine, other = channels(*keys)
     ahead = Ahead(other)
@@ -49,7 +60,7 @@ def bring(source: Side, target: Side, keys: tuple[Keys, Keys]) -> tuple[int, Bro
         assert isinstance(first.message, Bring)
         other.send(Ack(received=0, durable=0, applied=0))
         taking = Taking([target.tree], ahead, other.send, Patient())
-        brought = taking.take(None)
+        brought = taking.take(keep, Brought() if came is None else came)
         assert taking.next is not None
         assert isinstance(taking.next.message, Begin), "the stream begins over the same connection"
         return brought
@@ -144,6 +155,32 @@ def test_the_resync_after_it_reads_only_what_was_written_meanwhile(
     done = compare(source, target, 0, 0, since=since, brought=brought)
     assert done.checked == done.comparison.copied == 128 * 1024
     assert picture(source.home / "data") == picture(target.home / "data")
+
+
+def test_a_name_that_the_file_system_lists_twice_takes_nothing_away_from_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As some do where it goes and comes again: there it must not be taken for two files of one identity."""
+    source, target = Side(tmp_path, "a", 1), Side(tmp_path, "b", 2)
+    (source.home / "data/file").write_bytes(b"first")
+    compare(source, target, 0, 0)
+    listed = os.scandir
+
+    @contextlib.contextmanager
+    def twice(at: Any) -> Iterator[Any]:
+        with listed(at) as names:
+            yield iter([*names] * 2)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(outlining, "BATCH", 1)
+        patched.setattr(outlining.os, "scandir", twice)
+        compare(source, target, 0, 0)
+    files, end = source.application.capture.files, source.journal.end
+    number = files.open(source.tree, "file", os.O_RDWR)
+    files.write(number, b"later", 0)
+    files.close(number)
+    follow(target, source.journal, next(iter(source.journal.records(end))), None)
+    assert (target.home / "data/file").read_bytes() == b"later"
 
 
 def test_a_file_that_the_copy_did_not_bring_is_compared(

@@ -138,9 +138,13 @@ class Outlining:
         if found is None:
             return
         prefix = f"{folder}/" if folder else ""
+        seen: set[bytes] = set()
         with os.scandir(found[0]) as names:
             for name in names:
                 leaf, relative = os.fsencode(name.name), prefix + name.name
+                if leaf in seen:  # it went and came again meanwhile, which the records tell
+                    continue
+                seen.add(leaf)
                 if name.is_file(follow_symlinks=False):
                     if not tree.covers(relative):
                         continue

@@ -1,0 +1,132 @@
+"""What stands at a standby when a base copy comes: nothing of its own is lost, nothing else is put by."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hsorch.node.replication import mirror
+from hsorch.node.replication.doubt import Brought
+from hsorch.node.replication.tls import Keys
+from tests.replicators.world import picture
+from tests.unit.replication.test_base_copy import MIB, bring
+from tests.unit.replication.test_comparison import Side, compare
+
+
+class Quarantine:
+    """Names in the order in which they were put by, and what was kept of each."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    def __call__(self, root: str, relative: str) -> None:
+        self.kept.setdefault(relative, Path(root, relative).read_bytes())
+
+
+@pytest.fixture
+def sides(tmp_path: Path) -> tuple[Side, Side]:
+    return Side(tmp_path, "a", 1), Side(tmp_path, "b", 2)
+
+
+def before(monkeypatch: pytest.MonkeyPatch, step: str, deed: Callable[[], object]) -> None:
+    """The application does something once, at this step of the mirror."""
+    plain, done = getattr(mirror.Mirror, step), []
+
+    def wrapped(self: mirror.Mirror, *args: Any) -> Any:
+        if not done:
+            done.append(deed())
+        return plain(self, *args)
+
+    monkeypatch.setattr(mirror.Mirror, step, wrapped)
+
+
+def blocks(number: int) -> bytes:
+    return random.Random(number).randbytes(2 * MIB)
+
+
+def test_a_large_file_is_written_where_it_stands_as_there_may_be_no_room_for_two(
+    sides: tuple[Side, Side], enrolled: tuple[Keys, Keys]
+) -> None:
+    source, target = sides
+    (source.home / "data/large").write_bytes(blocks(1) + b"new" + blocks(2))
+    there = target.home / "data/large"
+    there.write_bytes(blocks(1) + b"old" + blocks(2) + b"and more")
+    inode, quarantine = there.stat().st_ino, Quarantine()
+    since, brought = bring(source, target, enrolled, quarantine)
+    assert there.stat().st_ino == inode
+    assert quarantine.kept == {"large": blocks(1) + b"old" + blocks(2) + b"and more"}
+    done = compare(source, target, 0, 0, since=since, brought=brought)
+    assert done.checked == 0
+    assert picture(source.home / "data") == picture(target.home / "data")
+
+
+def test_a_large_file_is_not_written_through_a_name_that_only_the_standby_has(
+    sides: tuple[Side, Side], enrolled: tuple[Keys, Keys]
+) -> None:
+    source, target = sides
+    for name, number in (("large", 1), ("other", 2)):
+        (source.home / "data" / name).write_bytes(blocks(number))
+    (target.home / "data/other").write_bytes(blocks(2))
+    os.link(target.home / "data/other", target.home / "data/large")
+    since, brought = bring(source, target, enrolled)
+    assert (target.home / "data/other").read_bytes() == blocks(2)
+    compare(source, target, 0, 0, since=since, brought=brought)
+    assert picture(source.home / "data") == picture(target.home / "data")
+
+
+def test_an_own_file_whose_name_the_source_takes_up_meanwhile_is_kept(
+    sides: tuple[Side, Side], enrolled: tuple[Keys, Keys], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A binary log that begins while the copy is under way, and that the standby once had, too."""
+    source, target = sides
+    (target.home / "data/log").write_bytes(b"the standby's own")
+    before(monkeypatch, "_really_gone", lambda: (source.home / "data/log").write_bytes(b"begun meanwhile"))
+    quarantine = Quarantine()
+    since, brought = bring(source, target, enrolled, quarantine)
+    assert quarantine.kept == {"log": b"the standby's own"}
+    compare(source, target, 0, 0, since=since, brought=brought)
+    assert (target.home / "data/log").read_bytes() == b"begun meanwhile"
+
+
+def test_an_own_file_whose_name_the_source_gives_up_meanwhile_is_kept(
+    sides: tuple[Side, Side], enrolled: tuple[Keys, Keys], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table that is dropped after it was listed."""
+    source, target = sides
+    (source.home / "data/table").write_bytes(b"the source's")
+    (target.home / "data/table").write_bytes(b"the standby's own")
+    before(monkeypatch, "_serve", (source.home / "data/table").unlink)
+    quarantine = Quarantine()
+    since, brought = bring(source, target, enrolled, quarantine)
+    assert quarantine.kept == {"table": b"the standby's own"}
+    compare(source, target, 0, 0, since=since, brought=brought)
+    assert not (target.home / "data/table").exists()
+
+
+def test_a_copy_that_is_gone_on_with_keeps_nothing_that_it_brought_itself(
+    sides: tuple[Side, Side], enrolled: tuple[Keys, Keys]
+) -> None:
+    """It would need room for all of it in the quarantine, though nobody misses it."""
+    source, target = sides
+    for name, content in (
+        ("large", blocks(1)),
+        ("small", b"first"),
+        ("gone", b"first"),
+        ("own", b"source's"),
+    ):
+        (source.home / "data" / name).write_bytes(content)
+    (target.home / "data/own").write_bytes(b"the standby's")
+    quarantine, came = Quarantine(), Brought()
+    bring(source, target, enrolled, quarantine, came)
+    (source.home / "data/large").write_bytes(blocks(2))
+    (source.home / "data/small").write_bytes(b"later")
+    (source.home / "data/gone").unlink()
+    since, brought = bring(source, target, enrolled, quarantine, came)
+    assert quarantine.kept == {"own": b"the standby's"}
+    compare(source, target, 0, 0, since=since, brought=brought)
+    assert picture(source.home / "data") == picture(target.home / "data")
