@@ -117,7 +117,7 @@ BROUGHT = moments(
     "placing:Placer._file after 5",
     "partial:Partials.write half 1",
     "partial:Partials.finish after 1",
-    "placing:Placer.put after 1",
+    "partial:Partials._clone after 1",
     "landing:Landing._delete before 1",
     "landing:Landing._mark before 1",
     "landing:Landing._mark after 1",
