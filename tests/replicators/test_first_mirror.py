@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 
@@ -60,3 +61,18 @@ def test_the_application_goes_on_writing_meanwhile(complete: Pair) -> None:
     (complete.a.data / "3").unlink()
     complete.link.mend()
     complete.settle(complete.a, complete.b)
+
+
+def test_an_active_that_goes_on_alone_in_the_middle_is_followed_under_its_new_name(pair: Pair) -> None:
+    """Else the standby holds what was written since under a name that ended before it."""
+    for n in range(FILES):
+        (pair.a.data / f"{n}").write_bytes(os.urandom(SIZE))
+    pair.b.ask("role", role="target")
+    pair.a.ask("role", role="source")
+    until(lambda: pair.a.ask("status")["copied"] > SIZE)
+    os.kill(pair.b.process.pid, signal.SIGSTOP)
+    assert pair.a.ask("status")["mirroring"]
+    pair.a.ask("thaw")
+    os.kill(pair.b.process.pid, signal.SIGCONT)
+    pair.settle(pair.a, pair.b)
+    assert pair.a.ask("status")["generation"] == pair.b.ask("status")["generation"]

@@ -180,7 +180,7 @@ def _children(
         if entry is None:
             try:
                 entry = _entry(f"{root}/{relative}", relative, item.stat(follow_symlinks=False))
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 continue
         if is_folder:
             inner.append(relative)

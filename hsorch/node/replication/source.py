@@ -130,6 +130,7 @@ class Source:
             except OSError:  # the disk may be full, and who flushes waits for this
                 self.queue.cram()
                 self._name_generation(alone=True)
+        self.shipper.reconnect()  # a standby that takes in a base copy was told of the generation before
         self._let_flush()
 
     def unguard(self, limit_s: float = ANSWER_S) -> bool:

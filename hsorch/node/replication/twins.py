@@ -28,7 +28,7 @@ class TwinNames:
         """The first known name of this file; its own when there is none yet."""
         try:
             found = os.lstat(f"{root}/{entry.name}")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return entry.path
         key = (found.st_dev, entry.twin)
         self._links.setdefault(key, found.st_nlink)
@@ -88,7 +88,7 @@ def _links(root: str, entry: Entry) -> int:
     """0: the name is gone."""
     try:
         return os.lstat(f"{root}/{entry.name}").st_nlink
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return 0
 
 

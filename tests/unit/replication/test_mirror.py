@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import random
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from hsorch.node.replication import mirror
 from hsorch.node.replication.bindings import STAGING
-from hsorch.node.replication.entries import Anchor, scan
+from hsorch.node.replication.entries import Anchor, Entry, scan
 from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import Doomed, Mark
 from hsorch.node.replication.mirror import MirrorError
@@ -379,4 +380,24 @@ def test_a_mirror_while_the_tree_changes_leaves_no_harm(trees: Trees) -> None:
         stop.set()
         thread.join()
     trees.mirror("content", confirmed=True)
+    assert trees.equal()
+
+
+def test_a_folder_that_becomes_a_file_while_it_is_listed_is_no_fault(
+    trees: Trees, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, prepare = trees.here / "folder", mirror.Mirror._prepare
+
+    def replaced(self: mirror.Mirror, entry: Entry) -> Entry:
+        if entry.path.startswith(b"folder/") and folder.is_dir():
+            shutil.rmtree(folder)
+            folder.write_bytes(b"a file by now")
+        return prepare(self, entry)
+
+    monkeypatch.setattr(mirror.Mirror, "_prepare", replaced)
+    folder.mkdir()
+    (folder / "file").write_bytes(b"with two names")
+    os.link(folder / "file", folder / "twin")
+    trees.mirror()
+    trees.mirror(confirmed=True)
     assert trees.equal()
