@@ -63,6 +63,11 @@ class Lineage(Wire, frozen=True, kw_only=True):
     def ancestors(self) -> tuple[Fork, ...]:
         return self.history if self.base is None else (self.base, *self.history)
 
+    def goes_on_from(self, generation: int) -> bool:
+        """Whether these data are of that generation, or of one that came of it."""
+        line = (self.current, *(fork.generation for fork in self.ancestors()))
+        return generation != 0 and generation in line
+
 
 class Meeting(StrEnum):
     """What to do, from this node's side. The other node comes to the counterpart by itself."""

@@ -190,7 +190,7 @@ class Receiving:
         ground, mine = self._ground, self._ground.lineage()
         self._only = None
         if not mine.current:  # what a whole base copy of this source left here is not its own
-            return "" if mine.receiving == source.current else f"first-{source.current:016x}"
+            return "" if source.goes_on_from(mine.receiving) else f"first-{source.current:016x}"
         verdict = meet(mine, source)
         if not verdict.rolled_back or self._meta.value.staged_over is not None:
             return ""

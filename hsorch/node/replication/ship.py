@@ -173,7 +173,7 @@ class Shipper:
             except KeyError as gone:
                 self.state = f"lsn {gone} is no longer in the journal"
             except MirrorError as error:
-                self.state = error.message
+                self.state = self._farewell = error.message
             except OSError as error:
                 self.state = f"the journal cannot be read or written: {error}"
             except Exception as error:  # told, and tried again: the standby waits for us
@@ -239,7 +239,7 @@ class Shipper:
         if verdict.meeting is not Meeting.STREAM and verdict.meeting not in _SENDING:
             raise self._refuse(newer(verdict))
         new = verdict.meeting in (Meeting.FIRST, Meeting.SEND_ALL)
-        begun = theirs.lineage.receiving == mine.lineage.current
+        begun = mine.lineage.goes_on_from(theirs.lineage.receiving)
         if begun:  # before its end, the standby knows what can differ
             known = verdict.since is not None and self._holds(theirs.end)
             verdict = replace(verdict, since=theirs.end.lsn if known else None)

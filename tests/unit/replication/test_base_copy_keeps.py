@@ -12,10 +12,13 @@ import pytest
 
 from hsorch.node.replication import mirror
 from hsorch.node.replication.doubt import Brought
+from hsorch.node.replication.generations import Fork, Lineage
+from hsorch.node.replication.resync import Receiving
 from hsorch.node.replication.tls import Keys
 from tests.replicators.world import picture
 from tests.unit.replication.test_base_copy import MIB, bring
 from tests.unit.replication.test_comparison import Side, compare
+from tests.unit.replication.test_ends import standing
 
 
 class Quarantine:
@@ -47,6 +50,17 @@ def before(monkeypatch: pytest.MonkeyPatch, step: str, deed: Callable[[], object
 
 def blocks(number: int) -> bytes:
     return random.Random(number).randbytes(2 * MIB)
+
+
+def test_what_a_whole_base_copy_left_is_nobodys_own_whatever_its_source_is_called_by_now(
+    tmp_path: Path,
+) -> None:
+    with standing(tmp_path) as ground:
+        ground.meta.change(generations=Lineage(receiving=0xA1), consistent=False)
+        source = Lineage(current=0xA2, base=Fork(generation=0xA1, lsn=90))
+        assert Receiving(ground, lambda _: None).open_base_copy(source) is None
+        stranger = Lineage(current=0xB1)
+        assert Receiving(ground, lambda _: None).open_base_copy(stranger) is not None
 
 
 def test_a_large_file_is_written_where_it_stands_as_there_may_be_no_room_for_two(

@@ -15,9 +15,10 @@ from hsorch.node.replication.generations import Fork, Lineage, Verdict
 from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.messages import VERSION, Ack, Begin, Hello, Message, Pictured, Refused
 from hsorch.node.replication.meta import Place
+from hsorch.node.replication.mirror import refused
 from hsorch.node.replication.record import Kind
 from hsorch.node.replication.segments import Start
-from hsorch.node.replication.ship import Shipper
+from hsorch.node.replication.ship import PATIENT_S, RETRY_S, Shipper
 from hsorch.node.replication.wire import Broken, Channel, Frame
 
 JOB = b"j" * 16
@@ -153,6 +154,64 @@ def test_why_the_standby_broke_off_is_what_the_source_says(tmp_path: Path) -> No
         time.sleep(0.02)
     assert standbys[0].closed
     shipper.stop()
+
+
+class Refusing(Resyncs):
+    """The standby has no room for a base copy."""
+
+    def bring(self, channel: Channel) -> int:
+        raise refused("/srv/db", "no space left")
+
+
+def test_a_standby_that_cannot_take_a_base_copy_is_not_asked_again_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time both would read what they have from the beginning."""
+    journal = Journal(tmp_path / "journal", Start(job=JOB, generation=GENERATION))
+    mine = Hello(job=JOB, node="a", purpose="stream", lineage=Lineage(current=GENERATION))
+    gate, waits = Gate("none"), list[float]()
+    blank = Hello(job=JOB, node="b", purpose="stream")
+    shipper = Shipper(
+        journal, gate, lambda: cast(Channel, Standby(blank, gate)), lambda: mine, Refusing(journal)
+    )
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            shipper._stopped.set()
+
+    monkeypatch.setattr(shipper._stopped, "wait", wait)
+    shipper._run()
+    assert waits == [RETRY_S, PATIENT_S, PATIENT_S]
+
+
+class Bringing(Resyncs):
+    def __init__(self, journal: Journal) -> None:
+        super().__init__(journal)
+        self.brought = 0
+
+    def bring(self, channel: Channel) -> int:
+        self.brought += 1
+        return 1
+
+
+@pytest.mark.parametrize("receiving", [GENERATION, 0xA1], ids=["the same", "the one before"])
+def test_a_standby_in_the_middle_of_a_resync_gets_a_base_copy_whatever_the_source_is_called_by_now(
+    tmp_path: Path, receiving: int
+) -> None:
+    journal = Journal(tmp_path / "journal", Start(job=JOB, generation=GENERATION))
+    history = (Fork(generation=0xA1, lsn=90), Fork(generation=0xA0, lsn=50))
+    mine = Hello(
+        job=JOB, node="a", purpose="stream",
+        lineage=Lineage(current=GENERATION, base=history[0], history=history[1:]),
+    )  # fmt: skip
+    theirs = Lineage(current=0xA0, receiving=receiving, end=50)
+    gate, resyncs = Gate("none"), Bringing(journal)
+    standby = Standby(Hello(job=JOB, node="b", purpose="stream", lineage=theirs), gate)
+    channel = cast(Channel, standby)
+    with pytest.raises(Broken):
+        Shipper(journal, gate, lambda: channel, lambda: mine, resyncs)._converse(channel)
+    assert resyncs.brought == 1
 
 
 def test_a_standby_of_another_version_gets_no_stream(tmp_path: Path) -> None:
