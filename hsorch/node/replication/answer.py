@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import queue
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from hsorch.node.replication.doubt import Brought, Extents
 from hsorch.node.replication.entries import FOLDER
@@ -32,39 +32,59 @@ class Questions:
     def __init__(self, trees: int) -> None:
         self._trees = trees
         self._waiting: queue.SimpleQueue[Outline | None] = queue.SimpleQueue()
+        self._first: Outline | None = None
+        """Taken, and not answered."""
+        self._newest = 0
+        self._closed = False
 
     def put(self, outline: Outline) -> None:
         """Raises Damaged: no node of ours says that."""
         name = strange(outline.parts, self._trees)
         if name is not None:
             raise Damaged(outline.lsn, f"it names {os.fsdecode(name)!r}, which leaves the bound folders")
+        self._newest = max(self._newest, outline.lsn)
         self._waiting.put(outline)
 
     def close(self) -> None:
         """Nothing more comes."""
+        self._closed = True
         self._waiting.put(None)
+
+    def ended(self, lsn: int) -> bool:
+        """Nobody waits for answers of the comparison that began at lsn: it was given up for a later one, or
+        the source is gone."""
+        return self._closed or self._newest > lsn
 
     def next(self, lsn: int) -> Outline:
         """Of the comparison that began at lsn. Raises Broken: none comes any more."""
-        while True:
-            outline = self._waiting.get()
-            if outline is None:
-                self.close()
-                raise Broken("the source is gone")
+        while (outline := self._first or self._waiting.get()) is not None and outline.lsn <= lsn:
+            self._first = None
             if outline.lsn == lsn:
                 return outline
+        if outline is None:
+            self._waiting.put(None)
+        self._first = outline
+        raise Broken("the source asks no more")
 
 
 class Answerer:
-    """Of one comparison. Raises OSError."""
+    """Of one comparison. Raises OSError, and Broken once it is ended: a large file takes long."""
 
     def __init__(
-        self, trees: Sequence[Tree], extents: Extents | None, brought: Brought | None = None
+        self,
+        trees: Sequence[Tree],
+        extents: Extents | None,
+        brought: Brought | None = None,
+        *,
+        ended: Callable[[], bool] = lambda: False,
     ) -> None:
-        """extents: where contents can differ; None: everywhere. brought: extents count there only."""
+        """extents: where contents can differ; None: everywhere. brought: extents count there only.
+
+        ended(): nobody waits for an answer any more."""
         self._trees = {tree.number: tree for tree in trees}
         self._reader = Reader(extents)
         self._brought = brought
+        self._ended = ended
         self._portrayer = Portrayer(extents, brought)
         self._named: set[bytes] = set()
         """In the folder whose parts are under way."""
@@ -76,6 +96,8 @@ class Answerer:
         same = bytearray()
         for part in outline.parts:
             for told in self._part(part, same):
+                if self._ended():
+                    raise Broken("the source asks no more")
                 self._told.append(told)
                 self._bytes += sum(len(run) for _, run in told.runs) + sum(map(len, told.xattrs.values()))
                 if len(self._told) >= BATCH_OBJECTS or self._bytes >= BATCH_BYTES:

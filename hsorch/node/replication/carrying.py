@@ -22,7 +22,7 @@ from hsorch.node.replication.messages import Begin
 from hsorch.node.replication.meta import Place
 from hsorch.node.replication.placing import Keep
 from hsorch.node.replication.record import Damaged, Record
-from hsorch.node.replication.resync import Receiving, Tell
+from hsorch.node.replication.resync import HangUp, Receiving, Tell
 from hsorch.node.replication.wire import Broken
 
 CHECKPOINT_BYTES = 64 * 1024 * 1024
@@ -37,10 +37,8 @@ FAULT = "HS618"
 class Carrying:
     """run() belongs to a thread of its own; what else is called while it runs takes `busy` itself."""
 
-    def __init__(
-        self, ground: Ground, tell: Tell, hang_up: Callable[[], None], stopped: threading.Event
-    ) -> None:
-        """tell: to the source. hang_up(): the source has to meet this node anew. Raises OSError, Damaged."""
+    def __init__(self, ground: Ground, tell: Tell, hang_up: HangUp, stopped: threading.Event) -> None:
+        """tell: to the source. Raises OSError, Damaged."""
         self._ground = ground
         self._journal = ground.journal
         self._meta = ground.meta
@@ -48,7 +46,7 @@ class Carrying:
         self._stopped = stopped
         self._busy = threading.Lock()
         """Held while records are applied or the stream begins anew."""
-        self._receiving = Receiving(ground, tell)
+        self._receiving = Receiving(ground, tell, hang_up)
         self.applier = self._receiving.applier
         self.durable = self._journal.sync()
         self._more_durable = threading.Event()
@@ -76,7 +74,7 @@ class Carrying:
             here = self._ground.here()
             if (begin.at.lsn, begin.at.crc) != (here.lsn, here.crc):
                 raise Broken(f"the source would go on at {begin.at.lsn}, the spool ends at {here.lsn}")
-            self._receiving.goes_on(source, begin.counted, questions)
+            self._receiving.goes_on(begin, source, questions)
 
     def take_base_copy(
         self, source: Lineage, take: Callable[[Keep | None, Brought], Brought | None]

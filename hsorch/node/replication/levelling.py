@@ -91,7 +91,9 @@ class Levelling:
         self._base: BaseCopy | None = None
         """On its way."""
         self._thread: threading.Thread | None = None
-        self._say: Say = _nobody
+        self._say: Say | None = None
+        self._meeting = threading.Lock()
+        """Held while a verify begins, and while it changes whom this side speaks to."""
         self._unguards = False
         self._wanted = False
         """A verify was asked for and has not begun where a standby could hear it."""
@@ -182,9 +184,10 @@ class Levelling:
 
     def turn(self) -> None:
         """Now and then while a standby is connected and level. Raises OSError."""
-        if self._wanted and not self.running:
-            self._wanted = False
-            self._start(self._open(self._mark(VERIFY), None))
+        with self._meeting:
+            if self._wanted and not self.running and self._say is not None:
+                self._wanted = False
+                self._start(self._open(self._mark(VERIFY), None), self._say)
 
     def confirm(self, path: str) -> None:
         """An operator says that deletions which are held back are meant; path empty: everywhere."""
@@ -261,14 +264,19 @@ class Levelling:
 
     def connected(self, say: Say, *, fresh: bool) -> None:
         """A verify that had not heard all of its standby over the connection before is asked for again."""
-        self._say = say
-        now = self._round
-        if now is None:
-            return
-        if fresh:
-            self._start(now)
-        elif now.begin.a == VERIFY and not (now.told or now.given_up):
-            now.given_up, self._wanted = True, True
+        with self._meeting:
+            self._say = say
+            now = self._round
+            if now is None:
+                return
+            if fresh:
+                self._start(now, say)
+            elif now.begin.a == VERIFY and not (now.told or now.given_up):
+                now.given_up, self._wanted = True, True
+
+    def disconnected(self) -> None:
+        with self._meeting:
+            self._say = None
 
     def told(self, message: Pictured) -> None:
         self._has_begun()
@@ -311,8 +319,8 @@ class Levelling:
         opened = self._round = Round(begin, outlining, comparison)
         return opened
 
-    def _start(self, now: Round) -> None:
-        work = threading.Thread(target=self._run, args=(now, self._say), name="compare", daemon=True)
+    def _start(self, now: Round, say: Say) -> None:
+        work = threading.Thread(target=self._run, args=(now, say), name="compare", daemon=True)
         self._thread = work
         work.start()
 
@@ -335,7 +343,3 @@ class Levelling:
             return
         self._confirmed.clear()
         self._on_end(now.begin.a == VERIFY)
-
-
-def _nobody(message: Message) -> None:
-    raise Broken("no standby is connected")

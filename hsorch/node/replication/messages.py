@@ -70,6 +70,8 @@ class Begin(Said, frozen=True, kw_only=True):
     """The source streams from here on; the standby's spool must end at exactly this place."""
 
     at: Place
+    asked_from: int
+    """The source has no questions any more about a MIRROR_BEGIN before it."""
     counted: int = 0
     """So far the source has counted on the standby: one that ends before it lost what it had taken."""
     fresh: bool = False

@@ -33,17 +33,20 @@ MOST_TOUCHED = 2_000
 
 Tell = Callable[[Pictured], None]
 """Raises Broken."""
+HangUp = Callable[[], None]
+"""The source has to meet this node anew."""
 
 
 class Receiving:
     """Used by the spool under its own lock; `lock` is held while the spool is exchanged."""
 
-    def __init__(self, ground: Ground, tell: Tell) -> None:
+    def __init__(self, ground: Ground, tell: Tell, hang_up: HangUp) -> None:
         """Raises OSError."""
         self._ground = ground
         self._meta = ground.meta
         self._journal = ground.journal
         self._tell = tell
+        self._hang_up = hang_up
         self.applier = Applier(ground.trees, ground.set_aside)
         self.lock = threading.Lock()
         self._stage: Stage | None = None
@@ -80,12 +83,13 @@ class Receiving:
 
     # ------------------------------------------------------------------- begin
 
-    def goes_on(self, source: Lineage, counted: int, questions: Questions) -> None:
-        """The stream goes on where the spool ends; below `counted` this node is not what it was taken for."""
+    def goes_on(self, begin: Begin, source: Lineage, questions: Questions) -> None:
+        """The stream goes on where the spool ends; if it was counted on beyond that, this node is not what it
+        was taken for."""
         meta = self._meta.value
         self._questions = questions
-        self._tells_from = self._journal.end
-        same = source.current == meta.generations.current and self._journal.end >= counted
+        self._tells_from = begin.asked_from
+        same = source.current == meta.generations.current and self._journal.end >= begin.counted
         self._meta.change(sender=source, guarded=meta.guarded and same, promised=False)
 
     def open_base_copy(self, source: Lineage) -> Keep | None:
@@ -319,16 +323,20 @@ class Receiving:
         if record.a != EVERYTHING or self._brought is None:
             self._compare_from_now()
         extents, brought = (self._extents, self._brought) if record.a == EVERYTHING else (None, None)
-        answerer = Answerer(self._ground.trees, extents, brought)
+        questions = self._questions
+        answerer = Answerer(self._ground.trees, extents, brought, ended=lambda: questions.ended(record.lsn))
         try:
             while True:
-                outline = self._questions.next(record.lsn)
+                outline = questions.next(record.lsn)
                 for pictured in answerer.answer(outline):
                     self._tell(pictured)
                 if outline.last:
                     return
         except Broken:
             return
+        except Exception:
+            self._hang_up()  # the source waits for what was to be said, and has to ask again
+            raise
 
     def _compare_from_now(self) -> None:
         self._compared_for = self._meta.value.verify_needed

@@ -70,6 +70,10 @@ class Resyncs(Protocol):
         connection; raises Broken."""
         ...
 
+    def disconnected(self) -> None:
+        """Nothing begins from here on before connected() is called again: the Begin says so."""
+        ...
+
     def told(self, message: Pictured) -> None: ...
 
     def acknowledged(self, ack: Ack) -> None: ...
@@ -202,7 +206,12 @@ class Shipper:
         self.peer = frame.message
         agreed, extents = self._agree(channel, mine, frame.message)
         counted = self._gate.acked if self._gate.guards else 0
-        channel.send(Begin(at=agreed.at, counted=counted, fresh=agreed.fresh, extents=extents))
+        asked_from = agreed.at.lsn if agreed.fresh else self._journal.end
+        channel.send(
+            Begin(
+                at=agreed.at, asked_from=asked_from, counted=counted, fresh=agreed.fresh, extents=extents
+            )
+        )  # fmt: skip
         self._gate.restart(agreed.at.lsn, fresh=agreed.fresh)
         self.peer_guarded, self.answered = False, 0
         self.connections += 1
@@ -218,6 +227,7 @@ class Shipper:
             self._stream(channel, agreed.at.lsn)
         finally:
             channel.close()
+            self._resyncs.disconnected()
             listener.join(ANSWER_S)
 
     def _agree(self, channel: Channel, mine: Hello, theirs: Hello) -> tuple[Agreed, Extents | None]:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import queue
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
+from unittest.mock import MagicMock
 
 import pytest
 
+from hsorch.node.replication.answer import Answerer
 from hsorch.node.replication.entries import FILE
 from hsorch.node.replication.ground import Ground
 from hsorch.node.replication.messages import Ack, Begin, Message, Outline, Pictured, Refused
 from hsorch.node.replication.outline import Item, Part
-from hsorch.node.replication.record import Kind
+from hsorch.node.replication.record import OVERHEAD, Kind
 from hsorch.node.replication.spool import Spool
 from hsorch.node.replication.stage import VERIFY
+from hsorch.node.replication.verify import SEGMENT, Hasher
 from hsorch.node.replication.wire import Broken, Channel, Frame, Room
 from tests.replicators.members import until
 from tests.unit.replication.test_ends import SENDER, standing
@@ -65,14 +69,18 @@ class Standby:
     def connect(self) -> Connection:
         """It stands at the begin of a verify, and was asked once."""
         made, journal = Connection(), self.ground.journal
-        threading.Thread(target=self._serve, args=(made,), daemon=True).start()
-        made.say(Begin(at=self.ground.here()))
+        self.serve(made)
+        here = self.ground.here()
+        made.say(Begin(at=here, asked_from=here.lsn))
         until(lambda: self.spool._channel is cast(Channel, made))
         begin = journal.append(Kind.MIRROR_BEGIN, a=VERIFY)
         made.say(Outline(lsn=begin.lsn, number=0, parts=[Part(0, b"", [], last=False)]))
         until(lambda: bool(made.answers()))
         self.begin = begin
         return made
+
+    def serve(self, connection: Connection) -> None:
+        threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: Connection) -> None:
         source = self.ground.hello()
@@ -115,6 +123,63 @@ def test_what_was_asked_for_an_earlier_comparison_gets_no_answer(standby: Standb
     source.say(Outline(lsn=lsn, number=1, parts=[], last=True))
     until(lambda: len(source.answers()) == 2)
     assert [answer.number for answer in source.answers()] == [0, 1]
+
+
+def test_it_answers_the_verify_that_was_asked_for_last(standby: Standby) -> None:
+    """The one before was given up in the middle, over the same connection."""
+    source = standby.connect()
+    second = standby.ground.journal.append(Kind.MIRROR_BEGIN, a=VERIFY)
+    source.say(Outline(lsn=second.lsn, number=0, parts=[Part(0, b"", [], last=False)]))
+    source.say(Outline(lsn=second.lsn, number=1, parts=[], last=True))
+    until(lambda: len(source.answers()) == 3)
+    assert [answer.lsn for answer in source.answers()] == [standby.begin.lsn, second.lsn, second.lsn]
+
+
+def test_a_verify_that_nobody_asks_about_holds_up_nothing(standby: Standby) -> None:
+    """Its source was killed, or lost the connection, before the record of its begin was sent."""
+    here, source = standby.ground.here(), Connection()
+    standby.serve(source)
+    source.say(Begin(at=here, asked_from=here.lsn + OVERHEAD))
+    until(lambda: standby.spool._channel is cast(Channel, source))
+    standby.ground.journal.append(Kind.MIRROR_BEGIN, a=VERIFY)
+    written = standby.ground.journal.append(Kind.WRITE, fid=5, b=3, data=b"new")
+    until(lambda: standby.spool.carrying.applied == written.end)
+
+
+def test_a_standby_that_cannot_read_its_files_is_asked_again(
+    standby: Standby, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It said why; a source that waited for the rest of what was to be said would do so for ever."""
+    source = standby.connect()
+    monkeypatch.setattr(Answerer, "answer", MagicMock(side_effect=OSError(errno.EIO, "a bad sector")))
+    source.say(Outline(lsn=standby.begin.lsn, number=1, parts=[Part(0, b"", [])], last=True))
+    until(lambda: source.closed)
+    assert "a bad sector" in standby.spool.carrying.fault
+
+
+def test_a_large_file_that_nobody_waits_for_is_not_read_to_its_end(
+    standby: Standby, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever takes over, or connects anew, would have to wait for that."""
+    pieces, whole = 64, Hasher.blocks
+    with (standby.ground.trees[0].folder / "large").open("wb") as file:
+        for at in range(pieces):
+            file.seek(at * SEGMENT)
+            file.write(b"x")
+    source = standby.connect()
+    read: list[int] = []
+
+    def blocks(hasher: Hasher, fd: int, offset: int, end: int) -> bytes:
+        read.append(offset)
+        if len(read) == 2:
+            source.close()
+            until(lambda: standby.spool._open is None)
+        return whole(hasher, fd, offset, end)
+
+    monkeypatch.setattr(Hasher, "blocks", blocks)
+    source.say(Outline(lsn=standby.begin.lsn, number=1, parts=[Part(0, b"", [])], last=True))
+    until(lambda: standby.spool.carrying.applied == standby.ground.journal.end)
+    assert len(read) < pieces
 
 
 def test_a_name_outside_the_bound_folders_ends_the_connection(standby: Standby) -> None:

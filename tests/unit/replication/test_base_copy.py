@@ -70,7 +70,7 @@ def bring(
             taken = pool.submit(take)
             capture = source.application.capture
             since = BaseCopy([source.tree], capture.log, capture.nodes).run(mine, lambda: None)
-            mine.send(Begin(at=Place()))
+            mine.send(Begin(at=Place(), asked_from=0))
             brought = taken.result(20)
             assert brought is not None
             shutil.rmtree(target.home / "data" / STAGING)  # as the beginning of its stream does

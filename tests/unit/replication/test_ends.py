@@ -80,7 +80,7 @@ def test_a_killed_resync_changes_no_name_twice(tmp_path: Path) -> None:
         journal.append(Kind.CREATE, fid=NEW, a=0o600, path=b"log")
         journal.append(Kind.WRITE, fid=NEW, b=3, data=b"new")
         journal.append(Kind.MIRROR_END, a=EVERYTHING, b=begin.lsn)
-        killed = Receiving(ground, lambda _: None)
+        killed = Receiving(ground, lambda _: None, lambda: None)
         records = list(journal.records(begin.lsn))
         for record in records[:-1]:
             killed.apply(record)
@@ -98,7 +98,7 @@ def test_what_others_change_while_all_is_compared_is_not_forgotten_at_its_end(
     with standing(tmp_path) as ground:
         journal = ground.journal
         ground.meta.change(verify_needed="the spool is damaged")
-        receiving = Receiving(ground, lambda _: None)
+        receiving = Receiving(ground, lambda _: None, lambda: None)
         for found in ("", "file was changed by vim"):
             begin = journal.append(Kind.MIRROR_BEGIN, a=what)
             end = journal.append(Kind.MIRROR_END, a=what, b=begin.lsn)
@@ -155,7 +155,7 @@ def test_a_standby_whose_spool_is_damaged_is_complete_no_more(tmp_path: Path) ->
     with standing(tmp_path) as ground:
         assert ground.hello().end == Place(), "also later"
         spool = Spool(ground)
-        begin = Begin(at=Place(generation=SENDER.current, lsn=90_000, crc=7), fresh=True)
+        begin = Begin(at=Place(generation=SENDER.current, lsn=90_000, crc=7), asked_from=90_000, fresh=True)
         spool.carrying.begins(begin, ground.lineage(), Questions(1), None)
         assert ground.hello().end.lsn == 90_000, "the resync itself may break off and go on"
         assert ground.meta.value.verify_needed
@@ -242,7 +242,9 @@ def test_a_standby_that_was_killed_as_its_spool_began_anew_can_still_take_over(
         before = ground.here()
         spool = Spool(ground)
         with killed_at(step):
-            spool.carrying.begins(Begin(at=place, fresh=True), ground.lineage(), Questions(1), None)
+            spool.carrying.begins(
+                Begin(at=place, asked_from=place.lsn, fresh=True), ground.lineage(), Questions(1), None
+            )
     with standing(tmp_path) as ground:
         assert not ground.meta.value.torn
         assert ground.hello().end in (before, place)
@@ -269,7 +271,9 @@ def test_a_standby_that_ends_before_what_its_source_counted_on_is_not_complete(
         at = ground.here()
         spool = Spool(ground)
         source = msgspec.structs.replace(ground.hello(), lineage=ground.meta.value.generations)
-        spool.carrying.goes_on(Begin(at=at, counted=at.lsn + short), source.lineage, Questions(1))
+        spool.carrying.goes_on(
+            Begin(at=at, asked_from=at.lsn, counted=at.lsn + short), source.lineage, Questions(1)
+        )
         assert ground.meta.value.guarded is not bool(short)
 
 
@@ -316,7 +320,9 @@ def test_the_image_to_fall_back_on_is_on_stable_storage_before_it_is_counted_on(
 
         monkeypatch.setattr(spool.carrying.applier, "checkpoint", observed)
         place = Place(generation=SENDER.current, lsn=90_000, crc=7)
-        spool.carrying.begins(Begin(at=place, fresh=True), ground.lineage(), Questions(1), None)
+        spool.carrying.begins(
+            Begin(at=place, asked_from=place.lsn, fresh=True), ground.lineage(), Questions(1), None
+        )
         assert counted_on == [False]
         assert ground.meta.value.staged_over is not None
 

@@ -27,7 +27,7 @@ class Compared:
         self.folder = str(home / ("images" if kind == "watched" else "data"))
         self.taking, self._watched = Taking(ground), kind == "watched"
         self._task = Task(binding=images, mode="content")
-        self._journal, self._receiving = ground.journal, Receiving(ground, lambda _: None)
+        self._journal, self._receiving = ground.journal, Receiving(ground, lambda _: None, lambda: None)
 
     def begin(self) -> None:
         self._begun = self._journal.append(Kind.MIRROR_BEGIN, a=VERIFY)

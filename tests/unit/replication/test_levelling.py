@@ -131,3 +131,16 @@ def test_a_resync_is_gone_on_with_only_once_the_standby_was_heard(world: World) 
     world.until(lambda: bool(world.ended))
     assert world.ended == [False]
     assert world.levelling.resumes(here())
+
+
+def test_a_verify_begins_only_where_a_standby_can_be_asked(world: World) -> None:
+    """Between two connections its begin would reach one that is told that nothing will be asked about it."""
+    world.connect()
+    world.levelling.disconnected()
+    world.levelling.verify()
+    end = world.here.journal.end
+    world.levelling.turn()
+    assert world.here.journal.end == end
+    world.connect()
+    world.levelling.turn()
+    world.until(lambda: bool(world.ended))

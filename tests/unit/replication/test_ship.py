@@ -73,6 +73,8 @@ class Resyncs:
 
     def connected(self, say: Callable[[Message], None], *, fresh: bool) -> None: ...
 
+    def disconnected(self) -> None: ...
+
     def told(self, message: Pictured) -> None: ...
 
     def acknowledged(self, ack: Ack) -> None: ...
@@ -112,6 +114,7 @@ def test_a_standby_is_told_how_far_it_was_counted_on(tmp_path: Path, guards: boo
     with pytest.raises(Broken):
         Shipper(journal, gate, lambda: channel, lambda: hello, Resyncs(journal))._converse(channel)
     assert standby.begins[0].counted == (taken if guards else 0)
+    assert standby.begins[0].asked_from == journal.end, "what was to be compared before is not, any more"
 
 
 @pytest.mark.parametrize("unsure", ["source", "standby"])

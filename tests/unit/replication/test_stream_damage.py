@@ -67,7 +67,10 @@ def test_the_spool_ends_with_the_last_good_record(tmp_path: Path, how: str, good
         ends = [source.append(Kind.CREATE, fid=None, a=0o600, path=b"%d" % n).end for n in range(5)]
         data = damaged(source.read(here.lsn), [end - here.lsn for end in ends], how)
         hello = Hello(job=ground.meta.value.job, node="a", purpose="stream", lineage=SENDER)
-        wire = Wire(Frame(Begin(at=here), bytearray()), Frame(Data(lsn=here.lsn), bytearray(data)))
+        wire = Wire(
+            Frame(Begin(at=here, asked_from=here.lsn), bytearray()),
+            Frame(Data(lsn=here.lsn), bytearray(data)),
+        )
         spool = Spool(ground)
         with pytest.raises(Broken, match="record at"):
             spool.serve(cast(Channel, wire), hello)
