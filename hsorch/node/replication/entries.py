@@ -118,11 +118,9 @@ def folder_of(root: str, relative: str) -> Entry | None:
         return None
     try:
         found = os.lstat(f"{root}/{relative}")
+        entry = _entry(f"{root}/{relative}", relative, found) if stat.S_ISDIR(found.st_mode) else None
     except (FileNotFoundError, NotADirectoryError):
         return None
-    if not stat.S_ISDIR(found.st_mode):
-        return None
-    entry = _entry(f"{root}/{relative}", relative, found)
     return entry and msgspec.structs.replace(entry, mtime_ns=found.st_mtime_ns)
 
 

@@ -60,8 +60,9 @@ class Receiving:
         """By the base copy that came before it; None: none did, or it is not to be counted on."""
         self.came: Brought = {}
         """By base copies that did not come to their end, in this process's life: nobody's only copies."""
-        self._compared_for = ground.meta.value.verify_needed
-        """Why a comparison was needed when the image was told last: what came since it does not show."""
+        self._compared_for: str | None = None
+        """Why a comparison was needed when the image was told last: what came since it does not show. None: a
+        process before this one told it, if any did."""
         self._made_anew: set[int] = set()
         """Files that a resync began since the last checkpoint."""
         self._questions = Questions(len(ground.trees))

@@ -69,8 +69,12 @@ def bring(
         with ThreadPoolExecutor() as pool:
             taken = pool.submit(take)
             capture = source.application.capture
-            since = BaseCopy([source.tree], capture.log, capture.nodes).run(mine, lambda: None)
-            mine.send(Begin(at=Place(), asked_from=0))
+            try:
+                since = BaseCopy([source.tree], capture.log, capture.nodes).run(mine, lambda: None)
+                mine.send(Begin(at=Place(), asked_from=0))
+            except BaseException:
+                mine.close()  # nobody waits for the rest
+                raise
             brought = taken.result(20)
             assert brought is not None
             shutil.rmtree(target.home / "data" / STAGING)  # as the beginning of its stream does

@@ -99,7 +99,9 @@ def test_a_name_outside_the_folder_ends_the_connection(ground: Ground, name: byt
     assert not (ground.trees[0].folder.parent / "escaped").exists()
 
 
-@pytest.mark.parametrize("first", [Bring(), Begin(at=Place(), fresh=True)], ids=["again", "no folder at all"])
+@pytest.mark.parametrize(
+    "first", [Bring(), Begin(at=Place(), asked_from=0, fresh=True)], ids=["again", "no folder at all"]
+)
 def test_whoever_brings_no_folder_has_brought_nothing(ground: Ground, first: Message) -> None:
     becomes(ground, BLANK)
     says(ground, (Bring(), b""), (first, b""))
@@ -110,5 +112,5 @@ def test_what_lies_in_staging_is_gone_once_a_stream_begins(ground: Ground) -> No
     becomes(ground, BLANK)
     says(ground, (Bring(), b""), task(ground))
     assert (ground.trees[0].folder / STAGING).is_dir()
-    says(ground, (Begin(at=Place(generation=SENDER.current, lsn=900), fresh=True), b""))
+    says(ground, (Begin(at=Place(generation=SENDER.current, lsn=900), asked_from=900, fresh=True), b""))
     assert not (ground.trees[0].folder / STAGING).exists()

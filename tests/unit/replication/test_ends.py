@@ -112,6 +112,22 @@ def test_what_others_change_while_all_is_compared_is_not_forgotten_at_its_end(
             assert ground.meta.value.verify_needed == found
 
 
+def test_what_others_change_is_not_forgotten_by_a_process_that_only_ends_the_resync(tmp_path: Path) -> None:
+    """The one before it told the image, and the change came after that."""
+    with standing(tmp_path) as ground:
+        journal = ground.journal
+        begin = journal.append(Kind.MIRROR_BEGIN, a=EVERYTHING)
+        before = Receiving(ground, lambda _: None, lambda: None)
+        before.lets_in(begin, journal.end)
+        before.apply(begin)
+        ground.meta.change(verify_needed="file was changed by vim")
+        end = journal.append(Kind.MIRROR_END, a=EVERYTHING, b=begin.lsn)
+        after = Receiving(ground, lambda _: None, lambda: None)
+        after.apply(end)
+        ground.meta.change(**after.closing(end))
+        assert ground.meta.value.verify_needed == "file was changed by vim"
+
+
 def test_a_takeover_forgets_records_that_were_held_back(tmp_path: Path) -> None:
     with standing(tmp_path) as ground:
         journal = ground.journal

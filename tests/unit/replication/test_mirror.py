@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hsorch.node.replication import mirror
+from hsorch.node.replication import entries, mirror
 from hsorch.node.replication.bindings import STAGING
 from hsorch.node.replication.entries import Anchor, Entry, scan
 from hsorch.node.replication.massguard import MassGuard
@@ -401,3 +401,17 @@ def test_a_folder_that_becomes_a_file_while_it_is_listed_is_no_fault(
     trees.mirror()
     trees.mirror(confirmed=True)
     assert trees.equal()
+
+
+def test_a_folder_that_goes_while_it_is_looked_at_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, attributes = tmp_path / "folder", entries.xattrs_of
+    folder.mkdir()
+
+    def goes(at: str | int) -> dict[str, bytes]:
+        folder.rmdir()
+        return attributes(at)
+
+    monkeypatch.setattr(entries, "xattrs_of", goes)
+    assert entries.folder_of(str(tmp_path), "folder") is None
