@@ -34,14 +34,16 @@ class Compared:
         extents: Extents | None = None,
         brought: Brought | None = None,
         saw: Callable[[Outline], None] = lambda outline: None,
+        before: Callable[[Image], None] = lambda image: None,
     ) -> None:
         self._there = there
         self._answerer = Answerer(there, extents, brought)
         self._saw = saw
         self.outlining = Outlining(here, capture.log, extents=extents)
         self.comparison = Comparison(
-            here, capture.log, capture.nodes, capture.files, self.outlining.heard, extents=extents
-        )
+            here, capture.log, capture.nodes, capture.files, self.outlining.heard, extents=extents,
+            before=before,
+        )  # fmt: skip
 
     def run(self, begin: Record) -> Record:
         outlined(self.outlining, self._there, begin.lsn, self._answerer, self._saw)

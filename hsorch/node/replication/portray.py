@@ -36,8 +36,7 @@ class Portrayer:
         """(tree, inode) of files with several names whose content was told."""
 
     def claims(self, fid: int) -> bool:
-        """Whether no other file had this identity so far. A copy may have brought along its original's, and
-        a file that moved while it was listed may have come twice."""
+        """Whether no other file had this identity so far: a copy may have brought along its original's."""
         before = len(self._fids)
         self._fids.add(fid)
         return len(self._fids) > before

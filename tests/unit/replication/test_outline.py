@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -263,6 +263,43 @@ def test_a_name_that_a_changing_folder_lists_twice_is_one_name() -> None:
     assert image.names(5) == 1
     image.add(Told(0, b"d", FOLDER, mode=0o750))
     assert [image.at(0, name) is None for name in ("d", "d/a")] == [False, False]
+
+
+def test_a_name_that_a_changing_folder_lists_twice_is_asked_about_once(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """xfs and btrfs list a name again that was renamed away and back meanwhile."""
+    listed = os.scandir
+
+    class Twice:
+        def __init__(self, at: int) -> None:
+            self._names = list(listed(at))
+
+        def __enter__(self) -> Iterator[os.DirEntry[str]]:
+            return iter(self._names * 2)
+
+        def __exit__(self, *_: object) -> None: ...
+
+    outlines: list[Outline] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", Twice)
+        done = pair.compare(outlines.append)
+    asked = [(part.folder, item.leaf) for one in outlines for part in one.parts for item in part.items]
+    assert len(asked) == len(set(asked))
+    assert done.comparison.copied == done.comparison.repaired == 0
+
+
+def test_folders_that_are_empty_fill_an_outline_like_others(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One message would not hold all those of a large tree."""
+    monkeypatch.setattr(outlining, "BATCH", 10)
+    for number in range(95):
+        (pair.data / f"d/{number}").mkdir()
+    said: list[int] = []
+    pair.compare(lambda outline: said.append(sum(1 + len(part.items) for part in outline.parts)))
+    assert max(said) <= 11
+    assert pair.equal
 
 
 # ------------------------------------------------------------------------- what is not looked at

@@ -31,6 +31,9 @@ from hsorch.node.replication.verify import BLOCK
 PIECE_BYTES = 8 * BLOCK
 COMPARED = "compared"
 """What the journal is kept for from MIRROR_BEGIN on, until run() has read it."""
+PASSES = 3
+"""What was written since the begin is read without the lock of names, then what came meanwhile, and so on:
+only for the rest names have to wait."""
 _PUNCH_KEEP_SIZE = 3
 
 
@@ -75,11 +78,11 @@ class Comparison:
         Raises OSError; KeyError, Damaged (the journal); Stopped; what `before` raises.
         """
         self._thread = threading.get_ident()
+        read = begin.lsn
+        for _ in range(PASSES):
+            read = self._read(read)
         with self._log.names:
-            for record in self._log.journal.records(begin.lsn):
-                if record.kind in NAME_KINDS:
-                    self._image.apply(record)
-                    self._look_again(record)
+            self._read(read)
             self._log.observer = self._follow
         self._log.journal.keep(COMPARED, None)
         try:
@@ -88,7 +91,17 @@ class Comparison:
                 self._check(tree, name)
             return self._close(begin)
         finally:
-            self._log.observer = None
+            if self._log.observer == self._follow:  # else a later comparison has begun by now
+                self._log.observer = None
+
+    def _read(self, lsn: int) -> int:
+        """What has been done to names from there on; the end of that."""
+        for record in self._log.journal.records(lsn):
+            if record.kind in NAME_KINDS:
+                self._image.apply(record)
+                self._look_again(record)
+            lsn = record.end
+        return lsn
 
     def _follow(self, record: Record) -> None:
         self._image.apply(record)

@@ -23,6 +23,7 @@ from hsorch.node.replication.entries import FOLDER, LINK
 from hsorch.node.replication.image import Image
 from hsorch.node.replication.messages import Outline, Pictured
 from hsorch.node.replication.outline import WINDOW, Item, Part, Reader
+from hsorch.node.replication.record import Damaged, leaves
 from hsorch.node.replication.tree import Tree
 from hsorch.node.replication.way import Way
 
@@ -76,7 +77,8 @@ class Outlining:
         self._answers.put(answer)
 
     def run(self, lsn: int, say: Callable[[Outline], None]) -> None:
-        """lsn: of the MIRROR_BEGIN. Raises Stopped, OSError, and what say() raises."""
+        """lsn: of the MIRROR_BEGIN. Raises Stopped, OSError, what say() raises, and for what no node of ours
+        would answer Damaged, ValueError or KeyError."""
         self._wait_for_deeds(lsn)
         self.heard.differing += [(tree, "") for tree in self._trees.values()]
         number = 0
@@ -122,6 +124,9 @@ class Outlining:
                     size += sum(map(len, item.xattrs.values())) if item.xattrs else 0
                 batch.append(Part(tree.number, raw, inside))
                 count += 1
+                if count >= BATCH:  # a tree may have any number of empty folders
+                    yield batch
+                    batch, count, size = [], 0, 0
         yield batch
 
     def _scan(self, tree: Tree) -> Iterator[tuple[str, Iterator[Item]]]:
@@ -163,7 +168,7 @@ class Outlining:
     # ---------------------------------------------------------------- what is there
 
     def _learn(self) -> None:
-        """One message of the standby. Raises Stopped."""
+        """One message of the standby. Raises Stopped; Damaged: no node of ours says that."""
         while True:
             try:
                 answer = self._answers.get(timeout=LOOK_S)
@@ -172,6 +177,8 @@ class Outlining:
                 if self._ended():
                     raise Stopped from None
         for told in answer.objects:
+            if told.path and leaves(told.path):
+                raise Damaged(answer.lsn, f"the standby names {os.fsdecode(told.path)!r} in a bound folder")
             self.heard.image.add(told)
             if told.beyond:
                 self.heard.beyond.append((self._trees[told.tree], os.fsdecode(told.path)))
