@@ -10,6 +10,7 @@ PostgreSQL's base backup and its log work alike. Source and target are both here
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 from collections.abc import Callable, Sequence
 
@@ -34,21 +35,23 @@ ANSWER_S = 30.0
 
 
 class BaseCopy:
-    """At the source. run() once; figures may be read meanwhile."""
+    """At the source. run() until it comes to its end; figures may be read meanwhile."""
 
     def __init__(self, trees: Sequence[Tree], log: Log, nodes: Nodes) -> None:
         self._trees = trees
         self._log = log
         self._nodes = nodes
+        self._number = secrets.randbits(63)
+        self._since: int | None = None
         self._progress: list[Progress] = []
 
     def run(self, channel: Channel, on_begin: Callable[[], None]) -> int:
-        """The lsn from which on records may touch what was copied. on_begin(): nobody counts on the standby.
-
-        Raises MirrorError, Broken, OSError."""
+        """The lsn from which on records may touch what was copied, also in a run that broke off before.
+        on_begin(): nobody counts on the standby. Raises MirrorError, Broken, OSError."""
         self._open(channel)
         on_begin()
-        since = self._log.settled()
+        self._progress = []
+        since = self._since = self._log.settled() if self._since is None else self._since
         for tree in self._trees:
             self._progress.append(Progress())
             Mirror(
@@ -61,7 +64,7 @@ class BaseCopy:
         return since
 
     def _open(self, channel: Channel) -> None:
-        channel.send(Bring())
+        channel.send(Bring(number=self._number))
         frame = channel.receive(ANSWER_S)
         if frame is not None and isinstance(frame.message, Refused):
             raise refused("a base copy", frame.message.why)
@@ -83,38 +86,35 @@ class Taking:
         self._ahead = ahead
         self._reply = reply
         self._refusals = refusals
-        self._brought: Brought = {}
-        self._came: Brought = {}
+        self._equal: set[int] = set()
         self.next: Frame | None = None
         """The first frame that did not belong to the base copy, once take() has returned."""
 
-    def take(self, keep: Keep | None, came: Brought) -> Brought | None:
-        """What was brought; None: not all. keep: where that goes which would be lost; None: nothing would.
-        came: files that copies before this one brought, to be added to: they are nobody's only ones.
-
-        Raises Broken, OSError, NodeError."""
-        self._came = came
+    def take(self, keep: Keep | None, brought: Brought, came: Brought) -> bool:
+        """Whether everything was brought. keep: where that goes which would be lost; None: nothing would.
+        brought: by runs of this copy that broke off; came: by any copy, so that they are nobody's only ones.
+        Both are added to. Raises Broken, OSError, NodeError."""
         self.next = self._ahead.next()
         while self.next is None or isinstance(self.next.message, Task):
             if self.next is not None and isinstance(self.next.message, Task):
-                self.next = self._land(self.next.message, keep)
+                self.next = self._land(self.next.message, keep, brought, came)
             else:
                 self.next = self._ahead.next()
-        return self._brought if len(self._brought) == len(self._trees) else None
+        return self._equal == self._trees.keys()
 
-    def _land(self, task: Task, keep: Keep | None) -> Frame:
+    def _land(self, task: Task, keep: Keep | None, brought: Brought, came: Brought) -> Frame:
         """One folder. The frame that follows it."""
         tree = self._tree(task)
-        came = self._came.setdefault(tree.number, set())
+        here, ever = brought.setdefault(tree.number, set()), came.setdefault(tree.number, set())
 
         def keep_own(root: str, relative: str) -> None:
             inode = os.lstat(f"{root}/{relative}").st_ino
-            if keep and inode not in came and inode not in landing.brought:
+            if keep and inode not in here and inode not in ever:
                 keep(root, relative)
 
         landing = Landing(
             str(tree.folder), msgspec.structs.replace(task, binding=tree.binding), self._reply,
-            guard=MassGuard(), keep=keep and keep_own, refusals=self._refusals,
+            guard=MassGuard(), keep=keep and keep_own, refusals=self._refusals, brought=here,
         )  # fmt: skip
         try:
             while (frame := self._ahead.next()) is None or not isinstance(frame.message, Begin | Task):
@@ -122,13 +122,13 @@ class Taking:
                     landing.take(frame.message, frame.body)
         finally:
             landing.close()
-            came |= landing.brought
+            ever |= here
         if landing.equal:
             # What had a name that the source gave up or took up meanwhile: the resync would overwrite it.
             for name, what in tree.walk() if keep else ():
                 if stat.S_ISREG(what.st_mode) and tree.covers(name):
                     keep_own(str(tree.folder), name)
-            self._brought[tree.number] = landing.brought
+            self._equal.add(tree.number)
         return frame
 
     def _tree(self, task: Task) -> Tree:

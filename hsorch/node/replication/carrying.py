@@ -32,6 +32,8 @@ HELD_S = 0.05
 AGAIN_S = 2.0
 FAULT = "HS618"
 """What could not be applied is tried again: there may be room by then."""
+Take = Callable[[Keep | None, Brought, Brought], bool]
+"""As base_copy.Taking.take()."""
 
 
 class Carrying:
@@ -76,27 +78,24 @@ class Carrying:
                 raise Broken(f"the source would go on at {begin.at.lsn}, the spool ends at {here.lsn}")
             self._receiving.goes_on(begin, source, questions)
 
-    def take_base_copy(
-        self, source: Lineage, take: Callable[[Keep | None, Brought], Brought | None]
-    ) -> Brought | None:
-        """What lies here counts for nothing: take() replaces it, and nothing else changes it meanwhile.
-
-        Raises Broken: it counts; and what take() raises."""
+    def take_base_copy(self, number: int, source: Lineage, take: Take) -> Brought | None:
+        """What lies here counts for nothing: take() replaces it, and nothing else changes it meanwhile. None:
+        not everything was brought. Raises Broken: it counts; and what take() raises."""
         with self._busy:
-            keep = self._receiving.open_base_copy(source)
+            keep, brought = self._receiving.open_base_copy(number, source)
             self.durable = self.applied = self._saved = self._meta.value.checkpoint.lsn
             self.fault = ""
             try:
-                brought = take(keep, self._receiving.came)
+                whole = take(keep, brought, self._receiving.came)
             except Broken:
                 raise
             except (OSError, HsorchError) as error:
                 self._note(error, "the base copy cannot be taken")
                 raise
-            if brought is not None:
+            if whole:
                 self._receiving.close_base_copy()
             self._ground.let_go()
-        return brought
+        return brought if whole else None
 
     def begins(self, begin: Begin, source: Lineage, questions: Questions, brought: Brought | None) -> None:
         """The stream begins anew, at a MIRROR_BEGIN. brought: by a base copy just now, if there was one.

@@ -31,7 +31,6 @@ from hsorch.node.replication.flushing import Flusher, Refusals
 from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import (
     Close,
-    Doomed,
     Folders,
     Gone,
     Hashes,
@@ -83,7 +82,10 @@ class Landing:
         guard: MassGuard,
         keep: Keep | None = None,
         refusals: Refusals | None = None,
+        brought: set[int] | None = None,
     ) -> None:
+        """brought: gets the inodes of all files whose content is what the source read; those that it has
+        already stay as they are. Files have identities then, and nobody needs them (base_copy.py)."""
         self.task = task
         self.equal = False
         """The last message ended a mirror: everything is as at the source, durably."""
@@ -102,14 +104,12 @@ class Landing:
         self._refusals = refusals
         self._written = refusals.written(self._binding.path) if refusals is not None else None
         """Not None: every file is sent that is not one of these, as its disk is to be asked again."""
-        self._identified = self._binding.kind == "ordered"
-        self.brought: set[int] = set()
-        """Inodes of files of an ordered folder whose content is what the source read since it began."""
+        self._brought = brought
         with contextlib.ExitStack() as undo:
             undo.callback(os.close, self._fd)
             self._partials = Partials(
                 self._fd, root, self._new_file, survey=task.survey, trusts=self._trusts,
-                in_place=self._keep_standing if self._identified else None,
+                in_place=None if brought is None else self._is_written,
             )  # fmt: skip
             undo.pop_all()
         self._flusher = Flusher(self._fd, root, self._refused)
@@ -156,7 +156,8 @@ class Landing:
                     with Naming(f"{self._root}/{name}"):
                         self._placer.twin(name, self._checked(first))
             case Prune():
-                self._tell_doomed()
+                for doomed in self._surplus.told():
+                    self._reply(doomed)
             case Gone():
                 self._leaving += [self._checked(path) for path in message.paths]
                 if not message.more:
@@ -219,6 +220,9 @@ class Landing:
         if not self._trusts(found.st_ino):
             self._tally.replaces(entry, found)
             return self._begun(entry)
+        if self._is_brought(at, entry, found):
+            self._dress_file(at, entry, found)
+            return SAME
         large = entry.size > SMALL
         alike = found.st_size == entry.size and found.st_mtime_ns == entry.mtime_ns
         if self.task.mode == "content" and not self.task.survey:
@@ -232,19 +236,25 @@ class Landing:
         self._tally.replaces(entry, found)
         return COMPARE if large else SEND
 
+    def _is_brought(self, at: tuple[int, str], entry: Entry, found: os.stat_result) -> bool:
+        """Before this run; what was written since the first one, the resync after it finds."""
+        if self._brought is None or found.st_ino not in self._brought or not entry.fid:
+            return False
+        return fid_of(f"/proc/self/fd/{at[0]}/{at[1]}") == entry.fid
+
     def _equals(self, at: tuple[int, str], entry: Entry) -> bool:
         """Whether what has the name here is this small file, by its content; then the rest is made so."""
         if self.task.survey or self._written is not None:
             return False
-        fid = fid_of if self._identified else None
+        fid = None if self._brought is None else fid_of
         here = entry_inside(*at, entry.name, self._hasher.small, fid)
         # A file that has further names here, but not at the source, must not be touched through them.
         if here is None or here.digest != entry.digest or (here.twin and not entry.twin):
             return False
         if here != entry and msgspec.structs.replace(here, twin=entry.twin) != entry:
             self._placer.dress(*at, entry)
-        if self._identified and (found := standing(*at)) is not None:
-            self.brought.add(found.st_ino)
+        if self._brought is not None and (found := standing(*at)) is not None:
+            self._brought.add(found.st_ino)
         return True
 
     def _begun(self, entry: Entry) -> int:
@@ -266,7 +276,7 @@ class Landing:
             staged = self._partials.finish(file, entry)
             if staged:
                 self._placer.put(staged, name)
-            elif not self._identified:
+            elif self._brought is None:
                 found = way.to(name)
                 here = standing(*found) if found else None
                 if found is not None and here is not None:
@@ -311,11 +321,6 @@ class Landing:
         folder = self._checked(listing.folder) if listing.folder else ""
         names = (entry.name.rpartition("/")[2] for entry in listing.entries)
         self._surplus.listed(folder, names, last=listing.last)
-
-    def _tell_doomed(self) -> None:
-        paths = [os.fsencode(name) for name in self._surplus.doomed]
-        for at in range(0, max(1, len(paths)), 5000):
-            self._reply(Doomed(paths=paths[at : at + 5000], more=at + 5000 < len(paths)))
 
     def _delete(self, names: list[str]) -> None:
         """Nothing at all when the guard says that it is too much."""
@@ -362,17 +367,17 @@ class Landing:
     def _trusts(self, inode: int) -> bool:
         return self._written is None or inode in self._written
 
-    def _keep_standing(self, name: str) -> None:
-        """An ordered folder's files count for nothing while this lands."""
+    def _is_written(self, name: str, fd: int) -> None:
+        """Where it stands; until that is done its content is of no file."""
         if self._keep is not None:
             self._keep(self._root, name)
+        if self._brought is not None:
+            self._brought.discard(os.fstat(fd).st_ino)
 
     def _new_file(self, fd: int) -> None:
-        if self._written is not None or self._identified:
-            inode = os.fstat(fd).st_ino
-            self.brought.add(inode)
-            if self._written is not None:
-                self._written.add(inode)
+        for inodes in (self._written, self._brought):
+            if inodes is not None:
+                inodes.add(os.fstat(fd).st_ino)
 
     def _xattrs(self, name: str) -> dict[str, bytes]:
         return xattrs_of(f"{self._root}/{name}")

@@ -89,7 +89,9 @@ class Levelling:
         self._on_held = on_held
         self._round: Round | None = None
         self._base: BaseCopy | None = None
-        """On its way."""
+        """On its way, or broken off."""
+        self.bringing = False
+        """A standby takes in a base copy; its stream has not begun."""
         self._thread: threading.Thread | None = None
         self._say: Say | None = None
         self._meeting = threading.Lock()
@@ -108,11 +110,6 @@ class Levelling:
         """The standby is not equal yet, and cannot be told to be complete."""
         now = self._round
         return self.bringing or (now is not None and now.begin.a == EVERYTHING and not now.end)
-
-    @property
-    def bringing(self) -> bool:
-        """A standby takes in a base copy; its stream has not begun."""
-        return self._base is not None
 
     @property
     def verifying(self) -> bool:
@@ -174,7 +171,7 @@ class Levelling:
 
     def _base_figures(self) -> list[Figures]:
         base = self._base
-        return [] if base is None else base.figures()
+        return [] if base is None or not self.bringing else base.figures()
 
     # -------------------------------------------------------------------- driven
 
@@ -214,12 +211,15 @@ class Levelling:
 
     def bring(self, channel: Channel) -> int:
         self.stop()  # what a round before this recorded was for other files
-        self._base = BaseCopy(self._trees, self._capture.log, self._capture.nodes)
+        copy = self._base = self._base or BaseCopy(self._trees, self._capture.log, self._capture.nodes)
+        self.bringing = True
         try:
-            return self._base.run(channel, self._on_begin)
+            since = copy.run(channel, self._on_begin)
         finally:
-            self._copied += sum(one.bytes_sent for one in self._base.figures())
-            self._base = None
+            self.bringing = False
+            self._copied += sum(one.bytes_sent for one in copy.figures())
+        self._base = None
+        return since
 
     def begin(self, verdict: Verdict, *, decided: bool, brought: bool) -> tuple[Place, Extents | None]:
         left_out = self._queue.level()

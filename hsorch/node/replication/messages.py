@@ -63,7 +63,10 @@ class Refused(Said, frozen=True, kw_only=True):
 
 class Bring(Said, frozen=True, kw_only=True):
     """Before the stream: a base copy follows, a Task for each ordered folder. The standby answers with an Ack
-    once it holds, durably, for nothing that could be counted on."""
+    once it holds, durably, for nothing that could be counted on. number: of the copy; one that broke off goes
+    on under the same."""
+
+    number: int
 
 
 class Begin(Said, frozen=True, kw_only=True):

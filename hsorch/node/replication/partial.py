@@ -46,12 +46,12 @@ class Partials:
         *,
         survey: bool,
         trusts: Callable[[int], bool],
-        in_place: Callable[[str], None] | None = None,
+        in_place: Callable[[str, int], None] | None = None,
     ) -> None:
         """made(fd): of each new file. trusts(inode): whether what stands there may be gone on with.
 
-        in_place(name): told before the file of this name is written where it stands, as nobody needs it whole
-        meanwhile; then made() is told of each that is, or was found equal. None: none is written so."""
+        in_place(name, fd): told before the file of this name is written where it stands, as nobody needs it
+        whole meanwhile; then made() is told of each that is, or was found equal. None: none is written so."""
         self._in_place = in_place
         self._fd = fd
         self._made = made
@@ -161,7 +161,7 @@ class Partials:
     def _clone(self, partial: _Partial) -> None:
         """What stands there is written, if it may be and has no further name; else a copy in staging."""
         if partial.base >= 0 and self._in_place is not None and os.fstat(partial.base).st_nlink == 1:
-            self._in_place(partial.name)
+            self._in_place(partial.name, partial.base)
             partial.fd = os.open(f"/proc/self/fd/{partial.base}", os.O_RDWR | os.O_CLOEXEC)
             partial.placed = True
             return

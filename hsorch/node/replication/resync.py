@@ -58,6 +58,8 @@ class Receiving:
         """Where contents can differ, as both sides knew when the resync began; None: anywhere."""
         self._brought: Brought | None = None
         """By the base copy that came before it; None: none did, or it is not to be counted on."""
+        self._copy: tuple[int, Brought] | None = None
+        """Number of the base copy that has begun, and what it brought; None: none has, or its stream, too."""
         self.came: Brought = {}
         """By base copies that did not come to their end, in this process's life: nobody's only copies."""
         self._compared_for: str | None = None
@@ -93,15 +95,16 @@ class Receiving:
         same = source.current == meta.generations.current and self._journal.end >= begin.counted
         self._meta.change(sender=source, guarded=meta.guarded and same, promised=False)
 
-    def open_base_copy(self, source: Lineage) -> Keep | None:
-        """The files are replaced past the stream from here on; where that goes which would be lost, if any.
-
-        Raises Broken: they count; OSError."""
+    def open_base_copy(self, number: int, source: Lineage) -> tuple[Keep | None, Brought]:
+        """The files are replaced past the stream from here on: where that goes which would be lost, if any,
+        and what of this copy is here. Raises Broken: they count; OSError."""
         ground, meta = self._ground, self._meta.value
         if meta.generations.current and meta.consistent:
             raise Broken("the source would replace files that count")
         keep = meta.keep or self._keep_own(source)
-        self._compare_from_now()
+        if self._copy is None or self._copy[0] != number or self._not_compared():
+            self._copy = (number, {})
+            self._compare_from_now()
         ground.hot.replace(None, 0)
         self._meta.change(
             sender=source, staged_over=None, guarded=False, promised=False, marks=(0, 0), keep=keep,
@@ -109,7 +112,7 @@ class Receiving:
         )  # fmt: skip
         with self.lock:
             ground.drop_held()
-        return self._put_by(keep, meta.generations.current) if keep else None
+        return self._put_by(keep, meta.generations.current) if keep else None, self._copy[1]
 
     def _put_by(self, incident: str, generation: int) -> Keep:
         def keep(root: str, relative: str) -> None:
@@ -137,7 +140,7 @@ class Receiving:
         usable: the files are a picture of one moment, at the end of the spool or of the one before it.
         applied: of the spool, up to there. brought: by a base copy just now, if there was one."""
         ground, meta = self._ground, self._meta.value
-        self._brought = None if self._not_compared() else brought
+        self._brought, self._copy = None if self._not_compared() else brought, None
         extents = self._doubt(begin, source, applied)
         if self._brought is not None:
             extents, keep = begin.extents, ""

@@ -135,7 +135,7 @@ class Spool:
     def _begin(self, channel: Channel, ahead: Ahead, questions: Questions, source: Lineage) -> None:
         frame, brought = ahead.next(HELLO_S), None
         if frame is not None and isinstance(frame.message, Bring):
-            frame, brought = self._take_base_copy(channel, ahead, source)
+            frame, brought = self._take_base_copy(frame.message.number, channel, ahead, source)
         if frame is None or not isinstance(frame.message, Begin):
             raise Broken("the source begins no stream")
         if frame.message.fresh:
@@ -144,17 +144,17 @@ class Spool:
             self.carrying.goes_on(frame.message, source, questions)
 
     def _take_base_copy(
-        self, channel: Channel, ahead: Ahead, source: Lineage
+        self, number: int, channel: Channel, ahead: Ahead, source: Lineage
     ) -> tuple[Frame | None, Brought | None]:
         """The frame that follows, and what was brought; None: not all. Raises Broken."""
         taking = Taking(self._ground.trees, ahead, channel.send, self._ground.bound)
 
-        def take(keep: Keep | None, came: Brought) -> Brought | None:
+        def take(keep: Keep | None, brought: Brought, came: Brought) -> bool:
             channel.send(self._ack())
-            return taking.take(keep, came)
+            return taking.take(keep, brought, came)
 
         try:
-            brought = self.carrying.take_base_copy(source, take)
+            brought = self.carrying.take_base_copy(number, source, take)
             return taking.next, brought
         except Broken:
             raise

@@ -10,6 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.massguard import MassGuard, Verdict
+from hsorch.node.replication.messages import Doomed
+
+TOLD = 5000
+"""Names in one message."""
 
 
 class Surplus:
@@ -45,6 +49,12 @@ class Surplus:
                 continue
             if self._binding.enters(relative) if is_folder else self._binding.covers(relative):
                 self.doomed.append(relative)
+
+    def told(self) -> Iterator[Doomed]:
+        """All of it, for the source."""
+        paths = [os.fsencode(name) for name in self.doomed]
+        for at in range(0, max(1, len(paths)), TOLD):
+            yield Doomed(paths=paths[at : at + TOLD], more=at + TOLD < len(paths))
 
     def weigh(self, names: list[str]) -> Verdict:
         files = size = inside = 0

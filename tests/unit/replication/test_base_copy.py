@@ -13,16 +13,21 @@ from typing import Any
 
 import pytest
 
-from hsorch.node.replication import mirror
+from hsorch.node.replication import mirror, partial, sender
 from hsorch.node.replication.ahead import Ahead
 from hsorch.node.replication.base_copy import BaseCopy, Taking
 from hsorch.node.replication.bindings import STAGING
 from hsorch.node.replication.capture import outlining
 from hsorch.node.replication.doubt import Brought
-from hsorch.node.replication.messages import Ack, Begin, Bring
+from hsorch.node.replication.entries import Entry, fid_of
+from hsorch.node.replication.messages import Ack, Begin, Bring, Outline
 from hsorch.node.replication.meta import Place
 from hsorch.node.replication.placing import Keep
+from hsorch.node.replication.record import Kind
 from hsorch.node.replication.tls import Keys
+from hsorch.node.replication.verify import Hasher
+from hsorch.node.replication.wire import Broken, Channel
+from tests.replicators.comparing import Compared
 from tests.replicators.world import picture
 from tests.unit.replication.mirrors import channels
 from tests.unit.replication.test_comparison import Side, compare, follow
@@ -43,6 +48,54 @@ class Patient:
         raise AssertionError(path)
 
 
+class Copy:
+    """From one side to the other; run() again when it broke off."""
+
+    def __init__(self, source: Side, target: Side, keys: tuple[Keys, Keys], keep: Keep | None = None) -> None:
+        capture = source.application.capture
+        self._source = BaseCopy([source.tree], capture.log, capture.nodes)
+        self._target = target
+        self._keys = keys
+        self._keep = keep
+        self.brought: Brought = {}
+        self.came: Brought = {}
+
+    def run(self) -> int:
+        """Where records begin to touch it. Raises Broken."""
+        mine, other = channels(*self._keys)
+        ahead = Ahead(other)
+        try:
+            with ThreadPoolExecutor() as pool:
+                taken = pool.submit(self._take, other, ahead)
+                try:
+                    since = self._source.run(mine, lambda: None)
+                    mine.send(Begin(at=Place(), asked_from=0))
+                    assert taken.result(20)
+                finally:
+                    mine.close()
+            shutil.rmtree(self._target.home / "data" / STAGING)  # as the beginning of its stream does
+            return since
+        finally:
+            ahead.end()
+            mine.release()
+            other.release()
+
+    def _take(self, other: Channel, ahead: Ahead) -> bool:
+        first = ahead.next(20)
+        assert first is not None
+        assert isinstance(first.message, Bring)
+        other.send(Ack(received=0, durable=0, applied=0))
+        taking = Taking([self._target.tree], ahead, other.send, Patient())
+        try:
+            whole = taking.take(self._keep, self.brought, self.came)
+        except OSError:
+            other.close()
+            raise
+        assert taking.next is not None
+        assert isinstance(taking.next.message, Begin), "the stream begins over the same connection"
+        return whole
+
+
 def bring(
     source: Side,
     target: Side,
@@ -50,40 +103,10 @@ def bring(
     keep: Keep | None = None,
     came: Brought | None = None,
 ) -> tuple[int, Brought]:
-    """Where records begin to touch it, and what was brought."""
-    mine, other = channels(*keys)
-    ahead = Ahead(other)
-
-    def take() -> Brought | None:
-        first = ahead.next(20)
-        assert first is not None
-        assert isinstance(first.message, Bring)
-        other.send(Ack(received=0, durable=0, applied=0))
-        taking = Taking([target.tree], ahead, other.send, Patient())
-        brought = taking.take(keep, Brought() if came is None else came)
-        assert taking.next is not None
-        assert isinstance(taking.next.message, Begin), "the stream begins over the same connection"
-        return brought
-
-    try:
-        with ThreadPoolExecutor() as pool:
-            taken = pool.submit(take)
-            capture = source.application.capture
-            try:
-                since = BaseCopy([source.tree], capture.log, capture.nodes).run(mine, lambda: None)
-                mine.send(Begin(at=Place(), asked_from=0))
-            except BaseException:
-                mine.close()  # nobody waits for the rest
-                raise
-            brought = taken.result(20)
-            assert brought is not None
-            shutil.rmtree(target.home / "data" / STAGING)  # as the beginning of its stream does
-            return since, brought
-    finally:
-        mine.close()
-        ahead.end()
-        mine.release()
-        other.release()
+    """Where records begin to touch it, and what was brought. came: by copies before it."""
+    copy = Copy(source, target, keys, keep)
+    copy.came = {} if came is None else came
+    return copy.run(), copy.brought
 
 
 @pytest.fixture
@@ -152,10 +175,7 @@ def test_the_resync_after_it_reads_only_what_was_written_meanwhile(
     (source.home / "data/large").write_bytes(random.Random(3).randbytes(5 * MIB))
     (source.home / "data/small").write_bytes(b"small")
     since, brought = bring(source, target, enrolled)
-    files = source.application.capture.files
-    number = files.open(source.tree, "large", 2)
-    files.write(number, b"written meanwhile", 2 * MIB)
-    files.close(number)
+    write(source, "large", b"written meanwhile", 2 * MIB)
     done = compare(source, target, 0, 0, since=since, brought=brought)
     assert done.checked == done.comparison.copied == 128 * 1024
     assert picture(source.home / "data") == picture(target.home / "data")
@@ -179,10 +199,8 @@ def test_a_name_that_the_file_system_lists_twice_takes_nothing_away_from_its_fil
         patched.setattr(outlining, "BATCH", 1)
         patched.setattr(outlining.os, "scandir", twice)
         compare(source, target, 0, 0)
-    files, end = source.application.capture.files, source.journal.end
-    number = files.open(source.tree, "file", os.O_RDWR)
-    files.write(number, b"later", 0)
-    files.close(number)
+    end = source.journal.end
+    write(source, "file", b"later", 0)
     follow(target, source.journal, next(iter(source.journal.records(end))), None)
     assert (target.home / "data/file").read_bytes() == b"later"
 
@@ -194,10 +212,7 @@ def test_a_file_that_the_copy_did_not_bring_is_compared(
     source, target = Side(tmp_path, "a", 1), Side(tmp_path, "b", 2)
     (source.home / "data/file").write_bytes(b"first")
     compare(source, target, 0, 0)
-    files = source.application.capture.files
-    number = files.open(source.tree, "file", 2)
-    files.write(number, b"later", 0)
-    files.close(number)
+    write(source, "file", b"later", 0)
     listed, finish = mirror.Mirror._list, mirror.Mirror._finish
 
     def elsewhere(self: mirror.Mirror) -> None:
@@ -213,5 +228,138 @@ def test_a_file_that_the_copy_did_not_bring_is_compared(
     monkeypatch.setattr(mirror.Mirror, "_finish", back)
     since, brought = bring(source, target, enrolled)
     assert (target.home / "data/file").read_bytes() == b"first"
+    at = (source.home / "data/file").stat().st_mtime_ns
+    os.utime(target.home / "data/file", ns=(at, at))
     compare(source, target, 0, 0, since=since, brought=brought)
     assert (target.home / "data/file").read_bytes() == b"later"
+
+
+def write(side: Side, name: str, data: bytes, offset: int) -> None:
+    files = side.application.capture.files
+    number = files.open(side.tree, name, os.O_RDWR)
+    files.write(number, data, offset)
+    files.close(number)
+
+
+def break_off(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When all files are across, and no end of it is."""
+
+    def breaks(self: mirror.Mirror) -> None:
+        raise Broken("the link")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(mirror.Mirror, "_finish", breaks)
+        with pytest.raises(Broken):
+            copy.run()
+
+
+def test_a_copy_that_broke_off_reads_no_large_file_again(
+    tmp_path: Path, enrolled: tuple[Keys, Keys], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written to one of them before the link came back is found by the resync."""
+    source, target = Side(tmp_path, "a", 1), Side(tmp_path, "b", 2)
+    for name in ("one", "two"):
+        (source.home / "data" / name).write_bytes(random.Random(3).randbytes(5 * MIB))
+    copy = Copy(source, target, enrolled)
+    break_off(copy, monkeypatch)
+    write(source, "two", b"written meanwhile", 2 * MIB)
+    with monkeypatch.context() as counted:
+
+        def reads(*_: object) -> bytes:
+            raise AssertionError("it is read again")
+
+        counted.setattr(Hasher, "blocks", reads)
+        since = copy.run()
+    done = compare(source, target, 0, 0, since=since, brought=copy.brought)
+    assert done.comparison.copied == 128 * 1024
+    assert picture(source.home / "data") == picture(target.home / "data")
+
+
+def test_another_file_that_has_a_name_when_a_copy_goes_on_is_sent(
+    tmp_path: Path, enrolled: tuple[Keys, Keys], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = Side(tmp_path, "a", 1), Side(tmp_path, "b", 2)
+    for name in ("one", "two"):
+        (source.home / "data" / name).write_bytes(os.urandom(5 * MIB))
+    copy = Copy(source, target, enrolled)
+    break_off(copy, monkeypatch)
+    source.application.capture.names.rename(source.tree, "one", "two", replace=True)
+    compare(source, target, 0, 0, since=copy.run(), brought=copy.brought)
+    assert picture(source.home / "data") == picture(target.home / "data")
+
+
+def test_a_file_that_was_half_written_when_a_copy_broke_off_is_of_no_use(
+    tmp_path: Path, enrolled: tuple[Keys, Keys], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one had its name for a moment, and begun to replace it."""
+    source, target = Side(tmp_path, "a", 1), Side(tmp_path, "b", 2)
+    for name in ("one", "two"):
+        (source.home / "data" / name).write_bytes(os.urandom(5 * MIB))
+    copy = Copy(source, target, enrolled)
+    break_off(copy, monkeypatch)
+    rename = source.application.capture.names.rename
+    rename(source.tree, "two", "away", replace=True)
+    rename(source.tree, "one", "two", replace=True)
+
+    finish = partial.Partials.finish
+
+    def breaks(self: partial.Partials, file: int, entry: Entry) -> str:
+        if entry.path == b"two":
+            raise Broken("the link")
+        return finish(self, file, entry)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(partial.Partials, "finish", breaks)
+        with pytest.raises(Broken):
+            copy.run()
+    rename(source.tree, "two", "one", replace=True)
+    rename(source.tree, "away", "two", replace=True)
+    compare(source, target, 0, 0, since=copy.run(), brought=copy.brought)
+    assert picture(source.home / "data") == picture(target.home / "data")
+
+
+def test_an_identity_that_two_files_of_a_standby_have_stays_with_one(tmp_path: Path) -> None:
+    """What is written meanwhile gets into that one, and not into a copy that is about to go."""
+    source, target = Side(tmp_path, "a", 1), Side(tmp_path, "b", 2)
+    (source.home / "data/file").write_bytes(b"before")
+    compare(source, target, 0, 0)
+    shutil.copy2(target.home / "data/file", target.home / "data/a copy with its attributes")
+    assert fid_of(str(target.home / "data/a copy with its attributes"))
+
+    def saw(outline: Outline) -> None:
+        if outline.last:
+            write(source, "file", b"during", 0)
+
+    journal = source.journal
+    begin = journal.append(Kind.MIRROR_BEGIN)
+    compared = Compared([source.tree], source.application.capture, [target.tree], extents={}, saw=saw)
+    follow(target, journal, begin, compared.run(begin))
+    assert picture(source.home / "data") == picture(target.home / "data")
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("seed", range(20))
+def test_a_copy_that_breaks_off_anywhere_is_right_in_the_end(
+    tmp_path: Path, enrolled: tuple[Keys, Keys], busy: Any, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    source, target = Side(tmp_path, "a", seed), Side(tmp_path, "b", 1_000 + seed)
+    for _ in range(80):
+        source.application.once()
+    busy(source, seed)
+    rng = random.Random(seed)
+    plain, left = sender.Sender.flush, 3
+
+    def flush(self: sender.Sender) -> None:
+        nonlocal left
+        if left and rng.random() < 0.4:
+            left -= 1
+            self._channel.close()
+        plain(self)
+
+    monkeypatch.setattr(sender.Sender, "flush", flush)
+    copy, since = Copy(source, target, enrolled), None
+    while since is None:
+        with contextlib.suppress(Broken):
+            since = copy.run()
+    compare(source, target, 2, 60, since=since, brought=copy.brought)
+    assert picture(source.home / "data") == picture(target.home / "data")

@@ -58,9 +58,9 @@ def test_what_a_whole_base_copy_left_is_nobodys_own_whatever_its_source_is_calle
     with standing(tmp_path) as ground:
         ground.meta.change(generations=Lineage(receiving=0xA1), consistent=False)
         source = Lineage(current=0xA2, base=Fork(generation=0xA1, lsn=90))
-        assert Receiving(ground, lambda _: None, lambda: None).open_base_copy(source) is None
+        assert Receiving(ground, lambda _: None, lambda: None).open_base_copy(1, source)[0] is None
         stranger = Lineage(current=0xB1)
-        assert Receiving(ground, lambda _: None, lambda: None).open_base_copy(stranger) is not None
+        assert Receiving(ground, lambda _: None, lambda: None).open_base_copy(1, stranger)[0] is not None
 
 
 def test_a_large_file_is_written_where_it_stands_as_there_may_be_no_room_for_two(

@@ -63,7 +63,7 @@ def pack(name: bytes, content: bytes) -> tuple[Message, bytes]:
 
 def test_a_standby_whose_files_count_takes_none(ground: Ground) -> None:
     before = ground.meta.value
-    heard = says(ground, (Bring(), b""), task(ground), pack(b"file", b"the source's"))
+    heard = says(ground, (Bring(number=1), b""), task(ground), pack(b"file", b"the source's"))
     assert not any(isinstance(message, Ack) for message in heard)
     assert (ground.trees[0].folder / "file").read_bytes() == b"what stands there"
     assert ground.meta.value == before
@@ -74,7 +74,7 @@ def test_one_that_broke_off_counts_for_nothing_and_takes_nothing_over(
     ground: Ground, lineage: Lineage
 ) -> None:
     becomes(ground, lineage)
-    heard = says(ground, (Bring(), b""), task(ground), pack(b"new", b"the source's"))
+    heard = says(ground, (Bring(number=1), b""), task(ground), pack(b"new", b"the source's"))
     assert any(isinstance(message, Ack) for message in heard)
     meta = ground.meta.value
     assert not meta.consistent
@@ -86,7 +86,7 @@ def test_one_that_broke_off_counts_for_nothing_and_takes_nothing_over(
 @pytest.mark.parametrize("number", [-1, 1, 1 << 40])
 def test_a_folder_that_is_not_bound_ends_the_connection(ground: Ground, number: int) -> None:
     becomes(ground, BLANK)
-    says(ground, (Bring(), b""), task(ground, number), pack(b"file", b"the source's"))
+    says(ground, (Bring(number=1), b""), task(ground, number), pack(b"file", b"the source's"))
     assert (ground.trees[0].folder / "file").read_bytes() == b"what stands there"
 
 
@@ -94,23 +94,23 @@ def test_a_folder_that_is_not_bound_ends_the_connection(ground: Ground, number: 
 def test_a_name_outside_the_folder_ends_the_connection(ground: Ground, name: bytes) -> None:
     becomes(ground, BLANK)
     for said in (pack(name, b"x"), (Offer(number=0, listings=[Listing(b"", [file(name, b"x")])]), b"")):
-        heard = says(ground, (Bring(), b""), task(ground), said)
+        heard = says(ground, (Bring(number=1), b""), task(ground), said)
         assert isinstance(heard[-1], Refused)
     assert not (ground.trees[0].folder.parent / "escaped").exists()
 
 
 @pytest.mark.parametrize(
-    "first", [Bring(), Begin(at=Place(), asked_from=0, fresh=True)], ids=["again", "no folder at all"]
+    "first", [Bring(number=1), Begin(at=Place(), asked_from=0, fresh=True)], ids=["again", "no folder at all"]
 )
 def test_whoever_brings_no_folder_has_brought_nothing(ground: Ground, first: Message) -> None:
     becomes(ground, BLANK)
-    says(ground, (Bring(), b""), (first, b""))
+    says(ground, (Bring(number=1), b""), (first, b""))
     assert ground.meta.value.keep == f"first-{SENDER.current:016x}", "what stands there is still to be kept"
 
 
 def test_what_lies_in_staging_is_gone_once_a_stream_begins(ground: Ground) -> None:
     becomes(ground, BLANK)
-    says(ground, (Bring(), b""), task(ground))
+    says(ground, (Bring(number=1), b""), task(ground))
     assert (ground.trees[0].folder / STAGING).is_dir()
     says(ground, (Begin(at=Place(generation=SENDER.current, lsn=900), asked_from=900, fresh=True), b""))
     assert not (ground.trees[0].folder / STAGING).exists()
