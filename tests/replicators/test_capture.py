@@ -122,6 +122,16 @@ def test_a_bound_file_takes_its_neighbours_along_only_when_asked(tmp_path: Path)
     assert [p.name for p in (tmp_path / "b").iterdir()] == ["ibdata1"]
 
 
+def test_a_folder_that_is_not_bound_takes_the_bound_files_in_it_along(tmp_path: Path) -> None:
+    with Active(tmp_path / "a", include=("*.db",)) as active:
+        (active.data / "sub/in").mkdir(parents=True)
+        (active.data / "sub/in/a.db").write_bytes(b"data")
+        os.rename(active.data / "sub", active.data / "renamed")
+    replay(active.journal, tmp_path / "b", include=("*.db",))
+    assert (tmp_path / "b/renamed/in/a.db").read_bytes() == b"data"
+    assert not (tmp_path / "b/sub").exists()
+
+
 def test_a_failed_deed_leaves_no_trace(tmp_path: Path) -> None:
     with Active(tmp_path / "a") as active:
         (active.data / "full").mkdir()

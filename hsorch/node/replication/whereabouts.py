@@ -1,6 +1,7 @@
 """Where each identified file of a group is, kept in memory: read from the files' own attributes at the start.
 
-A file may have several names. Folders have no identity; when one moves, the names below it move along.
+A file may have several names; only those that are bound count: a copy beside them may have brought along the
+identity of its original. Folders have no identity; when one moves, the names below it move along.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class Whereabouts:
         self._names: dict[int, list[Where]] = {}
         for tree in trees:
             for name, what in tree.walk():
-                if stat.S_ISREG(what.st_mode):
+                if stat.S_ISREG(what.st_mode) and tree.covers(name):
                     self.add(tree.fid(name), tree.number, name)
 
     def __len__(self) -> int:

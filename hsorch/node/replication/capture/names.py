@@ -128,10 +128,11 @@ class Names:
             if not self._may_rename(tree, what, new, replace=replace):
                 return
             folder = stat.S_ISDIR(what.st_mode)
-            covers = tree.covers_folder if folder else tree.covers
-            before, after = covers(old), covers(new)
             if folder and not _same_cover(tree, old, new):
                 raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+            covers = _concerns if folder else Tree.covers
+            before = covers(tree, old)
+            after = before if folder else covers(tree, new)
             if (not before and not after) or special(what):
                 os.rename(tree.path(old), tree.path(new))
             elif before and after:
@@ -252,6 +253,11 @@ def _same_cover(tree: Tree, old: str, new: str) -> bool:
         if covers(inner) != covers(new + inner.removeprefix(old)):
             return False
     return True
+
+
+def _concerns(tree: Tree, folder: str) -> bool:
+    """Whether the standby has this folder: also one that is not bound, on the way to files that are."""
+    return tree.covers_folder(folder) or any(tree.covers(inner) for inner, _ in tree.walk(folder))
 
 
 def _make_file(tree: Tree, relative: str, mode: int, owner: tuple[int, int]) -> int:
