@@ -229,14 +229,16 @@ class Ground:
         return Place(generation=journal.generation, lsn=journal.end, crc=journal.crc)
 
     def hello(self) -> Hello:
+        meta = self.meta.value
         return Hello(
-            job=self.meta.value.job,
+            job=meta.job,
             node=self.setup.node,
             purpose="stream",
-            epoch=self.meta.value.epoch,
+            epoch=meta.epoch,
             lineage=self.lineage(),
-            end=Place() if self.meta.value.torn else self.here(),
+            end=Place() if meta.torn else self.here(),
             folders=likeness(self.setup.ordered),
+            doubts=meta.torn or bool(meta.verify_needed) or self.hot.spans is None,
         )
 
     def incident(self, name: str, reason: str, generation: int = 0, fork: int = 0) -> Incident:

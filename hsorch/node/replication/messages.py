@@ -38,6 +38,8 @@ class Hello(Said, frozen=True, kw_only=True):
     """Where this node's journal or spool ends."""
     folders: bytes = b""
     """folders.likeness() of the ordered ones."""
+    doubts: bool = False
+    """Where this node's ordered files can differ from anybody's is not known here."""
 
 
 def foreign(theirs: Hello, folders: bytes) -> str:

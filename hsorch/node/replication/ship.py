@@ -253,6 +253,8 @@ class Shipper:
         if begun:  # before its end, the standby knows what can differ
             known = verdict.since is not None and self._holds(theirs.end)
             verdict = replace(verdict, since=theirs.end.lsn if known else None)
+        if theirs.doubts:  # it compares everything, which goes quicker when that is known here
+            verdict = replace(verdict, since=None)
         counts = theirs.lineage.current and theirs.lineage.consistent
         brought = (new or begun) and verdict.since is None and not counts
         if brought:

@@ -60,11 +60,13 @@ class Stuck(Standby):
 class Resyncs:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        self.verdicts: list[Verdict] = []
 
     def bring(self, channel: Channel) -> int:
         raise AssertionError("the standby's files count")
 
     def begin(self, verdict: Verdict, *, decided: bool, brought: bool) -> tuple[Place, Extents | None]:
+        self.verdicts.append(verdict)
         record = self._journal.append(Kind.MIRROR_BEGIN)
         return Place(generation=record.generation, lsn=record.lsn, crc=record.previous), None
 
@@ -226,3 +228,19 @@ def test_a_standby_of_another_version_gets_no_stream(tmp_path: Path) -> None:
     with pytest.raises(Broken, match=rf"b speaks version {VERSION - 1} .* this node version {VERSION}"):
         Shipper(journal, gate, lambda: channel, lambda: hello, Resyncs(journal))._converse(channel)
     assert not standby.begins
+
+
+@pytest.mark.parametrize("doubts", [False, True])
+def test_a_standby_that_compares_everything_is_asked_about_everything(tmp_path: Path, doubts: bool) -> None:
+    """By hashes of small files at once, instead of one by one in its answers."""
+    journal = Journal(tmp_path / "journal", Start(job=JOB, generation=GENERATION))
+    alone = Lineage(current=GENERATION + 1, base=Fork(generation=GENERATION, lsn=journal.end), unsure_from=1)
+    mine = Hello(job=JOB, node="a", purpose="stream", lineage=alone)
+    behind = Lineage(current=GENERATION, end=journal.end)
+    theirs = Hello(job=JOB, node="b", purpose="stream", lineage=behind, doubts=doubts)
+    gate = Gate("none")
+    channel = cast(Channel, Standby(theirs, gate))
+    resyncs = Resyncs(journal)
+    with pytest.raises(Broken):
+        Shipper(journal, gate, lambda: channel, lambda: mine, resyncs)._converse(channel)
+    assert (resyncs.verdicts[0].since is None) is doubts
