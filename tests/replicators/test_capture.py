@@ -122,6 +122,24 @@ def test_a_bound_file_takes_its_neighbours_along_only_when_asked(tmp_path: Path)
     assert [p.name for p in (tmp_path / "b").iterdir()] == ["ibdata1"]
 
 
+def test_a_file_that_comes_in_while_it_is_written_is_followed_from_then_on(tmp_path: Path) -> None:
+    """A download, say, that gets its name before its last bytes."""
+    with Active(tmp_path / "a", exclude=("*.part",)) as active:
+        script = (
+            "import os, sys\n"
+            "with open('film.part', 'wb') as file:\n"
+            "    file.write(b'begin'), file.flush()\n"
+            "    os.rename('film.part', 'film')\n"
+            "    file.write(b' and end'), file.flush()\n"
+            "    file.truncate(12)\n"
+        )
+        subprocess.run([sys.executable, "-c", script], cwd=active.data, check=True, timeout=30)
+        whole = picture(active.tree.folder)
+    replay(active.journal, tmp_path / "b", exclude=("*.part",))
+    assert (tmp_path / "b/film").read_bytes() == b"begin and en"
+    assert picture(tmp_path / "b") == whole
+
+
 def test_a_folder_that_is_not_bound_takes_the_bound_files_in_it_along(tmp_path: Path) -> None:
     with Active(tmp_path / "a", include=("*.db",)) as active:
         (active.data / "sub/in").mkdir(parents=True)

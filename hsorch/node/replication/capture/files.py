@@ -36,7 +36,7 @@ PIECE_BYTES = 1024 * 1024
 class Handle:
     descriptor: int
     node: Node | None
-    """None: passed through, or only read."""
+    """None: only read."""
     every_write: bool = False
     """O_SYNC or O_DSYNC: each write is a flush."""
     append: bool = False
@@ -61,10 +61,7 @@ class Files:
         mode = os.O_RDWR if writes else os.O_RDONLY
         descriptor = os.open(tree.path(relative), flags & ~_STRIPPED & ~os.O_ACCMODE | mode | os.O_CLOEXEC)
         try:
-            node = self._nodes.take(tree, relative, identify=writes) if writes else None
-            if node is not None and node.fid == 0:
-                self._nodes.drop(node)
-                node = None
+            node = self._nodes.take(tree, relative, identify=True) if writes else None
             number = self._add(_handle(descriptor, node, flags))
         except BaseException:
             os.close(descriptor)
@@ -73,7 +70,7 @@ class Files:
             self.truncate(number, 0)
         return number
 
-    def created(self, descriptor: int, node: Node | None, flags: int) -> int:
+    def created(self, descriptor: int, node: Node, flags: int) -> int:
         """A handle for a file that names.py has just made."""
         return self._add(_handle(descriptor, node, flags))
 
@@ -98,15 +95,14 @@ class Files:
         return os.pread(self._handles[number].descriptor, size, offset)
 
     def write(self, number: int, data: bytes, offset: int) -> int:
-        handle = self._handles[number]
-        node = handle.node
-        if node is None:
-            write_all(handle.descriptor, data, offset)
-            return len(data)
+        handle, node = self._writing(number)
         with node.lock:
-            node.written = True
             if handle.append:
                 offset = os.fstat(handle.descriptor).st_size
+            if node.fid == 0:
+                write_all(handle.descriptor, data, offset)
+                return len(data)
+            node.written = True
             whole = self._log.content(Kind.WRITE, node.fid, offset, len(data))
             with self._log.entry(
                 Kind.WRITE, fid=node.fid, a=offset, b=len(data), data=data if whole else b""
@@ -120,14 +116,12 @@ class Files:
         return len(data)
 
     def truncate(self, number: int, size: int) -> None:
-        handle = self._handles[number]
-        if handle.node is None:
-            os.ftruncate(handle.descriptor, size)
-        else:
-            self.truncate_node(handle.descriptor, handle.node, size)
-
-    def truncate_node(self, descriptor: int, node: Node, size: int) -> None:
+        handle, node = self._writing(number)
+        descriptor = handle.descriptor
         with node.lock:
+            if node.fid == 0:
+                os.ftruncate(descriptor, size)
+                return
             node.written = True
             self._log.content(Kind.TRUNCATE, node.fid, size, 0)
             before = os.fstat(descriptor).st_size
@@ -138,12 +132,11 @@ class Files:
                     raise self._made_good(error, descriptor, node, size, max(0, before - size)) from error
 
     def allocate(self, number: int, mode: int, offset: int, length: int) -> None:
-        handle = self._handles[number]
-        node = handle.node
-        if node is None:
-            allocate(handle.descriptor, mode, offset, length)
-            return
+        handle, node = self._writing(number)
         with node.lock:
+            if node.fid == 0:
+                allocate(handle.descriptor, mode, offset, length)
+                return
             node.written = True
             self._log.content(Kind.ALLOCATE, node.fid, offset, length)
             with self._log.entry(Kind.ALLOCATE, fid=node.fid, a=offset, b=length, aux=mode):
@@ -159,7 +152,7 @@ class Files:
         handle = self._handles[number]
         lsn = self._log.journal.end
         (os.fdatasync if data_only else os.fsync)(handle.descriptor)
-        if handle.node is not None or is_identified(handle.descriptor):
+        if (handle.node is not None and handle.node.fid) or is_identified(handle.descriptor):
             self._gate.wait(lsn)
 
     def flush_folder(self, descriptor: int) -> None:
@@ -183,6 +176,12 @@ class Files:
             self.close(number)
 
     # ------------------------------------------------------------------ inside
+
+    def _writing(self, number: int) -> tuple[Handle, Node]:
+        """A file without an identity has its lock, too: it may get one while it is open (names.py)."""
+        handle = self._handles[number]
+        assert handle.node is not None, "the kernel lets nobody write through a handle that only reads"
+        return handle, handle.node
 
     def _add(self, handle: Handle) -> int:
         with self._lock:

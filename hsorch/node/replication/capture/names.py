@@ -40,7 +40,8 @@ class Names:
                     raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
                 return self._files.open(tree, relative, flags)
             if not tree.covers(relative):
-                return self._files.created(_make_file(tree, relative, mode, owner), None, flags)
+                descriptor = _make_file(tree, relative, mode, owner)
+                return self._files.created(descriptor, self._nodes.born(descriptor, 0), flags)
             with self._record(
                 tree, Kind.CREATE, relative, fid=None, a=stat.S_IMODE(mode), b=pack_owner(*owner)
             ) as record:
@@ -196,9 +197,10 @@ class Names:
             offset = 0
             while count := self._files.copy(descriptor, node, offset, COPY_BYTES):
                 offset += count
-            data = encode_attributes(Attributes(mtime=what.st_mtime_ns))
-            with node.lock, self._log.entry(Kind.ATTRIBUTES, fid=node.fid, data=data):
-                pass
+            with node.lock:  # who has it open may go on writing
+                data = encode_attributes(Attributes(mtime=os.fstat(descriptor).st_mtime_ns))
+                with self._log.entry(Kind.ATTRIBUTES, fid=node.fid, data=data):
+                    pass
             for item in xattrs_of(descriptor).items():
                 data = encode_xattr((os.fsencode(item[0]), item[1]))
                 with node.lock, self._log.entry(Kind.XATTR, fid=node.fid, data=data):

@@ -1,7 +1,7 @@
 """Files that are open or being changed: one lock and one identity each, however many handles and names.
 
 A file gets its identity with the first change that is recorded: a record IDENT, then the attribute on the
-file. What is not covered by the binding has no node and is passed through.
+file. What is not covered by the binding has none, and what is done to it is passed through.
 """
 
 from __future__ import annotations
