@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 from collections.abc import Callable
@@ -15,10 +16,13 @@ from hsorch.node.replication.doubt import Brought
 from hsorch.node.replication.generations import Fork, Lineage
 from hsorch.node.replication.resync import Receiving
 from hsorch.node.replication.tls import Keys
+from hsorch.node.replication.wire import Broken
 from tests.replicators.world import picture
-from tests.unit.replication.test_base_copy import MIB, bring
+from tests.unit.replication.test_base_copy import MIB, Copy, bring, busy
 from tests.unit.replication.test_comparison import Side, compare
 from tests.unit.replication.test_ends import standing
+
+__all__ = ["busy"]
 
 
 class Quarantine:
@@ -28,7 +32,8 @@ class Quarantine:
         self.kept: dict[str, bytes] = {}
 
     def __call__(self, root: str, relative: str) -> None:
-        self.kept.setdefault(relative, Path(root, relative).read_bytes())
+        if not Path(root, relative).is_symlink():
+            self.kept.setdefault(relative, Path(root, relative).read_bytes())
 
 
 @pytest.fixture
@@ -143,4 +148,50 @@ def test_a_copy_that_is_gone_on_with_keeps_nothing_that_it_brought_itself(
     since, brought = bring(source, target, enrolled, quarantine, came)
     assert quarantine.kept == {"own": b"the standby's"}
     compare(source, target, 0, 0, since=since, brought=brought)
+    assert picture(source.home / "data") == picture(target.home / "data")
+
+
+def files(side: Side) -> dict[str, bytes]:
+    data = side.home / "data"
+    found = [path for path in data.rglob("*") if path.is_file() and not path.is_symlink()]
+    return {str(path.relative_to(data)): path.read_bytes() for path in found}
+
+
+@pytest.mark.parametrize("goes_on", [True, False], ids=["the same goes on", "another begins"])
+@pytest.mark.parametrize("seed", range(6))
+def test_all_that_only_the_standby_had_is_kept_and_no_more_whatever_happens_and_breaks_off_meanwhile(
+    tmp_path: Path, enrolled: tuple[Keys, Keys], busy: Any, seed: int, goes_on: bool
+) -> None:
+    source, target = Side(tmp_path, "a", seed), Side(tmp_path, "b", 1_000 + seed)
+    for _ in range(80):
+        source.application.once()
+        target.application.once()
+    busy(source, seed)
+    own, quarantine, rng = files(target), Quarantine(), random.Random(seed)
+    copy = Copy(source, target, enrolled, quarantine)
+    with pytest.MonkeyPatch.context() as patched, contextlib.suppress(Broken):
+        serve, last = mirror.Mirror._serve, rng.randrange(1, 4)
+
+        def breaks(self: mirror.Mirror, *args: Any) -> None:
+            nonlocal last
+            serve(self, *args)
+            last -= 1
+            if not last:
+                self._sender.flush()
+                raise Broken("the link was cut")
+
+        patched.setattr(mirror, "BATCH", 10)
+        patched.setattr(mirror.Mirror, "_serve", breaks)
+        copy.run()
+    for _ in range(20):
+        source.application.once()
+    if not goes_on:
+        before, copy = copy, Copy(source, target, enrolled, quarantine)
+        copy.came = before.came
+    since = copy.run()
+    there, kept = files(target), quarantine.kept
+    for name, content in own.items():
+        assert content in (there.get(name), kept.get(name)) or not any(content), "zeros both may have"
+    assert {content for content in kept.values() if any(content)} <= set(own.values())
+    compare(source, target, 2, 60, since=since, brought=copy.brought)
     assert picture(source.home / "data") == picture(target.home / "data")
