@@ -8,6 +8,7 @@ at the last checkpoint; what was done since is recognised by that note. Threads:
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -124,7 +125,10 @@ class Applier:
         if found is None:
             self._skipped += 1
             return
-        change(self._trees[found[0]], found[1])
+        tree, name = self._trees[found[0]], found[1]
+        if tree.look(name) is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+        change(tree, name)
         self._written.add(fid)
 
     def _descriptor(self, fid: int) -> int | None:
@@ -135,8 +139,7 @@ class Applier:
         found = self._index.where(fid)
         if found is None:
             return None
-        tree = self._trees[found[0]]
-        descriptor = os.open(tree.path(found[1]), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = self._trees[found[0]].open(found[1], os.O_RDWR)
         self._open[fid] = descriptor
         if len(self._open) > OPEN_FILES:
             os.close(self._open.popitem(last=False)[1])

@@ -18,6 +18,7 @@ import msgspec
 from hsorch.errors import NodeError
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.entries import FID, HIDDEN, fid_of, leads_below
+from hsorch.node.replication.way import Way
 
 _APPLIED = HIDDEN + "applied"
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
@@ -138,12 +139,20 @@ class Tree:
         if value.uid is not None or value.gid is not None:
             os.chown(path, _or_keep(value.uid), _or_keep(value.gid), follow_symlinks=False)
         if value.mode is not None:
-            os.chmod(path, value.mode)
+            _change_mode(path, value.mode)
         if value.atime is not None or value.mtime is not None:
             now = os.lstat(path)
             atime = now.st_atime_ns if value.atime is None else value.atime
             mtime = now.st_mtime_ns if value.mtime is None else value.mtime
             os.utime(path, ns=(atime, mtime), follow_symlinks=False)
+
+    def open(self, relative: str, flags: int) -> int:
+        """A file that lies in folders of this tree: no link on the way is followed. Raises OSError."""
+        with Way(self.descriptor) as way:
+            found = way.to(relative)
+            if found is None:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), relative)
+            return os.open(found[1], flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=found[0])
 
     # --------------------------------------------------------------------- walk
 
@@ -203,6 +212,16 @@ def write_all(descriptor: int, data: bytes | memoryview, offset: int) -> None:
     done = os.pwrite(descriptor, data, offset)
     while done < len(data):
         done += os.pwrite(descriptor, data[done:], offset + done)
+
+
+def _change_mode(path: str, mode: int) -> None:
+    """chmod(2), but not of what a link leads to."""
+    found = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISLNK(os.fstat(found).st_mode):
+            os.chmod(f"/proc/self/fd/{found}", mode)
+    finally:
+        os.close(found)
 
 
 def _or_keep(number: int | None) -> int:
