@@ -94,7 +94,7 @@ class Content:
 
 @dataclass(eq=False, slots=True)
 class Node:
-    """One name. identity: of a file; negative: it has no fid yet. beyond: the source did not name it."""
+    """One name. identity: of a file; negative: it has no fid yet. same: nothing had to be said of it."""
 
     name: str
     parent: Node | None
@@ -103,7 +103,7 @@ class Node:
     told: Told | None = None
     """Of a folder or link."""
     inner: dict[str, Node] = field(default_factory=dict)
-    beyond: bool = False
+    same: bool = False
 
     @property
     def path(self) -> str:
@@ -136,7 +136,7 @@ class Image:
         parent, name = self._parents(told.tree, path)
         if name in parent.inner:  # it was named twice, as names came and went
             return
-        node = parent.inner[name] = Node(name, parent, told.kind, beyond=told.beyond)
+        node = parent.inner[name] = Node(name, parent, told.kind)
         node.told = None if told.kind == FILE else told
         if told.kind == FILE:
             identity = told.fid or -(told.tree << 64 | told.inode)
@@ -151,7 +151,7 @@ class Image:
             name, fid = os.fsdecode(item.leaf), item.fid
             if name in inner:  # a folder was listed while names came and went
                 continue
-            node = inner[name] = Node(name, parent, FILE, fid, inner=_NO_NAMES)
+            node = inner[name] = Node(name, parent, FILE, fid, inner=_NO_NAMES, same=True)
             names.setdefault(fid, []).append(node)
             if item.xattrs and fid not in self._contents:
                 content = self._contents[fid] = Content(msgspec.structs.replace(_NOTHING, xattrs=item.xattrs))

@@ -305,9 +305,11 @@ class Levelling:
             return opened.given_up
 
         def weighed(image: Image) -> None:
+            if decided:
+                return
             gone = weigh(self._trees, image, self._capture.log.names, own)
             gone = {path: files for path, files in gone.items() if path not in self._confirmed}
-            if gone and not decided:
+            if gone:
                 raise Vanished(gone)
 
         capture = self._capture

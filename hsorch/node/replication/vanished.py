@@ -37,18 +37,19 @@ def weigh(
     """
     gone = {}
     for tree in trees:
-        known, missing = 0, []
+        known, told = 0, []
         with names:
             for node in image.files(tree.number):
                 known += 1
-                if node.beyond:
-                    missing.append((node.path, node.identity))
+                if not node.same:  # what was found the same is not looked at again, and so not deleted
+                    told.append((node.path, node.identity))
+        missing = [fid for path, fid in told if tree.look(path) is None]
         if not _too_many(len(missing), known, own):
             continue
         here = {_fid(tree, name) for name in _files(tree)}
-        lost = [path for path, fid in missing if fid not in here and tree.look(path) is None]
-        if _too_many(len(lost), known, own):
-            gone[tree.binding.path] = len(lost)
+        lost = sum(fid not in here for fid in missing)
+        if _too_many(lost, known, own):
+            gone[tree.binding.path] = lost
     return gone
 
 

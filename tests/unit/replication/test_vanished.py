@@ -105,3 +105,15 @@ def test_what_is_removed_past_the_mount_while_it_is_listed_is_gone(
             path.unlink()
 
     assert nodes.gone(saw=empty) > 30
+
+
+def test_what_differs_and_is_removed_past_the_mount_once_all_is_listed_is_gone(tmp_path: Path) -> None:
+    nodes = Nodes(tmp_path, 40)
+    for n in range(40):
+        (nodes.here / f"{n}").write_bytes(b"another content")
+
+    def empty(outline: Outline) -> None:
+        if outline.last:
+            nodes.lose(40)
+
+    assert nodes.gone(saw=empty) == 40
