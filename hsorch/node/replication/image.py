@@ -187,6 +187,10 @@ class Image:
         """How many names a file has."""
         return len(self._names.get(identity, ()))
 
+    def names_of(self, identity: int) -> list[tuple[int, str]]:
+        """(tree, path) of each."""
+        return [(self._tree_of(node), node.path) for node in self._names.get(identity, ())]
+
     def content(self, fid: int) -> Content:
         """Nothing at all, as long as the standby has no such file."""
         return self._contents.get(fid) or Content(None if fid in self._names else _NOTHING)
@@ -216,9 +220,7 @@ class Image:
         content = self._contents.pop(old, None) or Content(None)
         if old > 0:
             # What was written since to the identity it had is in the stream, but not in what was told.
-            xattrs = {} if content.told is None else content.told.xattrs
-            content = Content(msgspec.structs.replace(_NOTHING, xattrs=xattrs))
-            content.stale = True
+            content = _stale(content)
         content.compared = False
         self._contents[record.fid] = content
 
@@ -263,7 +265,16 @@ class Image:
         node.parent, node.name = self._parents(record.aux, to)
         node.parent.inner[node.name] = node
 
+    def distrust(self, fid: int) -> None:
+        """What stands there may be written by what was meant for another file."""
+        self._contents[fid] = _stale(self.content(fid))
+
     # ------------------------------------------------------------------ inside
+
+    def _tree_of(self, node: Node) -> int:
+        while node.parent is not None:
+            node = node.parent
+        return next(number for number, root in self._roots.items() if root is node)
 
     def _root(self, tree: int) -> Node:
         return self._roots.setdefault(tree, Node("", None, FOLDER))
@@ -301,6 +312,13 @@ class Image:
                     del self._names[gone.identity]
                     self._contents.pop(gone.identity, None)
         del node.parent.inner[node.name]
+
+
+def _stale(content: Content) -> Content:
+    xattrs = {} if content.told is None else content.told.xattrs
+    stale = Content(msgspec.structs.replace(_NOTHING, xattrs=xattrs))
+    stale.stale = True
+    return stale
 
 
 def _inside(node: Node) -> Iterator[Node]:

@@ -19,15 +19,13 @@ from hsorch.node.replication.base_copy import BaseCopy, Taking
 from hsorch.node.replication.bindings import STAGING
 from hsorch.node.replication.capture import outlining
 from hsorch.node.replication.doubt import Brought
-from hsorch.node.replication.entries import Entry, fid_of
-from hsorch.node.replication.messages import Ack, Begin, Bring, Outline
+from hsorch.node.replication.entries import Entry
+from hsorch.node.replication.messages import Ack, Begin, Bring
 from hsorch.node.replication.meta import Place
 from hsorch.node.replication.placing import Keep
-from hsorch.node.replication.record import Kind
 from hsorch.node.replication.tls import Keys
 from hsorch.node.replication.verify import Hasher
 from hsorch.node.replication.wire import Broken, Channel
-from tests.replicators.comparing import Compared
 from tests.replicators.world import picture
 from tests.unit.replication.mirrors import channels
 from tests.unit.replication.test_comparison import Side, compare, follow
@@ -315,25 +313,6 @@ def test_a_file_that_was_half_written_when_a_copy_broke_off_is_of_no_use(
     rename(source.tree, "two", "one", replace=True)
     rename(source.tree, "away", "two", replace=True)
     compare(source, target, 0, 0, since=copy.run(), brought=copy.brought)
-    assert picture(source.home / "data") == picture(target.home / "data")
-
-
-def test_an_identity_that_two_files_of_a_standby_have_stays_with_one(tmp_path: Path) -> None:
-    """What is written meanwhile gets into that one, and not into a copy that is about to go."""
-    source, target = Side(tmp_path, "a", 1), Side(tmp_path, "b", 2)
-    (source.home / "data/file").write_bytes(b"before")
-    compare(source, target, 0, 0)
-    shutil.copy2(target.home / "data/file", target.home / "data/a copy with its attributes")
-    assert fid_of(str(target.home / "data/a copy with its attributes"))
-
-    def saw(outline: Outline) -> None:
-        if outline.last:
-            write(source, "file", b"during", 0)
-
-    journal = source.journal
-    begin = journal.append(Kind.MIRROR_BEGIN)
-    compared = Compared([source.tree], source.application.capture, [target.tree], extents={}, saw=saw)
-    follow(target, journal, begin, compared.run(begin))
     assert picture(source.home / "data") == picture(target.home / "data")
 
 

@@ -147,7 +147,9 @@ class Comparison:
                 self._remove(tree, name)
                 return
             node = self._nodes.take(tree, name, identify=True)
-            self._file(tree, name, node.fid)
+            with node.lock:  # no record of it names an identity that is about to be another one
+                self._unlike_copies(tree, name, node, what)
+                self._file(tree, name, node.fid)
             content = self._image.content(node.fid)
             descriptor = os.open(tree.path(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -192,6 +194,24 @@ class Comparison:
                 return
         self._remove(tree, name)
         self._record(Kind.SYMLINK, tree, name, data=to, b=pack_owner(what.st_uid, what.st_gid))
+
+    def _unlike_copies(self, tree: Tree, name: str, node: Node, what: os.stat_result) -> None:
+        """A copy that was made past the mount may have its original's identity: it gets one of its own. What
+        was written to the one may stand in the other at the standby by now, so that is sent again."""
+        names = self._image.names_of(node.fid)
+        if (tree.number, name) in names or not any(self._is_another(at, node.fid, what) for at in names):
+            return
+        self._image.distrust(node.fid)
+        self._again.update(dict.fromkeys(names))
+        self._nodes.renew(node, tree, name)
+
+    def _is_another(self, at: tuple[int, str], fid: int, what: os.stat_result) -> bool:
+        """Whether the file that has this name is not the one looked at, and yet has its identity."""
+        tree = next(tree for tree in self._trees if tree.number == at[0])
+        found = tree.look(at[1])
+        if found is None or not stat.S_ISREG(found.st_mode) or os.path.samestat(found, what):
+            return False
+        return tree.fid(at[1]) == fid
 
     def _file(self, tree: Tree, name: str, fid: int) -> None:
         """The name leads to this file at the standby, too."""

@@ -74,6 +74,12 @@ class Nodes:
             set_fid(descriptor, fid)
             return fid
 
+    def renew(self, node: Node, tree: Tree, relative: str) -> None:
+        """The file has another identity from now on; the caller holds its lock and tells. Raises OSError."""
+        fid = new_fid()
+        tree.set_fid(relative, fid)
+        node.fid = fid
+
     def born(self, descriptor: int, fid: int) -> Node:
         """The node of a file that was just made."""
         what = os.fstat(descriptor)
