@@ -10,8 +10,9 @@ import pytest
 
 from hsorch.node.replication.bindings import STAGING
 from tests.replicators.killed_at import Moment
+from tests.replicators.moments import moments
 from tests.replicators.nodes import Node, pair_of, until
-from tests.replicators.test_killed_at import ask_the_doomed, moments
+from tests.replicators.test_killed_at import ask_the_doomed
 from tests.unit.replication.mirrors import picture
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
