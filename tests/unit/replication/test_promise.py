@@ -36,6 +36,8 @@ class Standby:
         self.heard: list[Guarded] = []
         self._answers = answers
 
+    def reconnect(self) -> None: ...
+
     def say(self, message: Guarded) -> None:
         self.heard.append(message)
         if self._answers:
