@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 import msgspec
 
@@ -106,6 +106,8 @@ class Taking:
         """One folder. The frame that follows it."""
         tree = self._tree(task)
         here, ever = brought.setdefault(tree.number, set()), came.setdefault(tree.number, set())
+        if not _has_own(tree, ever):
+            keep = None
 
         def keep_own(root: str, relative: str) -> None:
             inode = os.lstat(f"{root}/{relative}").st_ino
@@ -136,3 +138,11 @@ class Taking:
         if tree is None or task.survey:
             raise Broken("the source speaks of a folder that is not bound here")
         return tree
+
+
+def _has_own(tree: Tree, came: Container[int]) -> bool:
+    """Whether anything lies there that no copy brought."""
+    return any(
+        not stat.S_ISDIR(what.st_mode) and tree.covers(name) and what.st_ino not in came
+        for name, what in tree.walk()
+    )
