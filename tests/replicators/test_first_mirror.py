@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 
 import pytest
 
+from hsorch.node.replication.source import NOBODY_S
 from tests.replicators.members import until
 from tests.replicators.test_resync import MB, Pair, complete, pair
 
@@ -63,8 +65,7 @@ def test_the_application_goes_on_writing_meanwhile(complete: Pair) -> None:
     complete.settle(complete.a, complete.b)
 
 
-def test_an_active_that_goes_on_alone_in_the_middle_is_followed_under_its_new_name(pair: Pair) -> None:
-    """Else the standby holds what was written since under a name that ended before it."""
+def stopped_in_the_middle(pair: Pair) -> None:
     for n in range(FILES):
         (pair.a.data / f"{n}").write_bytes(os.urandom(SIZE))
     pair.b.ask("role", role="target")
@@ -72,6 +73,27 @@ def test_an_active_that_goes_on_alone_in_the_middle_is_followed_under_its_new_na
     until(lambda: pair.a.ask("status")["copied"] > SIZE)
     os.kill(pair.b.process.pid, signal.SIGSTOP)
     assert pair.a.ask("status")["mirroring"]
+
+
+def test_what_is_under_way_is_shown_and_waited_for(pair: Pair) -> None:
+    """Nobody is connected to the stream yet; for whoever looks, or stops the group, the standby is there."""
+    stopped_in_the_middle(pair)
+    seen = pair.a.ask("status")
+    assert seen["connected"]
+    assert seen["state"] == "a base copy is under way"
+    assert [folder["state"] for folder in seen["bindings"]] == ["mirror"]
+    assert SIZE < seen["copied"] < FILES * SIZE
+    assert seen["left"] > 0
+    going_on = threading.Timer(NOBODY_S + 2, os.kill, (pair.b.process.pid, signal.SIGCONT))
+    going_on.start()
+    assert pair.a.ask("drain", limit_s=60)["ok"]
+    going_on.join()
+    pair.settle(pair.a, pair.b)
+
+
+def test_an_active_that_goes_on_alone_in_the_middle_is_followed_under_its_new_name(pair: Pair) -> None:
+    """Else the standby holds what was written since under a name that ended before it."""
+    stopped_in_the_middle(pair)
     pair.a.ask("thaw")
     os.kill(pair.b.process.pid, signal.SIGCONT)
     pair.settle(pair.a, pair.b)

@@ -58,6 +58,11 @@ class Pair:
         until(lambda: protected(self.a, self.b))
         self.mirrored = int(self.a.ask("status")["copied"])
 
+    def ends_its_first_mirror(self) -> None:
+        until(lambda: protected(self.a, self.b))
+        assert self.a.ask("drain", limit_s=40)["ok"]
+        assert picture(self.a.data, times=False) == picture(self.b.data, times=False)
+
     def equal(self, source: Member, target: Member, *, copied_before: int = 0) -> None:
         assert source.ask("drain", limit_s=40)["ok"]
         assert picture(source.data, times=False) == picture(target.data, times=False)
@@ -183,9 +188,7 @@ def test_a_source_that_died_in_the_first_mirror_ends_it(pair: Pair, moment: Mome
     until(pair.a.died)
     pair.a.start()
     pair.a.ask("role", role="source")
-    until(lambda: protected(pair.a, pair.b))
-    assert pair.a.ask("drain", limit_s=40)["ok"]
-    assert picture(pair.a.data, times=False) == picture(pair.b.data, times=False)
+    pair.ends_its_first_mirror()
 
 
 @pytest.mark.parametrize("moment", BROUGHT, ids=str)
@@ -202,9 +205,7 @@ def test_a_standby_that_died_in_its_first_mirror_ends_it_and_keeps_what_stood_th
     until(pair.b.died)
     pair.b.start()
     pair.b.ask("role", role="target")
-    until(lambda: protected(pair.a, pair.b))
-    assert pair.a.ask("drain", limit_s=40)["ok"]
-    assert picture(pair.a.data, times=False) == picture(pair.b.data, times=False)
+    pair.ends_its_first_mirror()
     assert {b"only here", b"not theirs"} <= kept(pair.b)
 
 

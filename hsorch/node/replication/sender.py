@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -120,7 +121,8 @@ class Sender:
         """The target's answer to one segment's hashes."""
         large = self._large[need.file]
         for begin, end in _runs(need.offset, need.blocks, large.entry.size):
-            self._send_range(need.file, large.fd, begin, end)
+            for got in self._send_range(need.file, large.fd, begin, end):
+                self._progress.advanced(0, sent=got)
         large.answers -= 1
         self._hash_on(need.file)
 
@@ -168,17 +170,20 @@ class Sender:
     def _send_all(self, number: int, fd: int, size: int) -> None:
         at = 0
         for begin, end in data_extents(fd, 0, size):
-            self._send_range(number, fd, begin, end)
-            self._progress.advanced(end - at, sent=end - begin)
+            self._progress.advanced(begin - at)
+            for got in self._send_range(number, fd, begin, end):
+                self._progress.advanced(got, sent=got)
             at = end
         self._progress.advanced(max(0, size - at))
 
-    def _send_range(self, number: int, fd: int, begin: int, end: int) -> None:
+    def _send_range(self, number: int, fd: int, begin: int, end: int) -> Iterator[int]:
+        """Bytes, piece by piece, once they are sent."""
         while begin < end:
             got = os.preadv(fd, [self._buffer[: min(CHUNK, end - begin)]], begin)
             if got == 0:
                 return
             self._channel.send(Piece(file=number, offset=begin), self._buffer[:got])
+            yield got
             begin += got
 
     def _open(self, name: str) -> tuple[int, os.stat_result] | None:

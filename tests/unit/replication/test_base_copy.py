@@ -251,15 +251,24 @@ def break_off(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
             copy.run()
 
 
-def test_a_copy_that_broke_off_reads_no_large_file_again(
+@pytest.fixture
+def broken_off(
     tmp_path: Path, enrolled: tuple[Keys, Keys], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What was written to one of them before the link came back is found by the resync."""
+) -> tuple[Copy, Side, Side]:
+    """Of two large files, one and two; and its two sides."""
     source, target = Side(tmp_path, "a", 1), Side(tmp_path, "b", 2)
     for name in ("one", "two"):
-        (source.home / "data" / name).write_bytes(random.Random(3).randbytes(5 * MIB))
+        (source.home / "data" / name).write_bytes(os.urandom(5 * MIB))
     copy = Copy(source, target, enrolled)
     break_off(copy, monkeypatch)
+    return copy, source, target
+
+
+def test_a_copy_that_broke_off_reads_no_large_file_again(
+    broken_off: tuple[Copy, Side, Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written to one of them before the link came back is found by the resync."""
+    copy, source, target = broken_off
     write(source, "two", b"written meanwhile", 2 * MIB)
     with monkeypatch.context() as counted:
 
@@ -274,27 +283,19 @@ def test_a_copy_that_broke_off_reads_no_large_file_again(
 
 
 def test_another_file_that_has_a_name_when_a_copy_goes_on_is_sent(
-    tmp_path: Path, enrolled: tuple[Keys, Keys], monkeypatch: pytest.MonkeyPatch
+    broken_off: tuple[Copy, Side, Side],
 ) -> None:
-    source, target = Side(tmp_path, "a", 1), Side(tmp_path, "b", 2)
-    for name in ("one", "two"):
-        (source.home / "data" / name).write_bytes(os.urandom(5 * MIB))
-    copy = Copy(source, target, enrolled)
-    break_off(copy, monkeypatch)
+    copy, source, target = broken_off
     source.application.capture.names.rename(source.tree, "one", "two", replace=True)
     compare(source, target, 0, 0, since=copy.run(), brought=copy.brought)
     assert picture(source.home / "data") == picture(target.home / "data")
 
 
 def test_a_file_that_was_half_written_when_a_copy_broke_off_is_of_no_use(
-    tmp_path: Path, enrolled: tuple[Keys, Keys], monkeypatch: pytest.MonkeyPatch
+    broken_off: tuple[Copy, Side, Side], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another one had its name for a moment, and begun to replace it."""
-    source, target = Side(tmp_path, "a", 1), Side(tmp_path, "b", 2)
-    for name in ("one", "two"):
-        (source.home / "data" / name).write_bytes(os.urandom(5 * MIB))
-    copy = Copy(source, target, enrolled)
-    break_off(copy, monkeypatch)
+    """Another one had its name for a moment, and had begun to replace it."""
+    copy, source, target = broken_off
     rename = source.application.capture.names.rename
     rename(source.tree, "two", "away", replace=True)
     rename(source.tree, "one", "two", replace=True)

@@ -16,6 +16,7 @@ from hsorch.node.replication.generations import Lineage
 from hsorch.node.replication.ground import Ground
 from hsorch.node.replication.messages import Ack, Begin, Bring, Listing, Message, Offer, Pack, Refused, Task
 from hsorch.node.replication.meta import Place
+from hsorch.node.replication.quarantine import QuarantineFull
 from hsorch.node.replication.spool import Spool
 from hsorch.node.replication.wire import Broken, Channel
 from tests.unit.replication.test_answering import Connection
@@ -114,3 +115,21 @@ def test_what_lies_in_staging_is_gone_once_a_stream_begins(ground: Ground) -> No
     assert (ground.trees[0].folder / STAGING).is_dir()
     says(ground, (Begin(at=Place(generation=SENDER.current, lsn=900), asked_from=900, fresh=True), b""))
     assert not (ground.trees[0].folder / STAGING).exists()
+
+
+@pytest.mark.parametrize(
+    ("why", "code"),
+    [(OSError(28, "No space left on device"), "HS618"), (QuarantineFull("full", hint="drop"), "HS679")],
+    ids=["disk", "quarantine"],
+)
+def test_a_standby_that_cannot_take_it_says_so(ground: Ground, why: Exception, code: str) -> None:
+    becomes(ground, BLANK)
+    carrying = Spool(ground).carrying
+
+    def take(*_: object) -> bool:
+        raise why
+
+    with pytest.raises(type(why)):
+        carrying.take_base_copy(1, SENDER, take)
+    assert "the base copy cannot be taken" in carrying.fault
+    assert carrying.fault_code == code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 from unittest.mock import MagicMock
 
 import pytest
@@ -15,10 +16,10 @@ from hsorch.node.replication.dirty import DirtyMap
 from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.generations import Meeting, Verdict
 from hsorch.node.replication.levelling import Levelling
-from hsorch.node.replication.messages import Message, Outline
+from hsorch.node.replication.messages import Ack, Message, Outline, Task
 from hsorch.node.replication.meta import Place
 from hsorch.node.replication.queue import Queue
-from hsorch.node.replication.wire import Broken
+from hsorch.node.replication.wire import Broken, Channel, Frame
 from tests.unit.replication.test_comparison import Side
 
 FILES = 9
@@ -49,12 +50,14 @@ class World:
         for number in range(FILES):
             (home / f"a/data/{number}").write_bytes(b"x" * 10)
         self.ended: list[bool] = []
+        self.begun: list[str] = []
         queue = MagicMock(spec=Queue)
         queue.level.return_value = DirtyMap()
         gate = Gate("none")
         self.levelling = Levelling(
             [self.here.tree], self.here.application.capture, queue, gate, frozenset,
-            on_begin=lambda: None, on_end=self.ended.append, on_fault=pytest.fail, on_held=pytest.fail,
+            on_begin=lambda: self.begun.append("nobody counts on it"), on_end=self.ended.append,
+            on_fault=pytest.fail, on_held=pytest.fail,
         )  # fmt: skip
         gate.acknowledge(1 << 40, 1 << 40, 1 << 40)
 
@@ -144,3 +147,21 @@ def test_a_verify_begins_only_where_a_standby_can_be_asked(world: World) -> None
     world.connect()
     world.levelling.turn()
     world.until(lambda: bool(world.ended))
+
+
+def test_flushes_do_not_wait_for_a_base_copy(world: World) -> None:
+    """Once the standby has said that it does not count as complete any more, and before the first file."""
+
+    class Blank:
+        def send(self, message: Message) -> None:
+            world.begun.append(type(message).__name__)
+            if isinstance(message, Task):
+                raise Broken("the link was cut")
+
+        def receive(self, timeout_s: float) -> Frame:
+            world.begun.append("an answer")
+            return Frame(Ack(received=0, durable=0, applied=0), memoryview(b""))
+
+    with pytest.raises(Broken):
+        world.levelling.bring(cast(Channel, Blank()))
+    assert world.begun == ["Bring", "an answer", "nobody counts on it", "Task"]
