@@ -165,3 +165,14 @@ def test_flushes_do_not_wait_for_a_base_copy(world: World) -> None:
     with pytest.raises(Broken):
         world.levelling.bring(cast(Channel, Blank()))
     assert world.begun == ["Bring", "an answer", "nobody counts on it", "Task"]
+
+
+@pytest.mark.parametrize("brought", [False, True])
+def test_what_a_source_is_unsure_of_was_read_anew_by_a_base_copy(
+    world: World, monkeypatch: pytest.MonkeyPatch, brought: bool
+) -> None:
+    monkeypatch.setattr(world.levelling, "_unsure", lambda: None)  # of everything
+    since = world.here.journal.first
+    verdict = Verdict(Meeting.SEND_ALL, "one node never held these data", since=since)
+    _, extents = world.levelling.begin(verdict, decided=True, brought=brought)
+    assert (extents is not None) is brought
