@@ -35,9 +35,7 @@ def main(argv: list[str]) -> int:
         data = table[argv[1]](sys.stdin.buffer.read())
         reply = Reply(ok=True, data=msgspec.Raw(msgspec.json.encode(data)))
     except HsorchError as error:
-        reply = Reply(
-            ok=False, code=error.code, message=error.message, hint=error.hint, detail=error.detail
-        )
+        reply = Reply(ok=False, code=error.code, message=error.message, hint=error.hint, detail=error.detail)
     sys.stdout.buffer.write(msgspec.json.encode(reply) + b"\n")
     return 0 if reply.ok else 1
 

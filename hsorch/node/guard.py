@@ -121,8 +121,8 @@ class Guard:
             poll.register(self._agent.fileno(), select.POLLIN)
         poll.poll(max(0, -(-(wake - now) // clock.MILLISECOND)))
         # The byte of a signal: the handler has run by now.
-        if select.select([self._signals], [], [], 0)[0]:
-            self._signals.recv(64)
+        with contextlib.suppress(BlockingIOError):
+            self._signals.recv(64, socket.MSG_DONTWAIT)
 
     def _wake_at(self, now: int) -> int:
         wake = now + TICK_NS

@@ -30,9 +30,7 @@ def make(
     """Pure. lab: it is to be created first. pending: an apply that stopped half way, to be completed."""
     states = {name: nodes.node_state(observation) for name, observation in seen.items()}
     revision = nodes.target_revision(seen, digest(spec))
-    wanted = nodes.needs(
-        seen, runtime.name, revision, digest(spec), replicates=spec.replication is not None
-    )
+    wanted = nodes.needs(seen, runtime.name, revision, digest(spec), replicates=spec.replication is not None)
     base = _newest(seen)
     group_in = any(state.group_in for state in states.values())
     made = [Item(address="lab", action=Action.ADD, after="two nodes, a client, a witness")] if lab else []

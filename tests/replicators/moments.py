@@ -25,6 +25,7 @@ WRITING = moments(
     "capture.files:write_all after 32",
     "capture.names:_make_file before 3",
     "capture.names:_make_file after 4",
+    "capture.operations:Fuse.opendir before 3",
     "tree:Tree.set_fid after 5",
     "capture.log:Mark.set before 50",
     # flush, send, acknowledgement

@@ -21,7 +21,9 @@ def opened(spec: Spec, me: str, cluster_id: str, key: bytes) -> Links:
 
 
 def arrived(links: Links) -> list[Event]:
-    select.select([links.descriptors()["lan"]], [], [], 2.0)
+    poll = select.poll()
+    poll.register(links.descriptors()["lan"], select.POLLIN)
+    poll.poll(2_000)
     return list(links.read("lan", clock.now))
 
 

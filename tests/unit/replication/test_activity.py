@@ -38,9 +38,7 @@ class World:
         self.tree = Tree(0, Binding(path=str(home / "data"), kind="ordered"))
         self.journal = Journal(home / "journal", Start(job=b"j" * 16, generation=1))
         self.hot = HotFile(home / "hot")
-        self.activity = Activity(
-            self.hot, self.journal, [self.tree], unsure=unsure, on_refusal=self.refused
-        )
+        self.activity = Activity(self.hot, self.journal, [self.tree], unsure=unsure, on_refusal=self.refused)
         self.refusals = 0
         self.log = Log(self.journal, Mark(home / "mark"), None, self.activity, on_fault=pytest.fail)
         self.activity._oldest = self.log.oldest

@@ -29,9 +29,7 @@ from hsorch.node.replication.replicator import Replicator
         (AssertionError(), "AssertionError"),
     ],
 )
-def test_what_keeps_a_verb_from_being_carried_out_is_said(
-    tmp_path: Path, why: Exception, says: str
-) -> None:
+def test_what_keeps_a_verb_from_being_carried_out_is_said(tmp_path: Path, why: Exception, says: str) -> None:
     """And it is not taken for a replicator that does not run."""
     replicator = MagicMock(spec=Replicator)
     replicator.confirm.side_effect = replicator.status.side_effect = why

@@ -29,9 +29,7 @@ def test_without_a_standby_the_lag_is_not_known() -> None:
 
 
 @given(
-    st.lists(
-        st.tuples(st.integers(1, 50), st.integers(0, 100), st.integers(0, 120)), min_size=1, max_size=60
-    )
+    st.lists(st.tuples(st.integers(1, 50), st.integers(0, 100), st.integers(0, 120)), min_size=1, max_size=60)
 )
 def test_every_write_older_than_the_lag_is_held(steps: list[tuple[int, int, int]]) -> None:
     """steps: (ms until the sample, bytes written just before it, bytes acknowledged since)."""

@@ -6,7 +6,6 @@ ARP: RFC 826, probes and announcements RFC 5227. IPv6: RFC 4861 with the unspeci
 from __future__ import annotations
 
 import ipaddress
-import select
 import socket
 import struct
 import threading
@@ -125,9 +124,12 @@ def _await(
     channel: socket.socket, address: ipaddress.IPv4Address | ipaddress.IPv6Address, own: bytes, until: float
 ) -> str:
     while (left := until - time.monotonic()) > 0:
-        if not select.select([channel], [], [], left)[0]:
+        channel.settimeout(left)
+        try:
+            frame = channel.recv(2048)
+        except TimeoutError:
             break
-        holder = holder_of(channel.recv(2048), address, own)
+        holder = holder_of(frame, address, own)
         if holder:
             return holder.hex(":")
     return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import select
+import selectors
 import socket
 import struct
 import time
@@ -30,12 +30,15 @@ def ping(addresses: Sequence[str], nic: str, timeout_s: float) -> frozenset[str]
             except OSError:
                 continue
         ends = time.monotonic() + timeout_s
-        while len(answered) < len(wanted) and (left := ends - time.monotonic()) > 0:
-            for channel in select.select(list(channels.values()), [], [], left)[0]:
-                data, sender = channel.recvfrom(2048)
-                name = wanted.get(ipaddress.ip_address(sender[0].partition("%")[0]))
-                if name is not None and data.endswith(token) and _is_reply(data):
-                    answered.add(name)
+        with selectors.DefaultSelector() as selector:
+            for version, channel in channels.items():
+                selector.register(channel, selectors.EVENT_READ, version)
+            while len(answered) < len(wanted) and (left := ends - time.monotonic()) > 0:
+                for key, _ in selector.select(left):
+                    data, sender = channels[key.data].recvfrom(2048)
+                    name = wanted.get(ipaddress.ip_address(sender[0].partition("%")[0]))
+                    if name is not None and data.endswith(token) and _is_reply(data):
+                        answered.add(name)
     finally:
         for channel in channels.values():
             channel.close()

@@ -200,7 +200,9 @@ def _ended(child: subprocess.Popen[bytes], seconds: float) -> bool:
     """Whether it ends within the time. Woken by the kernel, not by polling; does not reap it."""
     handle = os.pidfd_open(child.pid)
     try:
-        return bool(select.select([handle], [], [], max(0.0, seconds))[0])
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        return bool(poll.poll(max(0.0, seconds) * 1000))
     finally:
         os.close(handle)
 
