@@ -147,6 +147,8 @@ class Link:
 
     def close(self) -> None:
         self.cut()
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)  # wakes who waits in accept
         self._server.close()
 
     def _accept(self) -> None:

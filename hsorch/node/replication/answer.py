@@ -19,6 +19,7 @@ from hsorch.node.replication.portray import Portrayer
 from hsorch.node.replication.record import Damaged
 from hsorch.node.replication.tree import Tree
 from hsorch.node.replication.way import Way
+from hsorch.node.replication.whereabouts import Whereabouts
 from hsorch.node.replication.wire import Broken
 
 BATCH_OBJECTS = 1000
@@ -86,6 +87,8 @@ class Answerer:
         self._brought = brought
         self._ended = ended
         self._portrayer = Portrayer(extents, brought)
+        self.index = Whereabouts(())
+        """Of everything that was seen: of all files, once the last outline is answered."""
         self._named: set[bytes] = set()
         """In the folder whose parts are under way."""
         self._told: list[Told] = []
@@ -98,6 +101,7 @@ class Answerer:
             for told in self._part(part, same):
                 if self._ended():
                     raise Broken("the source asks no more")
+                self.index.add(told.fid, told.tree, os.fsdecode(told.path))
                 self._told.append(told)
                 self._bytes += sum(len(run) for _, run in told.runs) + sum(map(len, told.xattrs.values()))
                 if len(self._told) >= BATCH_OBJECTS or self._bytes >= BATCH_BYTES:
@@ -124,16 +128,17 @@ class Answerer:
             yield from self._portrayer.folder(tree, at, "")
         brought = None if self._brought is None else self._brought[tree.number]
         for item in part.items:
+            name = prefix + os.fsdecode(item.leaf)
             if item.fid:
                 try:
                     alike = self._reader.item(at, item.leaf, brought) == item
                 except FileNotFoundError:
                     alike = False
                 if alike and self._portrayer.claims(item.fid):
+                    self.index.add(item.fid, tree.number, name)
                     same.append(1)
                     continue
             same.append(0)
-            name = prefix + os.fsdecode(item.leaf)
             # What is in a folder that the source has, too, comes with its own part.
             whole = item.kind != FOLDER
             yield from self._portrayer.name(tree, at, name, beyond=False, whole=whole)

@@ -46,19 +46,22 @@ class Applier:
         self._changed = False
         self._skipped = 0
 
-    def restart(self, lsn: int) -> None:
-        """Another stream begins at lsn; that is on stable storage when this returns. Raises OSError."""
-        self.look_again()
+    def restart(self, lsn: int, index: Whereabouts | None = None) -> None:
+        """Another stream begins at lsn; that is on stable storage when this returns. index: as look_again().
+        Raises OSError."""
+        self.look_again(index)
         for number, tree in self._trees.items():
             tree.set_applied(lsn)
             self._noted[number] = lsn
         self._changed = True
         self.checkpoint()
 
-    def look_again(self) -> None:
-        """What was known of the files may be void. Raises OSError."""
+    def look_again(self, index: Whereabouts | None = None) -> None:
+        """What was known of the files may be void. index: where they are; None: to be read.
+
+        Raises OSError."""
         self.close()
-        self._index.read_again(list(self._trees.values()))
+        self._index.replace(Whereabouts(list(self._trees.values())) if index is None else index)
 
     @property
     def skipped(self) -> int:

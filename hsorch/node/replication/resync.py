@@ -26,6 +26,7 @@ from hsorch.node.replication.placing import Keep
 from hsorch.node.replication.record import Kind, Record
 from hsorch.node.replication.segments import Start
 from hsorch.node.replication.stage import EVERYTHING, LEFT_OUT, Stage, marked, room_for
+from hsorch.node.replication.whereabouts import Whereabouts
 from hsorch.node.replication.wire import Broken
 
 MOST_TOUCHED = 2_000
@@ -69,6 +70,8 @@ class Receiving:
         """Files that a resync began since the last checkpoint."""
         self._questions = Questions(len(ground.trees))
         self._questions.close()
+        self._index: tuple[int, Whereabouts] | None = None
+        """Where each file was as the image was told, and at which MIRROR_BEGIN; until its files change."""
         self._tells_from = ground.journal.end
         """The source waits for the image only at a MIRROR_BEGIN from here on."""
 
@@ -245,7 +248,7 @@ class Receiving:
         if record.kind is Kind.MIRROR_BEGIN and record.a <= LEFT_OUT:
             self._files_change(record)
         if record.kind is Kind.MIRROR_BEGIN and record.a > LEFT_OUT:
-            self.applier.look_again()
+            self.applier.look_again(self._take_index(record))
         if makes_anew(record) and not self._meta.value.consistent:
             self._made_anew.add(record.fid)
         keeper = self._keeper
@@ -293,7 +296,7 @@ class Receiving:
         lineage = meta.generations
         if record.a == EVERYTHING:
             if meta.marks[EVERYTHING] != record.lsn:  # else names were changed already, and each only once
-                self.applier.restart(record.lsn)
+                self.applier.restart(record.lsn, self._take_index(record))
             lineage = resync_began(lineage, meta.sender)
             if meta.keep and self._keeper is None:
                 self._keeper = self._make_keeper()
@@ -335,12 +338,18 @@ class Receiving:
                 for pictured in answerer.answer(outline):
                     self._tell(pictured)
                 if outline.last:
+                    self._index = record.lsn, answerer.index
                     return
         except Broken:
             return
         except Exception:
             self._hang_up()  # the source waits for what was to be said, and has to ask again
             raise
+
+    def _take_index(self, begin: Record) -> Whereabouts | None:
+        """What the telling of the image at `begin` saw: nothing has been applied since."""
+        found, self._index = self._index, None
+        return found[1] if found is not None and found[0] == begin.lsn else None
 
     def _compare_from_now(self) -> None:
         self._compared_for = self._meta.value.verify_needed

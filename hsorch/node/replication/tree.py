@@ -71,7 +71,9 @@ class Tree:
         self.device = os.fstat(self.descriptor).st_dev
 
     def close(self) -> None:
-        os.close(self.descriptor)
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
 
     def refuse_read_only(self) -> None:
         """Raises OSError EROFS, as a change of a name would."""

@@ -27,8 +27,9 @@ class Whereabouts:
     def __len__(self) -> int:
         return len(self._names)
 
-    def read_again(self, trees: Sequence[Tree]) -> None:
-        self._names = Whereabouts(trees)._names
+    def replace(self, other: Whereabouts) -> None:
+        """By what another one holds, which is not to be used any more."""
+        self._names = other._names
 
     def where(self, fid: int) -> Where | None:
         """One of the file's names; None: it has none (any more)."""

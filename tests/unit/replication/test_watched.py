@@ -24,6 +24,7 @@ from hsorch.node.replication.watched import inotify
 from hsorch.node.replication.watched.bell import Bell
 from hsorch.node.replication.watched.inotify import Changes, Watcher, WatchError
 from hsorch.node.replication.watched.live import Batch, Live
+from tests.crowded import crowded
 from tests.unit.replication.mirrors import Trees, picture
 from tests.unit.replication.test_mirror import plant
 
@@ -271,9 +272,7 @@ def test_what_lies_behind_a_link_is_never_touched_through_a_folder_that_it_repla
 
 
 def test_a_folder_is_watched_however_many_files_an_application_has_open(trees: Trees) -> None:
-    with contextlib.ExitStack() as many:
-        while many.enter_context(open(os.devnull, "rb")).fileno() < 1024:
-            pass
+    with crowded():
         watcher = Watcher(str(trees.here), trees.binding)
         try:
             (trees.here / "new").write_bytes(b"x")

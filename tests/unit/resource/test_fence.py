@@ -15,6 +15,7 @@ from hsorch.node.resource.runner import Result
 from hsorch.node.system import system
 from hsorch.node.system.base import Deadline, Finished, Launch, Running
 from hsorch.spec import CommandCheck, Process, Script
+from tests.crowded import crowded
 from tests.unit.resource.world import AMPLE_S, CLUSTER, NodeWorld, eventually, program, python, start
 
 WAIT = "import time; time.sleep(600)"
@@ -54,6 +55,15 @@ def test_a_guard_fences_even_when_the_files_are_torn(node: NodeWorld) -> None:
     for path in node.paths.resources.glob("*.json"):
         path.write_bytes(path.read_bytes()[:7])
     assert fenced_by_guard(node)
+    assert node.processes() == {}
+
+
+def test_a_node_fences_however_many_files_are_open(node: NodeWorld) -> None:
+    with crowded():
+        runner = node.runner(program(DEAF))
+        assert start(runner).outcome is ResourceOutcome.OK
+        assert runner.fence("lease over")[0]
+        assert fenced_by_guard(node)
     assert node.processes() == {}
 
 
