@@ -18,6 +18,7 @@ from hsorch.node.replication.messages import Outline, Pictured
 from hsorch.node.replication.outline import Part
 from hsorch.node.replication.record import Record
 from hsorch.node.replication.tree import Tree
+from hsorch.node.replication.whereabouts import Where, Whereabouts
 
 Spoken = TypeVar("Spoken", Outline, Pictured)
 
@@ -47,6 +48,7 @@ class Compared:
 
     def run(self, begin: Record) -> Record:
         outlined(self.outlining, self._there, begin.lsn, self._answerer, self._saw)
+        assert everywhere(self._answerer.index) == everywhere(Whereabouts(self._there))
         return self.comparison.run(begin)
 
     @property
@@ -57,6 +59,10 @@ class Compared:
     @property
     def checked(self) -> int:
         return self.outlining.checked + self.comparison.checked
+
+
+def everywhere(index: Whereabouts) -> dict[int, list[Where]]:
+    return {fid: sorted(names) for fid, names in index._names.items()}
 
 
 def outlined(

@@ -122,6 +122,7 @@ class Landing:
     def close(self) -> None:
         """Raises nothing: what a flush on the way finds is remembered."""
         self._flusher.close()
+        self._placer.close()
         self._partials.close()
         os.close(self._fd)
 

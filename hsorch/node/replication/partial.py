@@ -13,6 +13,7 @@ import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 
 from hsorch.node.replication.bindings import STAGING
 from hsorch.node.replication.entries import Entry, dress
@@ -59,7 +60,7 @@ class Partials:
         self._root = root
         self._hasher = Hasher()
         self._files: dict[int, _Partial] = {}
-        self._count = 0
+        self._numbers = count(1)
         if not survey:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(STAGING, 0o700, dir_fd=fd)
@@ -71,8 +72,8 @@ class Partials:
         return name, self._create(name)
 
     def free_name(self) -> str:
-        self._count += 1
-        return f"{STAGING}/{self._count}"
+        """From any thread, as create()."""
+        return f"{STAGING}/{next(self._numbers)}"
 
     def started(self, name: str) -> bool:
         return os.access(_part(name), os.F_OK, dir_fd=self._fd, follow_symlinks=False)

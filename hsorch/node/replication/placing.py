@@ -9,7 +9,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 
 from hsorch.node.replication.entries import Entry, dress
 from hsorch.node.replication.extents import write_at
@@ -20,6 +22,12 @@ Keep = Callable[[str, str], None]
 """keep(root, relative): put the file or link that stands there in safety. Raises to stop the mirror."""
 Displace = Callable[[str, os.stat_result], None]
 """displace(relative, what stands there): remove what is of another kind, or raise."""
+
+HANDS = 2
+"""So many files are placed at a time: most of that is the system's work, in which threads are not in each
+other's way."""
+FEW = 8
+"""Up to so many files are placed one after the other."""
 
 _NAMELESS = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -46,17 +54,39 @@ class Placer:
         self._keep = keep
         self._has_nameless = True
         """The file system makes files that have no name yet, as far as is known."""
+        self._hands = ThreadPoolExecutor(HANDS, thread_name_prefix="placer")
+        self._replacing = threading.Lock()
+        """Held while a name is given that something has already: what was there may have to be kept."""
+
+    def close(self) -> None:
+        self._hands.shutdown()
 
     # ------------------------------------------------------------------------------------------ whole files
 
     def files(self, entries: Sequence[Entry], view: memoryview) -> None:
-        """view: their contents one after the other."""
+        """view: their contents one after the other. Where one name comes twice, the last one counts."""
+        whole: list[tuple[Entry, memoryview]] = []
         at = 0
+        for entry in entries:
+            whole.append((entry, view[at : at + entry.size]))
+            at += entry.size
+        if len(whole) <= FEW or len({entry.path for entry in entries}) < len(whole):
+            self._some(whole)
+            return
+        share = -(-len(whole) // HANDS)
+        placing = [
+            self._hands.submit(self._some, whole[first : first + share])
+            for first in range(0, len(whole), share)
+        ]
+        wait(placing)  # also where one fails: the others read what is to be received into next
+        for some in placing:
+            some.result()
+
+    def _some(self, whole: Sequence[tuple[Entry, memoryview]]) -> None:
         with Way(self._fd) as way:
-            for entry in entries:
+            for entry, content in whole:
                 with Naming(f"{self._root}/{entry.name}"):
-                    self._file(entry, view[at : at + entry.size], way)
-                at += entry.size
+                    self._file(entry, content, way)
 
     def _file(self, entry: Entry, content: memoryview, way: Way) -> None:
         name = entry.name
@@ -94,7 +124,7 @@ class Placer:
 
     def put(self, staged: str, name: str) -> None:
         """Give a finished file its name, in the place of what has it."""
-        with Way(self._fd) as way:
+        with self._replacing, Way(self._fd) as way:
             found = way.to(name)
             if found is None:
                 os.unlink(staged, dir_fd=self._fd)  # its folder went meanwhile; a later change says so

@@ -17,10 +17,8 @@ from typing import cast
 
 from hsorch.node.replication.record import Buffer
 
-RECORD = 16 * 1024
-"""Sealed at a time: the largest record that TLS has."""
 GATHERED = 256 * 1024
-"""Sealed bytes that are handed to the socket at once, and the most that are taken from it."""
+"""So much is sealed and handed to the socket at once, in records of 16 KiB; the most that is taken from it."""
 
 
 class Session:
@@ -56,9 +54,9 @@ class Session:
         """timeout_s: the longest that the other end may take nothing."""
         for part in parts:
             view = memoryview(part)
-            for at in range(0, len(view), RECORD):
+            for at in range(0, len(view), GATHERED):
                 with self._lock:
-                    self._tls.write(view[at : at + RECORD])
+                    self._tls.write(view[at : at + GATHERED])
                 if self._outgoing.pending >= GATHERED:
                     self._flush(timeout_s)
         self._flush(timeout_s)

@@ -26,6 +26,8 @@ from hsorch.node.replication.record import Damaged
 from hsorch.node.replication.wire import Broken, Channel, Frame
 
 HELLO_S = 10.0
+SOON_S = 0.02
+"""So soon the source hears that everything is in the files: it may wait for that."""
 REST = 4
 """Where no flush waits for it, the spool is synced so that the disk has a rest of so many times as long..."""
 LONGEST_REST_S = 0.2
@@ -59,6 +61,8 @@ class Spool:
         self.carrying = Carrying(ground, self._tell, self.hang_up, self._stopped)
         self._guard_owed: Guarded | None = None
         self._answers = 0
+        self._told = 0
+        """How far the files are, as the source heard last."""
         self._threads = [
             threading.Thread(target=self._make_durable, name="spool-sync", daemon=True),
             threading.Thread(target=self.carrying.run, name="spool-apply", daemon=True),
@@ -110,7 +114,7 @@ class Spool:
             self._open = channel
             if self._stopped.is_set():
                 raise Broken("this part is over")
-            self._guard_owed, self._answers = None, 0
+            self._guard_owed, self._answers, self._told = None, 0, 0
             self._begin(channel, ahead, questions, hello.lineage)
             self._channel = channel
             while not self._stopped.is_set():
@@ -163,7 +167,7 @@ class Spool:
             raise Broken(f"the base copy cannot be taken: {error}") from error
 
     def _take(self, ahead: Ahead, questions: Questions) -> None:
-        frame = ahead.next(IDLE_S)
+        frame = ahead.next(SOON_S if self._told < self._journal.end else IDLE_S)
         if frame is None:
             self._acknowledge()
         elif isinstance(frame.message, Data):
@@ -192,7 +196,9 @@ class Spool:
     def _acknowledge(self) -> None:
         channel = self._channel
         if channel is not None and not channel.closed:
-            channel.send(self._ack())
+            ack = self._ack()
+            channel.send(ack)
+            self._told = ack.applied
 
     def _ack(self) -> Ack:
         return Ack(

@@ -13,13 +13,15 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from hsorch.node.replication.answer import Answerer
+from hsorch.node.replication.ahead import Ahead
+from hsorch.node.replication.answer import Answerer, Questions
+from hsorch.node.replication.carrying import IDLE_S
 from hsorch.node.replication.entries import FILE
 from hsorch.node.replication.ground import Ground
 from hsorch.node.replication.messages import Ack, Begin, Message, Outline, Pictured, Refused
 from hsorch.node.replication.outline import Item, Part
 from hsorch.node.replication.record import OVERHEAD, Kind
-from hsorch.node.replication.spool import Spool
+from hsorch.node.replication.spool import SOON_S, Spool
 from hsorch.node.replication.stage import VERIFY
 from hsorch.node.replication.verify import SEGMENT, Hasher
 from hsorch.node.replication.wire import Broken, Channel, Frame, Room
@@ -103,6 +105,25 @@ def test_it_takes_in_what_the_application_writes_meanwhile(standby: Standby) -> 
     assert standby.spool.carrying.applied == standby.begin.lsn
     source.say(Outline(lsn=standby.begin.lsn, number=1, parts=[Part(0, b"", [])], last=True))
     until(lambda: standby.spool.carrying.applied == written.end)
+
+
+def test_a_source_that_waits_for_the_last_record_hears_of_it_soon(tmp_path: Path) -> None:
+    """And no more often than now and then once it knows that everything is in the files."""
+    source, asked = Connection(), []
+
+    class Silence:
+        def next(self, timeout_s: float) -> None:
+            asked.append(timeout_s)
+
+    with standing(tmp_path, SENDER.current) as ground:
+        spool = Spool(ground)  # nothing runs: neither of its threads tells anything
+        spool._channel = cast(Channel, source)
+        before, written = spool.carrying.applied, ground.journal.append(Kind.WRITE, fid=5, b=3, data=b"new")
+        for applied in (before, written.end, written.end):
+            spool.carrying.applied = applied
+            spool._take(cast(Ahead, Silence()), Questions(1))
+    assert asked == [SOON_S, SOON_S, IDLE_S]
+    assert [ack.applied for ack in source.heard if isinstance(ack, Ack)] == [before, *[written.end] * 2]
 
 
 def test_it_takes_over_at_once_though_its_source_asks_no_more(standby: Standby) -> None:

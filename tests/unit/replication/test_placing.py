@@ -6,13 +6,14 @@ import contextlib
 import errno
 import os
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hsorch.node.replication import flushing
+from hsorch.node.replication import flushing, placing
 from hsorch.node.replication.bindings import STAGING
 from hsorch.node.replication.entries import FILE, Entry
 from hsorch.node.replication.flushing import STEP_BYTES, Flusher
@@ -99,6 +100,54 @@ def test_what_was_made_meanwhile_is_kept_before_it_is_replaced(root: tuple[Path,
     placer(root, kept).files([entry("new/ours", b"1"), entry("new/theirs", b"22")], memoryview(b"122"))
     assert kept == ["new/theirs"]
     assert [(root[0] / "new" / name).read_bytes() for name in ("ours", "theirs")] == [b"1", b"22"]
+
+
+def test_of_a_name_that_comes_twice_the_last_one_counts(root: tuple[Path, int]) -> None:
+    """A file that changes all the while; the two are in the middle, where another hand takes over."""
+    names = [f"{n}" for n in range(100)]
+    names[len(names) // 2 : len(names) // 2] = ["changing", "changing"]
+    entries = [entry(name, b"1") for name in names]
+    placer(root, []).files(entries, memoryview(bytes(range(len(entries)))))
+    assert (root[0] / "changing").read_bytes() == bytes([len(entries) // 2])
+
+
+def test_what_is_refused_waits_for_the_other_hand(
+    root: tuple[Path, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That reads its contents from where the next message is received into."""
+    plain = placing.dress
+
+    def slowly(fd: int, entry: Entry) -> None:
+        if entry.name == "0":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        time.sleep(0.02)
+        plain(fd, entry)
+
+    monkeypatch.setattr(placing, "dress", slowly)
+    with pytest.raises(OSError, match="No space left") as refused:
+        placer(root, []).files([entry(f"{n}", b"1") for n in range(20)], memoryview(bytes(20)))
+    assert refused.value.filename == str(root[0] / "0")
+    assert {path.name for path in root[0].iterdir()} == {STAGING, *(f"{n}" for n in range(10, 20))}
+
+
+def test_one_file_is_kept_at_a_time(root: tuple[Path, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many are placed: the quarantine is for one who brings."""
+    for n in range(20):
+        (root[0] / f"{n}").write_bytes(b"only here")
+    under_way, kept, most = [0], [], [0]
+    hands = placer(root, [])
+
+    def keep(_root: str, name: str) -> None:
+        under_way[0] += 1
+        most[0] = max(most[0], under_way[0])
+        time.sleep(0.002)
+        kept.append(name)
+        under_way[0] -= 1
+
+    monkeypatch.setattr(hands, "_keep", keep)
+    hands.files([entry(f"{n}", b"1") for n in range(20)], memoryview(bytes(20)))
+    assert most == [1]
+    assert sorted(kept, key=int) == [f"{n}" for n in range(20)]
 
 
 def test_a_file_whose_folder_went_goes_nowhere(root: tuple[Path, int], tmp_path: Path) -> None:
