@@ -18,7 +18,7 @@ from typing import cast
 from hsorch.node.replication.record import Buffer
 
 GATHERED = 256 * 1024
-"""So much is sealed and handed to the socket at once, in records of 16 KiB; the most that is taken from it."""
+"""So much is sealed, in records of 16 KiB, and handed to the socket at once; also the most that it gives."""
 
 
 class Session:
