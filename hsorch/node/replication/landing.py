@@ -14,7 +14,6 @@ from collections.abc import Callable
 
 import msgspec
 
-from hsorch.errors import NodeError
 from hsorch.node.replication.bindings import STAGING, Binding
 from hsorch.node.replication.entries import (
     FILE,
@@ -52,19 +51,13 @@ from hsorch.node.replication.messages import (
 from hsorch.node.replication.partial import Partials
 from hsorch.node.replication.placing import Keep, Placer, standing
 from hsorch.node.replication.record import leaves
-from hsorch.node.replication.surplus import Surplus
+from hsorch.node.replication.surplus import LandingError, Surplus
 from hsorch.node.replication.tally import Tally
 from hsorch.node.replication.verify import SMALL, Hasher
 from hsorch.node.replication.way import Naming, Way
 
 SAME, SEND, COMPARE = 0, 1, 2
 _STAGING = os.fsencode(STAGING)
-
-
-class LandingError(NodeError):
-    """The target cannot take the tree."""
-
-    code = "HS676"
 
 
 class Landing:
@@ -336,17 +329,8 @@ class Landing:
 
     def _displace(self, name: str, found: os.stat_result) -> None:
         """A file where a folder is to be, or the other way round."""
-        if self.task.survey:
-            return
-        if stat.S_ISDIR(found.st_mode):
-            verdict = self._surplus.weigh([name])
-            if verdict.too_much and not self.task.confirmed:
-                raise LandingError(
-                    f"{self._root}/{name} is a folder of {verdict.files} files here and none at the source",
-                    hint="Look at it, then confirm the deletions.",
-                    code="HS677",
-                )
-        self._surplus.delete(self._fd, name, self._keep)
+        if not self.task.survey:
+            self._surplus.displace(self._fd, name, found, self._keep, confirmed=self.task.confirmed)
 
     def _mark(self, mark: Mark) -> None:
         if mark.durable and not self.task.survey:

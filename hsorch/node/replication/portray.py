@@ -6,6 +6,7 @@ capture/compare.py's.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from hsorch.node.replication.entries import FID, FILE, FOLDER, LINK, fid_of, xat
 from hsorch.node.replication.extents import data_extents
 from hsorch.node.replication.image import MORE, Told
 from hsorch.node.replication.tree import Tree
-from hsorch.node.replication.verify import BLOCK, Hasher, aligned, segments
+from hsorch.node.replication.verify import BLOCK, DIGEST, Hasher, aligned, segments
 
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -92,11 +93,20 @@ class Portrayer:
                 wanted = ((begin, min(end, what.st_size)) for begin, end in self._extents.get(fid, ()))
             for extent in wanted:
                 for begin, end in segments(*extent):
-                    run = self._hasher.blocks(descriptor, begin, end)
+                    run = self._digests(descriptor, begin, end)
                     if run:
                         yield Told(tree.number, os.fsencode(name), MORE, runs=[(begin // BLOCK, run)])
         finally:
             os.close(descriptor)
+
+    def _digests(self, descriptor: int, begin: int, end: int) -> bytes:
+        """What a bad sector hides is like nothing: it is sent again, and written over."""
+        try:
+            return self._hasher.blocks(descriptor, begin, end)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return bytes(DIGEST * -(-(end - begin) // BLOCK))
 
 
 def _told(tree: Tree, name: str, kind: int, path: str, what: os.stat_result, **fields: object) -> Told:

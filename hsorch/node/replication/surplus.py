@@ -8,12 +8,19 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 
+from hsorch.errors import NodeError
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.massguard import MassGuard, Verdict
 from hsorch.node.replication.messages import Doomed
 
 TOLD = 5000
 """Names in one message."""
+
+
+class LandingError(NodeError):
+    """The target cannot take the tree."""
+
+    code = "HS676"
 
 
 class Surplus:
@@ -91,6 +98,31 @@ class Surplus:
                 self.delete(fd, inner, keep)
         with contextlib.suppress(OSError):  # not empty: something in it is not ours to delete
             os.rmdir(name, dir_fd=fd)
+
+    def displace(
+        self,
+        fd: int,
+        name: str,
+        found: os.stat_result,
+        keep: Callable[[str, str], None] | None,
+        *,
+        confirmed: bool,
+    ) -> None:
+        """Something of another kind is to have the name. Raises LandingError: what is there may not go."""
+        if stat.S_ISDIR(found.st_mode):
+            verdict = self.weigh([name])
+            if verdict.too_much and not confirmed:
+                raise LandingError(
+                    f"{self._root}/{name} is a folder of {verdict.files} files here and none at the source",
+                    hint="Look at it, then confirm the deletions.",
+                    code="HS677",
+                )
+        self.delete(fd, name, keep)
+        if stat.S_ISDIR(found.st_mode) and os.path.lexists(f"{self._root}/{name}"):
+            raise LandingError(
+                f"{self._root}/{name} is a folder here and none at the source, and holds what is not bound",
+                hint="Move what it holds elsewhere on the standby: hsorch does not touch what is not bound.",
+            )
 
     def _walk(self, name: str) -> Iterator[tuple[os.stat_result, int]]:
         """Every file below name, or name itself; 1: it was not listed as part of its folder."""

@@ -159,6 +159,20 @@ def test_holes_stay_holes_and_new_holes_are_punched(trees: Trees) -> None:
     assert (trees.there / "file").stat().st_blocks * 512 < 2 * MIB
 
 
+def test_a_folder_of_what_is_not_bound_makes_no_room_for_a_file(trees: Trees) -> None:
+    trees.exclude = ("*.txt",)
+    (trees.here / "plate").write_bytes(b"1")
+    (trees.there / "plate").mkdir()
+    (trees.there / "plate/notes.txt").write_bytes(b"the operator's")
+    with pytest.raises(MirrorError, match="holds what is not bound") as refused:
+        trees.mirror()
+    assert f"{trees.there}/plate" in refused.value.message
+    (trees.there / "plate/notes.txt").rename(trees.there / "notes.txt")
+    trees.mirror()
+    assert (trees.there / "plate").read_bytes() == b"1"
+    assert (trees.there / "notes.txt").read_bytes() == b"the operator's"
+
+
 def test_every_kind_turns_into_every_other(trees: Trees) -> None:
     kinds = ("file", "folder", "link", "large")
 

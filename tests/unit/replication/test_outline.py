@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,6 +95,28 @@ def test_of_what_is_the_same_only_folders_and_large_files_are_told_in_full(pair:
     assert again.in_full == ["d", "d/e", "large"]
     assert again.checked == again.outlining.total == 320_300
     assert (again.comparison.copied, again.comparison.repaired) == (0, 0)
+
+
+@pytest.mark.parametrize("name", ["a", "large"])
+def test_what_the_standbys_disk_cannot_read_any_more_is_sent_again(
+    pair: Pair, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk puts what is written over a bad sector elsewhere."""
+    bad = (pair.copy / name).stat().st_ino
+
+    def refuses(call: Callable[..., Any]) -> Callable[..., Any]:
+        def read(fd: int, *rest: Any) -> Any:
+            if os.fstat(fd).st_ino == bad:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return call(fd, *rest)
+
+        return read
+
+    with monkeypatch.context() as broken:
+        for call in ("read", "readv", "pread", "preadv"):
+            broken.setattr(os, call, refuses(getattr(os, call)))
+        assert pair.compare().comparison.copied == len(FILES[name])
+    assert pair.equal
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.flushing import Refusals
 from hsorch.node.replication.generations import MIRRORED, meet, refusal
-from hsorch.node.replication.landing import LandingError
 from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import Hello, Refused, Task
 from hsorch.node.replication.receiving import Ended, Keeps, serve
+from hsorch.node.replication.surplus import LandingError
 from hsorch.node.replication.wire import Broken, Channel
 
 
