@@ -127,6 +127,10 @@ class Carrying:
             self._hang_up()
         return self._journal.sync()
 
+    def wake(self) -> None:
+        """run() is to end, once the event that it was given says so."""
+        self._more_durable.set()
+
     def finish(self) -> Place:
         """All that is in the spool is in the files, and on stable storage. Raises as Spool.finish() does."""
         if self.fault:

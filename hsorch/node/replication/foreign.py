@@ -33,7 +33,6 @@ _HANDLE_AT = _INFO.size + 8
 _NAMED_KINDS = (2, 4, 10, 12)
 """Records that hold a folder's handle and a name in it; 10, 12: the old and the new one of a rename."""
 _READ = 1 << 18
-_WAIT_MS = 500
 _AGAIN_S = 1.0
 _MOST = 1_000
 """Findings that are kept while they cannot be told."""
@@ -76,6 +75,8 @@ class Sentry:
         )
         self._forbidden = "" if self._fd >= 0 else os.strerror(ctypes.get_errno())
         self._stopped = threading.Event()
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC)
+        """Wakes the thread to its end."""
         self._thread = threading.Thread(target=self._run, name="sentry", daemon=True)
         for path in self._bindings if self._fd >= 0 else ():
             if _libc.fanotify_mark(self._fd, _ADD | _FILESYSTEM, _MASK, _AT_FDCWD, os.fsencode(path)):
@@ -92,20 +93,25 @@ class Sentry:
     def stop(self) -> None:
         self._stopped.set()
         if self._fd >= 0:
+            os.eventfd_write(self._bell, 1)
             self._thread.join()
             os.close(self._fd)
             self._fd = -1
+        if self._bell >= 0:
+            os.close(self._bell)
+            self._bell = -1
         for root in self._roots:
             os.close(root)
         self._roots = []
 
     def _run(self) -> None:
         poll = select.poll()
-        poll.register(self._fd, select.POLLIN)
+        for descriptor in (self._fd, self._bell):
+            poll.register(descriptor, select.POLLIN)
         while not self._stopped.is_set():
             try:
-                if not self._untold and not poll.poll(_WAIT_MS):
-                    continue
+                if not self._untold:
+                    poll.poll()
                 self._read()
                 self._tell()
             except Exception as error:  # told, and gone on with: nobody else would notice anything

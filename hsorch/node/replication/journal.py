@@ -181,12 +181,18 @@ class Journal:
                 raise KeyError(lsn)
         return next(self.records(lsn)).previous
 
-    def wait_beyond(self, lsn: int, timeout_s: float) -> bool:
-        """True once there is something at lsn."""
+    def wait_beyond(self, lsn: int, timeout_s: float, stopped: Callable[[], bool] = lambda: False) -> bool:
+        """True once there is something at lsn. stopped(): looked at when wake() is called, too."""
         if self.end > lsn:
             return True
         with self.grown:
-            return self.grown.wait_for(lambda: self.end > lsn, timeout_s)
+            self.grown.wait_for(lambda: self.end > lsn or stopped(), timeout_s)
+            return self.end > lsn
+
+    def wake(self) -> None:
+        """Who waits for more need not do so any longer."""
+        with self.grown:
+            self.grown.notify_all()
 
     # ------------------------------------------------------------------- trim
 

@@ -138,6 +138,7 @@ class Shipper:
 
     def stop(self) -> None:
         self._stopped.set()
+        self._journal.wake()
         self.reconnect()
         self._thread.join(30)
 
@@ -285,7 +286,7 @@ class Shipper:
     def _stream(self, channel: Channel, lsn: int) -> None:
         freed_at = lsn
         while not self._stopped.is_set() and not channel.closed:
-            if not self._journal.wait_beyond(lsn, RETRY_S):
+            if not self._journal.wait_beyond(lsn, RETRY_S, self._stopped.is_set):
                 continue
             if self._linger_s and self._journal.end - lsn < BATCH_BYTES:
                 self._stopped.wait(self._linger_s)

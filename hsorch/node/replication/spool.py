@@ -75,6 +75,8 @@ class Spool:
     def stop(self) -> None:
         """The stream ends; what is spooled stays for the next start."""
         self._stopped.set()
+        self._journal.wake()
+        self.carrying.wake()
         self.hang_up()
         for thread in self._threads:
             if thread.ident is not None:
@@ -212,7 +214,7 @@ class Spool:
     def _make_durable(self) -> None:
         while not self._stopped.is_set():
             try:
-                if not self._journal.wait_beyond(self.carrying.durable, IDLE_S):
+                if not self._journal.wait_beyond(self.carrying.durable, IDLE_S, self._stopped.is_set):
                     self._acknowledge()  # whatever else takes long: this side is there
                     continue
                 began = time.monotonic()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
+from hsorch.node.replication import ship
 from hsorch.node.replication.doubt import Extents
 from hsorch.node.replication.gate import Gate, Level
 from hsorch.node.replication.generations import Fork, Lineage, Verdict
@@ -159,6 +161,39 @@ def test_why_the_standby_broke_off_is_what_the_source_says(tmp_path: Path) -> No
         time.sleep(0.02)
     assert standbys[0].closed
     shipper.stop()
+
+
+class Quiet(Standby):
+    """It takes everything, and has nothing to say."""
+
+    def receive(self, timeout_s: float | None = None) -> Frame | None:
+        return None if self.begins else Frame(self._hello, bytearray())
+
+
+def test_a_source_that_has_nothing_to_send_ends_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A switch waits for that."""
+    monkeypatch.setattr(ship, "RETRY_S", 600.0)
+    journal = Journal(tmp_path / "journal", Start(job=JOB, generation=GENERATION))
+    at = Place(generation=GENERATION, lsn=journal.end, crc=journal.crc)
+    lineage = Lineage(current=GENERATION)
+    gate, hello = Gate("none"), Hello(job=JOB, node="a", purpose="stream", lineage=lineage)
+    standby = Quiet(Hello(job=JOB, node="b", purpose="stream", lineage=lineage, end=at), gate)
+    shipper = Shipper(journal, gate, lambda: cast(Channel, standby), lambda: hello, Resyncs(journal))
+    waits = threading.Event()
+    plain = Journal.wait_beyond
+
+    def wait_beyond(*args: Any) -> bool:
+        waits.set()
+        return plain(*args)
+
+    monkeypatch.setattr(Journal, "wait_beyond", wait_beyond)
+    monkeypatch.setattr(standby, "close", lambda: None)
+    shipper.start()
+    assert waits.wait(20)
+    shipper.stop()
+    assert not shipper._thread.is_alive()
 
 
 class Refusing(Resyncs):
