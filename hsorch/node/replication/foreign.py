@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hsorch.node.replication.bell import Bell
 from hsorch.node.replication.bindings import Binding
 
 _REPORT_DFID_NAME = 0xC00
@@ -75,8 +76,7 @@ class Sentry:
         )
         self._forbidden = "" if self._fd >= 0 else os.strerror(ctypes.get_errno())
         self._stopped = threading.Event()
-        self._bell = os.eventfd(0, os.EFD_CLOEXEC)
-        """Wakes the thread to its end."""
+        self._bell = Bell()
         self._thread = threading.Thread(target=self._run, name="sentry", daemon=True)
         for path in self._bindings if self._fd >= 0 else ():
             if _libc.fanotify_mark(self._fd, _ADD | _FILESYSTEM, _MASK, _AT_FDCWD, os.fsencode(path)):
@@ -93,21 +93,18 @@ class Sentry:
     def stop(self) -> None:
         self._stopped.set()
         if self._fd >= 0:
-            os.eventfd_write(self._bell, 1)
+            self._bell.ring()
             self._thread.join()
             os.close(self._fd)
             self._fd = -1
-        if self._bell >= 0:
-            os.close(self._bell)
-            self._bell = -1
         for root in self._roots:
             os.close(root)
         self._roots = []
 
     def _run(self) -> None:
         poll = select.poll()
-        for descriptor in (self._fd, self._bell):
-            poll.register(descriptor, select.POLLIN)
+        poll.register(self._fd, select.POLLIN)
+        poll.register(self._bell, select.POLLIN)
         while not self._stopped.is_set():
             try:
                 if not self._untold:

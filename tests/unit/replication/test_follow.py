@@ -17,6 +17,7 @@ from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.generations import Lineage, adopted, begin, go_on_alone
 from hsorch.node.replication.messages import Hello
 from hsorch.node.replication.tls import Keys
+from hsorch.node.replication.watched import live
 from hsorch.node.replication.watched.follow import Follower
 from hsorch.node.replication.watched.live import Live
 from hsorch.node.replication.watched.take import Taker
@@ -128,6 +129,21 @@ def test_a_drain_is_not_content_with_a_rest_from_before(
     written.set()
     assert follower.drain(time.monotonic() + 20)
     assert equal(here, standby)
+
+
+def test_a_source_at_rest_ends_at_once(
+    world: tuple[Path, Standby, Follower], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A switch waits for that."""
+    here, standby, follower = world
+    monkeypatch.setattr(live, "REST_S", 600.0)
+    follower.start()
+    eventually(lambda: equal(here, standby))
+    assert follower.drain(time.monotonic() + 20)
+    over = threading.Thread(target=follower.stop)
+    over.start()
+    over.join(20)
+    assert not over.is_alive()
 
 
 def test_verify_on_request_repairs_rot(world: tuple[Path, Standby, Follower]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from hsorch.node.replication.bell import Bell
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import Task
@@ -21,7 +22,6 @@ from hsorch.node.replication.mirror import Mirror
 from hsorch.node.replication.tls import Keys
 from hsorch.node.replication.twins import TwinNames
 from hsorch.node.replication.watched import inotify
-from hsorch.node.replication.watched.bell import Bell
 from hsorch.node.replication.watched.inotify import Changes, Watcher, WatchError
 from hsorch.node.replication.watched.live import Batch, Live
 from tests.crowded import crowded

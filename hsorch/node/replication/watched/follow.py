@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from hsorch.errors import NodeError, RefusedError
+from hsorch.node.replication.bell import Bell
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.entries import Anchor
 from hsorch.node.replication.generations import meet, refusal
 from hsorch.node.replication.messages import Hello, Refused, Task, foreign
 from hsorch.node.replication.mirror import Mirror, MirrorError
 from hsorch.node.replication.progress import Figures, Progress
-from hsorch.node.replication.watched.bell import Bell
 from hsorch.node.replication.watched.inotify import Watcher
 from hsorch.node.replication.watched.live import Batch, Live
 from hsorch.node.replication.wire import Broken, Channel
@@ -91,6 +91,7 @@ class Follower:
 
     def stop(self) -> None:
         self._stopped.set()
+        self._bell.ring()
         if self._channel is not None:
             self._channel.close()
         self._thread.join(30)

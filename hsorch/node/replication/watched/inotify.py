@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hsorch.errors import NodeError
+from hsorch.node.replication.bell import Bell
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.entries import folders
-from hsorch.node.replication.watched.bell import Bell
 
 MODIFY, ATTRIB, CLOSE_WRITE = 0x2, 0x4, 0x8
 MOVED_FROM, MOVED_TO, CREATE, DELETE, DELETE_SELF, MOVE_SELF = 0x40, 0x80, 0x100, 0x200, 0x400, 0x800
