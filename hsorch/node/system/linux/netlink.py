@@ -6,9 +6,9 @@ about 0.1 ms (tests/bench/node_ports.py), and nothing is imported beyond the sta
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
+import select
 import socket
 import struct
 from collections.abc import Iterable, Iterator
@@ -115,9 +115,10 @@ class Channel:
 
     def _forget(self) -> None:
         """After a refusal the verdicts on the rest of that datagram may still lie here."""
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                self._socket.recv(_BUFFER, socket.MSG_DONTWAIT)
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        while poll.poll(0):
+            self._socket.recv(_BUFFER)
 
 
 def change(protocol: int, *requests: Message) -> None:
