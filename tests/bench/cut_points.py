@@ -9,9 +9,11 @@ mariadb-server.
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import subprocess
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,7 @@ from tempfile import TemporaryDirectory
 from hsorch.node.replication.apply import Applier
 from hsorch.node.replication.bindings import Binding, expand
 from hsorch.node.replication.journal import Journal
-from hsorch.node.replication.record import Kind
+from hsorch.node.replication.record import NAME_KINDS, Kind
 from hsorch.node.replication.tree import Tree
 from tests.bench.table import Row, Table
 from tests.lab import mariadb
@@ -30,6 +32,8 @@ from tests.replicators.world import Active, refuse
 CUTS = 100
 JOURNAL_BYTES = 250_000_000
 LOAD_S = 5.0
+NAMED = 5
+"""Changed names that are told on each side of a cut that failed."""
 BOUND = ("test/**", "mysql/**")
 
 
@@ -102,9 +106,26 @@ def cuts(
             mariadb.examine(cut)
             yield place, ""
         except mariadb.UnusableError as error:
-            yield place, str(error)[-400:]
+            yield place, f"{str(error)[-400:]}; {_around(journal, place)}"
         shutil.rmtree(cut)
     applier.close()
+
+
+def _around(journal: Journal, place: int) -> str:
+    """What was done to names just before and after."""
+    before: deque[str] = deque(maxlen=NAMED)
+    after: list[str] = []
+    for item in journal.records(journal.first):
+        if item.kind in NAME_KINDS:
+            path, to = (os.fsdecode(bytes(raw)[:80]) for raw in (item.path, item.data))
+            named = f"{item.kind.name} {path}" + (f" to {to}" if item.kind is Kind.RENAME else "")
+            if item.end <= place:
+                before.append(named)
+            else:
+                after.append(named)
+        if len(after) == NAMED:
+            break
+    return f"after {', '.join(before)}; before {', '.join(after)}"
 
 
 def foreign(target: Path, fields: dict[str, object]) -> None:
