@@ -72,7 +72,13 @@ class Applier:
         if record.changes_names:
             self._apply_name(record)
         elif record.fid:
-            self._apply_content(record)
+            try:
+                self._apply_content(record)
+            except FileNotFoundError:
+                self.look_again()
+                if self._index.where(record.fid) is None:
+                    raise
+                self._apply_content(record)  # somebody else had moved it
 
     def checkpoint(self) -> None:
         """What was applied is on stable storage. Raises OSError."""
@@ -118,7 +124,7 @@ class Applier:
             allocate(descriptor, record.aux, record.a, record.b)
         else:  # COPY, COMPENSATE: content and size as they were at this place
             if record.data:
-                write_all(descriptor, memoryview(record.data), record.a)
+                _write_over(descriptor, record)
                 start_writing(descriptor, record.a, len(record.data))
             if os.fstat(descriptor).st_size != record.b:
                 os.ftruncate(descriptor, record.b)
@@ -167,3 +173,14 @@ class Applier:
             self._noted[tree.number] = record.lsn
         self._changed = True
         self._names.apply(tree, record, in_doubt=record.lsn == noted)
+
+
+def _write_over(descriptor: int, record: Record) -> None:
+    try:
+        write_all(descriptor, memoryview(record.data), record.a)
+    except OSError as error:
+        if error.errno != errno.EIO or record.a + len(record.data) < record.b:
+            raise
+        # At the end of a file the system reads what it writes a part of, also where a bad sector is.
+        os.ftruncate(descriptor, record.a)
+        write_all(descriptor, memoryview(record.data), record.a)

@@ -64,13 +64,13 @@ class Placer:
     # ------------------------------------------------------------------------------------------ whole files
 
     def files(self, entries: Sequence[Entry], view: memoryview) -> None:
-        """view: their contents one after the other. Where one name comes twice, the last one counts."""
+        """view: their contents one after the other. Of what is in each other's way, the last one counts."""
         whole: list[tuple[Entry, memoryview]] = []
         at = 0
         for entry in entries:
             whole.append((entry, view[at : at + entry.size]))
             at += entry.size
-        if len(whole) <= FEW or len({entry.path for entry in entries}) < len(whole):
+        if len(whole) <= FEW or not _apart([entry.path for entry in entries]):
             self._some(whole)
             return
         share = -(-len(whole) // HANDS)
@@ -168,6 +168,18 @@ class Placer:
             dress(fd, entry)
         finally:
             os.close(fd)
+
+
+def _apart(paths: list[bytes]) -> bool:
+    """None of them is another one's, or the folder of one."""
+    distinct = set(paths)
+    for path in distinct:
+        folder = path.rpartition(b"/")[0]
+        while folder:
+            if folder in distinct:
+                return False
+            folder = folder.rpartition(b"/")[0]
+    return len(distinct) == len(paths)
 
 
 def standing(folder: int, leaf: str) -> os.stat_result | None:

@@ -18,6 +18,8 @@ from hsorch.node.replication.image import MORE, Told
 from hsorch.node.replication.tree import Tree
 from hsorch.node.replication.verify import BLOCK, DIGEST, Hasher, aligned, segments
 
+BAD = 8
+"""So many segments of files may be unreadable; a disk with more is not to be trusted with a copy."""
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -33,6 +35,7 @@ class Portrayer:
         self._fids: set[int] = set()
         """Identities that are taken."""
         self._hasher = Hasher()
+        self._unreadable = 0
         self._twins: set[tuple[int, int]] = set()
         """(tree, inode) of files with several names whose content was told."""
 
@@ -100,11 +103,13 @@ class Portrayer:
             os.close(descriptor)
 
     def _digests(self, descriptor: int, begin: int, end: int) -> bytes:
-        """What a bad sector hides is like nothing: it is sent again, and written over."""
+        """What a bad sector hides is like nothing: it is sent again, and written over. Raises OSError: there
+        are too many."""
         try:
             return self._hasher.blocks(descriptor, begin, end)
         except OSError as error:
-            if error.errno != errno.EIO:
+            self._unreadable += 1
+            if error.errno != errno.EIO or self._unreadable > BAD:
                 raise
             return bytes(DIGEST * -(-(end - begin) // BLOCK))
 

@@ -71,7 +71,7 @@ class Receiving:
         self._questions = Questions(len(ground.trees))
         self._questions.close()
         self._index: tuple[int, Whereabouts] | None = None
-        """Where each file was as the image was told, and at which MIRROR_BEGIN; until its files change."""
+        """Where each file was as the image was told just now, and at which MIRROR_BEGIN."""
         self._tells_from = ground.journal.end
         """The source waits for the image only at a MIRROR_BEGIN from here on."""
 
@@ -237,6 +237,7 @@ class Receiving:
             setup = self._ground.setup
             room = room_for(self._ground.places.home, setup.queue_bytes, setup.limits)
             self._stage = Stage(self._journal, record.lsn, room)
+            self._index = None  # what is held back may be so for long, and others move files meanwhile
         closed = self._stage.look()
         if closed and closed <= durable:
             self._look_ahead(record.lsn, closed)
@@ -329,6 +330,7 @@ class Receiving:
         is gone asks again."""
         if record.a != EVERYTHING or self._brought is None:
             self._compare_from_now()
+        self._index = None
         extents, brought = (self._extents, self._brought) if record.a == EVERYTHING else (None, None)
         questions = self._questions
         answerer = Answerer(self._ground.trees, extents, brought, ended=lambda: questions.ended(record.lsn))

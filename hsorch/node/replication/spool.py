@@ -63,6 +63,7 @@ class Spool:
         self._answers = 0
         self._told = 0
         """How far the files are, as the source heard last."""
+        self._ack_due = 0.0
         self._threads = [
             threading.Thread(target=self._make_durable, name="spool-sync", daemon=True),
             threading.Thread(target=self.carrying.run, name="spool-apply", daemon=True),
@@ -171,7 +172,8 @@ class Spool:
     def _take(self, ahead: Ahead, questions: Questions) -> None:
         frame = ahead.next(SOON_S if self._told < self._journal.end else IDLE_S)
         if frame is None:
-            self._acknowledge()
+            if self._told < self.carrying.applied or time.monotonic() >= self._ack_due:
+                self._acknowledge()
         elif isinstance(frame.message, Data):
             self._journal.append_raw(frame.message.lsn, frame.body)
             self._acknowledge()
@@ -200,7 +202,7 @@ class Spool:
         if channel is not None and not channel.closed:
             ack = self._ack()
             channel.send(ack)
-            self._told = ack.applied
+            self._told, self._ack_due = ack.applied, time.monotonic() + IDLE_S
 
     def _ack(self) -> Ack:
         return Ack(

@@ -120,7 +120,8 @@ class Surplus:
         self.delete(fd, name, keep)
         if stat.S_ISDIR(found.st_mode) and os.path.lexists(f"{self._root}/{name}"):
             raise LandingError(
-                f"{self._root}/{name} is a folder here and none at the source, and holds what is not bound",
+                f"{self._root}/{name} is a folder here and none at the source, and holds what is not bound"
+                " (or is a mount point)",
                 hint="Move what it holds elsewhere on the standby: hsorch does not touch what is not bound.",
             )
 

@@ -1,4 +1,4 @@
-"""Where each identified file of a group is, kept in memory: read from the files' own attributes at the start.
+"""Where each identified file of a group is, kept in memory: read from the files' own attributes.
 
 A file may have several names; only those that are bound count: a copy beside them may have brought along the
 identity of its original. Folders have no identity; when one moves, the names below it move along.

@@ -21,8 +21,9 @@ from hsorch.node.replication.capture.log import Mark
 from hsorch.node.replication.gate import Level
 from hsorch.node.replication.generations import Lineage
 from hsorch.node.replication.ground import Ground
-from hsorch.node.replication.messages import Begin
+from hsorch.node.replication.messages import Begin, Outline
 from hsorch.node.replication.meta import Place
+from hsorch.node.replication.outline import Part
 from hsorch.node.replication.record import Damaged, Kind
 from hsorch.node.replication.rest import at_rest
 from hsorch.node.replication.resync import Receiving
@@ -87,6 +88,26 @@ def test_a_killed_resync_changes_no_name_twice(tmp_path: Path) -> None:
         Spool(ground).finish()
     assert (tmp_path / "data/log.1").read_bytes() == b"old"
     assert (tmp_path / "data/log").read_bytes() == b"new"
+
+
+def test_what_others_remove_while_a_resync_is_held_back_is_in_nobodys_way(tmp_path: Path) -> None:
+    """That may be hours; a verify follows the finding."""
+    with standing(tmp_path) as ground:
+        journal = ground.journal
+        journal.append(Kind.CREATE, fid=OLD, a=0o600, path=b"log")
+        Spool(ground).finish()
+        receiving = Receiving(ground, lambda _: None, lambda: None)
+        receiving._questions = Questions(1)
+        begin = journal.append(Kind.MIRROR_BEGIN, a=EVERYTHING)
+        receiving._questions.put(Outline(lsn=begin.lsn, number=0, parts=[Part(0, b"", [])], last=True))
+        assert not receiving.lets_in(begin, journal.end)
+        (tmp_path / "data/log").unlink()
+        journal.append(Kind.COPY, fid=OLD, b=3, data=b"new")
+        end = journal.append(Kind.MIRROR_END, a=EVERYTHING, b=begin.lsn)
+        for record in journal.records(begin.lsn):
+            assert receiving.lets_in(record, end.end)
+            receiving.apply(record)
+        assert receiving.applier.skipped == 1
 
 
 @pytest.mark.parametrize("what", [EVERYTHING, VERIFY])

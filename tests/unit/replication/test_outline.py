@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -21,7 +22,9 @@ from hsorch.node.replication.entries import FILE, FOLDER
 from hsorch.node.replication.image import Image, Told
 from hsorch.node.replication.messages import Outline
 from hsorch.node.replication.outline import Item, Part
+from hsorch.node.replication.portray import BAD
 from hsorch.node.replication.record import Damaged, Kind
+from hsorch.node.replication.verify import Hasher
 from tests.replicators.comparing import Compared
 from tests.replicators.world import picture
 from tests.unit.replication.test_comparison import OWNER, Side, follow
@@ -117,6 +120,16 @@ def test_what_the_standbys_disk_cannot_read_any_more_is_sent_again(
             broken.setattr(os, call, refuses(getattr(os, call)))
         assert pair.compare().comparison.copied == len(FILES[name])
     assert pair.equal
+
+
+def test_a_disk_that_reads_nothing_any_more_gets_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no place for a copy, and the source would send everything."""
+    pair = Pair(tmp_path, {f"large{n}": b"3" * 300_000 for n in range(BAD + 1)})
+    monkeypatch.setattr(Hasher, "blocks", MagicMock(side_effect=OSError(errno.EIO, "a bad disk")))
+    with pytest.raises(OSError, match="a bad disk"):
+        pair.compare()
 
 
 @pytest.mark.parametrize(

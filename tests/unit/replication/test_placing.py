@@ -111,6 +111,21 @@ def test_of_a_name_that_comes_twice_the_last_one_counts(root: tuple[Path, int]) 
     assert (root[0] / "changing").read_bytes() == bytes([len(entries) // 2])
 
 
+@pytest.mark.parametrize(
+    ("paths", "apart"),
+    [
+        ([b"a", b"b", b"c/a", b"c/b"], True),
+        ([b"d.jpg", b"d/x", b"dd"], True),
+        ([b"d", b"d/x"], False),
+        ([b"d/e/x", b"a", b"d"], False),
+        ([b"a", b"b", b"a"], False),
+    ],
+)
+def test_what_may_be_in_each_others_way_is_placed_in_order(paths: list[bytes], apart: bool) -> None:
+    """What was a file is a folder by now, or the other way round: both may be in one pack."""
+    assert placing._apart(paths) is apart
+
+
 def test_what_is_refused_waits_for_the_other_hand(
     root: tuple[Path, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

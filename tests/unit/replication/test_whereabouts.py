@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
-from hsorch.node.replication.record import Kind
+import pytest
+
+from hsorch.node.replication import apply
+from hsorch.node.replication.apply import Applier
+from hsorch.node.replication.bindings import Binding
+from hsorch.node.replication.record import Kind, Record
+from hsorch.node.replication.tree import Attributes, Tree, encode_attributes
 from tests.unit.replication.test_comparison import follow
 from tests.unit.replication.test_outline import Pair
 
@@ -33,3 +41,52 @@ def test_a_bound_folder_that_was_moved_out_of_the_binding_on_the_standby_is_sent
     pair.compare(lambda outline: outline.last or pair.write("d/e/a", b"changed meanwhile"))
     assert (pair.copy / "d/e/a").read_bytes() == b"changed meanwhile"
     assert (pair.copy / "b/e/a").read_bytes() == b"content"
+
+
+@pytest.fixture
+def standby(tmp_path: Path) -> Iterator[tuple[Path, Applier]]:
+    (tmp_path / "a").write_bytes(b"first")
+    tree = Tree(0, Binding(path=str(tmp_path), kind="ordered"))
+    tree.set_fid("a", 7)
+    applier = Applier([tree], lambda *_: None)
+    yield tmp_path, applier
+    applier.close()
+
+
+def test_what_is_for_a_file_that_somebody_renamed_on_the_standby_gets_there(
+    standby: tuple[Path, Applier],
+) -> None:
+    folder, applier = standby
+    (folder / "a").rename(folder / "b")
+    applier.apply(Record(Kind.WRITE, 5_000, fid=7, a=0, b=6, data=b"second"))
+    applier.apply(Record(Kind.ATTRIBUTES, 5_100, fid=7, data=encode_attributes(Attributes(mode=0o604))))
+    assert (folder / "b").read_bytes() == b"second"
+    assert (folder / "b").stat().st_mode & 0o777 == 0o604
+    assert not (folder / "a").exists()
+
+
+def test_a_file_that_somebody_removed_on_the_standby_is_a_fault(standby: tuple[Path, Applier]) -> None:
+    """Not passed over in silence: the source counts on it."""
+    folder, applier = standby
+    (folder / "a").unlink()
+    with pytest.raises(FileNotFoundError):
+        applier.apply(Record(Kind.WRITE, 5_000, fid=7, a=0, b=6, data=b"second"))
+
+
+def test_a_bad_sector_at_the_end_of_a_file_is_written_over(
+    standby: tuple[Path, Applier], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There the system reads what it writes a part of."""
+    folder, applier = standby
+    plain = apply.write_all
+
+    def refuses(fd: int, data: memoryview, offset: int) -> None:
+        if os.fstat(fd).st_size > offset:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        plain(fd, data, offset)
+
+    monkeypatch.setattr(apply, "write_all", refuses)
+    with pytest.raises(OSError, match="Input/output error"):  # more follows: nothing of that is given up
+        applier.apply(Record(Kind.COPY, 5_000, fid=7, a=0, b=9, data=b"again"))
+    applier.apply(Record(Kind.COPY, 5_000, fid=7, a=0, b=5, data=b"again"))
+    assert (folder / "a").read_bytes() == b"again"

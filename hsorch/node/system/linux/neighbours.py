@@ -145,7 +145,7 @@ def _channel(nic: str, protocol: int) -> Iterator[socket.socket]:
         yield channel
     except OSError as error:
         raise NodeError(
-            f"nothing can be sent through {nic}: {error.strerror}",
+            f"nothing can be sent through {nic}: {error.strerror or error}",
             hint="the NIC must exist and be up, and the agent needs CAP_NET_RAW",
             code="HS652",
         ) from error

@@ -24,6 +24,7 @@ from hsorch.node.system.linux import cgroup, proctable
 _OUTPUT_LIMIT = 16 * 1024
 _LOG_LIMIT = 1 << 20
 _GRACE_S = 1.0
+_LONGEST_MS = 2**31 - 1
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -202,7 +203,7 @@ def _ended(child: subprocess.Popen[bytes], seconds: float) -> bool:
     try:
         poll = select.poll()
         poll.register(handle, select.POLLIN)
-        return bool(poll.poll(max(0.0, seconds) * 1000))
+        return bool(poll.poll(min(max(0.0, seconds) * 1000, _LONGEST_MS)))
     finally:
         os.close(handle)
 
