@@ -117,13 +117,24 @@ class Surplus:
                     hint="Look at it, then confirm the deletions.",
                     code="HS677",
                 )
+            if self._stays(name):
+                raise LandingError(
+                    f"{self._root}/{name} is a folder here, none at the source, and holds what is not bound",
+                    hint="Move that elsewhere on the standby: hsorch does not touch what is not bound.",
+                    code="HS677",
+                )
         self.delete(fd, name, keep)
-        if stat.S_ISDIR(found.st_mode) and os.path.lexists(f"{self._root}/{name}"):
-            raise LandingError(
-                f"{self._root}/{name} is a folder here and none at the source, and holds what is not bound"
-                " (or is a mount point)",
-                hint="Move what it holds elsewhere on the standby: hsorch does not touch what is not bound.",
-            )
+
+    def _stays(self, folder: str) -> bool:
+        """Whether something in it is not ours to delete."""
+        for item in self._children(folder):
+            inner = f"{folder}/{item.name}"
+            if not item.is_dir(follow_symlinks=False):
+                if not self._binding.covers(inner):
+                    return True
+            elif not self._binding.enters(inner) or self._stays(inner):
+                return True
+        return False
 
     def _walk(self, name: str) -> Iterator[tuple[os.stat_result, int]]:
         """Every file below name, or name itself; 1: it was not listed as part of its folder."""

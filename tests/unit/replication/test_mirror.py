@@ -163,11 +163,14 @@ def test_a_folder_of_what_is_not_bound_makes_no_room_for_a_file(trees: Trees) ->
     trees.exclude = ("*.txt",)
     (trees.here / "plate").write_bytes(b"1")
     (trees.there / "plate").mkdir()
-    (trees.there / "plate/notes.txt").write_bytes(b"the operator's")
+    (trees.there / "plate/inner").mkdir()
+    (trees.there / "plate/bound").write_bytes(b"2")
+    (trees.there / "plate/inner/notes.txt").write_bytes(b"the operator's")
     with pytest.raises(MirrorError, match="holds what is not bound") as refused:
         trees.mirror()
     assert f"{trees.there}/plate" in refused.value.message
-    (trees.there / "plate/notes.txt").rename(trees.there / "notes.txt")
+    assert (trees.there / "plate/bound").read_bytes() == b"2", "nothing of it goes until all may"
+    (trees.there / "plate/inner/notes.txt").rename(trees.there / "notes.txt")
     trees.mirror()
     assert (trees.there / "plate").read_bytes() == b"1"
     assert (trees.there / "notes.txt").read_bytes() == b"the operator's"
