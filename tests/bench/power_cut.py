@@ -16,15 +16,21 @@ from tests.bench.table import Row, Table
 from tests.lab.power_cut import Mode, Outcome, database_pair, let_go, power_cut
 
 ROUNDS = 20
+ON_ONE_PAIR = 6
+"""The database grows with each round, and the disks of a lab are small."""
 MODES = ("complete", "logical")
 
 
 def rounds(mode: Mode, count: int) -> Iterator[Outcome]:
     """The dead node comes back after each, so the roles alternate."""
-    with TemporaryDirectory(prefix="hsorch-power-cut-") as folder, database_pair(Path(folder), mode) as pair:
-        for seed in range(count):
-            yield power_cut(pair, seed)
-            let_go(pair)
+    for first in range(0, count, ON_ONE_PAIR):
+        with (
+            TemporaryDirectory(prefix="hsorch-power-cut-") as folder,
+            database_pair(Path(folder), mode) as pair,
+        ):
+            for seed in range(first, min(first + ON_ONE_PAIR, count)):
+                yield power_cut(pair, seed)
+                let_go(pair)
 
 
 def row(mode: Mode, outcomes: list[Outcome]) -> Row:
