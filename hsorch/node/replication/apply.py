@@ -75,9 +75,10 @@ class Applier:
             try:
                 self._apply_content(record)
             except FileNotFoundError:
-                self.look_again()
-                if self._index.where(record.fid) is None:
-                    raise
+                index = Whereabouts(list(self._trees.values()))
+                if index.where(record.fid) is None:
+                    raise  # each time, as the source counts on it
+                self.look_again(index)
                 self._apply_content(record)  # somebody else had moved it
 
     def checkpoint(self) -> None:

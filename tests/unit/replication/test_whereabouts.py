@@ -69,8 +69,9 @@ def test_a_file_that_somebody_removed_on_the_standby_is_a_fault(standby: tuple[P
     """Not passed over in silence: the source counts on it."""
     folder, applier = standby
     (folder / "a").unlink()
-    with pytest.raises(FileNotFoundError):
-        applier.apply(Record(Kind.WRITE, 5_000, fid=7, a=0, b=6, data=b"second"))
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError):
+            applier.apply(Record(Kind.WRITE, 5_000, fid=7, a=0, b=6, data=b"second"))
 
 
 def test_a_bad_sector_at_the_end_of_a_file_is_written_over(
