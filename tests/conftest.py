@@ -30,7 +30,8 @@ class OnePairAtATime(LoadScopeScheduling):
 def pytest_configure() -> None:
     """What most systems allow: so nothing here needs more, and no test may leave files open for the next."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
+    usual = 1024 if hard == resource.RLIM_INFINITY else min(1024, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (usual, hard))
 
 
 @pytest.fixture(autouse=True)

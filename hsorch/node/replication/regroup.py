@@ -108,5 +108,5 @@ def _forget_identities(tree: Tree, known: Binding | None) -> None:
     with contextlib.closing(tree):
         for name, what in tree.walk():
             if stat.S_ISREG(what.st_mode) and tree.covers(name) and not (known and known.covers(name)):
-                tree.forget_fid(name)
+                tree.drop_fid(name)
         sync_filesystem(tree.descriptor)  # whoever wrote them may not have waited for the disk

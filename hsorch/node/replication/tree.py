@@ -111,13 +111,8 @@ class Tree:
     def set_fid(self, relative: str, fid: int) -> None:
         os.setxattr(self.path(relative), FID, fid.to_bytes(8, "little"), follow_symlinks=False)
 
-    def forget_fid(self, relative: str) -> None:
-        """Nothing happens to a file that has none."""
-        if self.fid(relative):
-            os.removexattr(self.path(relative), FID, follow_symlinks=False)
-
     def drop_fid(self, relative: str) -> None:
-        """The file is not replicated any more."""
+        """Its name in the stream is nothing to the file any more. One without stays as it is."""
         if self.fid(relative):
             os.removexattr(self.path(relative), FID, follow_symlinks=False)
 
