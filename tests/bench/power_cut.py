@@ -16,7 +16,7 @@ from tests.bench.table import Row, Table
 from tests.lab.power_cut import Mode, Outcome, database_pair, let_go, power_cut
 
 ROUNDS = 20
-ON_ONE_PAIR = 6
+ON_ONE_PAIR = 3
 """The database grows with each round, and the disks of a lab are small."""
 MODES = ("complete", "logical")
 

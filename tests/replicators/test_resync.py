@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -257,6 +258,36 @@ def test_verify_finds_and_repairs_what_another_hand_changed(complete: Pair) -> N
     # What the application changed between the picture and the comparison counts, too.
     assert 128 * 1024 <= pair.a.ask("status")["differing"] < MB
     assert pair.a.ask("status")["verified_ns"] > 0
+
+
+def _removed(path: Path) -> None:
+    path.unlink()
+
+
+def _folder_removed(path: Path) -> None:
+    shutil.rmtree(path.parent)
+
+
+def _replaced_by_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("others_hand", [_removed, _folder_removed, _replaced_by_a_folder])
+def test_what_others_took_from_the_standby_comes_back_with_its_next_change(
+    pair: Pair, others_hand: Callable[[Path], None]
+) -> None:
+    (pair.a.data / "folder").mkdir()
+    (pair.a.data / "folder/file").write_bytes(b"first")
+    begin(pair)
+    pair.settle(pair.a, pair.b)
+    others_hand(pair.b.data / "folder/file")
+    with (pair.a.data / "folder/file").open("ab") as file:
+        file.write(b" and second")
+    (pair.a.data / "folder/another").write_bytes(b"beside it")
+    until(lambda: (pair.b.data / "folder/another").exists())
+    pair.settle(pair.a, pair.b)
+    assert not pair.b.ask("status")["fault"]
 
 
 def test_a_verify_ends_beside_an_application_though_the_link_breaks_in_the_middle(complete: Pair) -> None:

@@ -23,7 +23,7 @@ from hsorch.node.replication.doubt import Brought
 from hsorch.node.replication.flushing import Refusals
 from hsorch.node.replication.landing import Landing
 from hsorch.node.replication.massguard import MassGuard
-from hsorch.node.replication.messages import Ack, Begin, Bring, Message, Refused, Task
+from hsorch.node.replication.messages import Bare, Begin, Bring, Message, Refused, Task
 from hsorch.node.replication.mirror import Mirror, refused
 from hsorch.node.replication.placing import Keep
 from hsorch.node.replication.progress import Figures, Progress
@@ -48,7 +48,7 @@ class BaseCopy:
     def run(self, channel: Channel, on_begin: Callable[[], None]) -> int:
         """The lsn from which on records may touch what was copied, also in a run that broke off before.
         on_begin(): nobody counts on the standby. Raises MirrorError, Broken, OSError."""
-        self._open(channel)
+        bare = self._open(channel)
         on_begin()
         self._progress = []
         since = self._since = self._log.settled() if self._since is None else self._since
@@ -57,19 +57,26 @@ class BaseCopy:
             Mirror(
                 channel,
                 tree.path(""),
-                Task(binding=tree.binding, mode="content", confirmed=True, tree=tree.number),
+                Task(
+                    binding=tree.binding,
+                    mode="quick" if tree.number in bare else "content",
+                    confirmed=True,
+                    tree=tree.number,
+                ),
                 progress=self._progress[-1],
                 fid=self._nodes.mark,
             ).run()
         return since
 
-    def _open(self, channel: Channel) -> None:
+    def _open(self, channel: Channel) -> list[int]:
+        """Folders without a file."""
         channel.send(Bring(number=self._number))
         frame = channel.receive(ANSWER_S)
         if frame is not None and isinstance(frame.message, Refused):
             raise refused("a base copy", frame.message.why)
-        if frame is None or not isinstance(frame.message, Ack):
+        if frame is None or not isinstance(frame.message, Bare):
             raise Broken("the standby takes no base copy")
+        return frame.message.trees
 
     def figures(self) -> list[Figures]:
         """Of each folder that was begun."""
@@ -89,6 +96,10 @@ class Taking:
         self._equal: set[int] = set()
         self.next: Frame | None = None
         """The first frame that did not belong to the base copy, once take() has returned."""
+
+    def bare(self) -> Bare:
+        """Raises OSError."""
+        return Bare(trees=[number for number, tree in self._trees.items() if not _has_own(tree, ())])
 
     def take(self, keep: Keep | None, brought: Brought, came: Brought) -> bool:
         """Whether everything was brought. keep: where that goes which would be lost; None: nothing would.

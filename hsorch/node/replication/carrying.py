@@ -9,6 +9,7 @@ what a resync means for the files is resync.py's.
 from __future__ import annotations
 
 import contextlib
+import errno
 import threading
 import time
 from collections.abc import Callable
@@ -32,6 +33,8 @@ HELD_S = 0.05
 AGAIN_S = 2.0
 FAULT = "HS618"
 """What could not be applied is tried again: there may be room by then."""
+_OTHERS_HAND = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EEXIST, errno.ENOTEMPTY)
+"""What a record finds where somebody else removed or replaced a file or folder."""
 Take = Callable[[Keep | None, Brought, Brought], bool]
 """As base_copy.Taking.take()."""
 
@@ -163,7 +166,17 @@ class Carrying:
                 self._lose(damage)
             except Exception as error:  # told, and tried again: who takes over must know of it
                 self._note(error)
+                if isinstance(error, OSError) and error.errno in _OTHERS_HAND:
+                    self._ask_for_all()
                 self._stopped.wait(AGAIN_S)
+
+    def _ask_for_all(self) -> None:
+        """Only a comparison brings back what others took away. What is in the spool stays until it begins:
+        the source may be gone for good."""
+        if not self._meta.value.torn:
+            with contextlib.suppress(OSError):  # asked again, when that is applied again
+                self._meta.change(torn=True)
+                self._hang_up()
 
     def _note(self, error: Exception, what: str = "") -> None:
         self._ground.let_go()

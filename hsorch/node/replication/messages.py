@@ -16,7 +16,7 @@ from hsorch.node.replication.image import Told
 from hsorch.node.replication.meta import Place
 from hsorch.node.replication.outline import Part
 
-VERSION = 5
+VERSION = 6
 """Raised with every change to what is said here, but Hello and Refused: those every version understands."""
 
 
@@ -64,11 +64,17 @@ class Refused(Said, frozen=True, kw_only=True):
 
 
 class Bring(Said, frozen=True, kw_only=True):
-    """Before the stream: a base copy follows, a Task for each ordered folder. The standby answers with an Ack
+    """Before the stream: a base copy follows, a Task for each ordered folder. The standby answers with Bare
     once it holds, durably, for nothing that could be counted on. number: of the copy; one that broke off goes
     on under the same."""
 
     number: int
+
+
+class Bare(Said, frozen=True, kw_only=True):
+    """Answer to a Bring. trees: numbers of the folders without a file, in which no content is to compare."""
+
+    trees: list[int]
 
 
 class Begin(Said, frozen=True, kw_only=True):
@@ -277,7 +283,7 @@ class Reached(Said, frozen=True, kw_only=True):
 
 
 Message = (
-    Hello | Refused | Bring | Begin | Outline | Pictured | Guarded | Data | Ack
+    Hello | Refused | Bring | Bare | Begin | Outline | Pictured | Guarded | Data | Ack
     | Task | Offer | Wanted | Pack | Open | Hashes | Need | Piece | Hole | Close
     | Twins | Prune | Doomed | Gone | Folders | Mark | Reached
 )  # fmt: skip

@@ -157,7 +157,7 @@ class Spool:
         taking = Taking(self._ground.trees, ahead, channel.send, self._ground.bound)
 
         def take(keep: Keep | None, brought: Brought, came: Brought) -> bool:
-            channel.send(self._ack())
+            channel.send(taking.bare())
             return taking.take(keep, brought, came)
 
         try:

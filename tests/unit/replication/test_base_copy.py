@@ -20,7 +20,7 @@ from hsorch.node.replication.bindings import STAGING
 from hsorch.node.replication.capture import outlining
 from hsorch.node.replication.doubt import Brought
 from hsorch.node.replication.entries import Entry
-from hsorch.node.replication.messages import Ack, Begin, Bring
+from hsorch.node.replication.messages import Begin, Bring
 from hsorch.node.replication.meta import Place
 from hsorch.node.replication.placing import Keep
 from hsorch.node.replication.tls import Keys
@@ -82,8 +82,8 @@ class Copy:
         first = ahead.next(20)
         assert first is not None
         assert isinstance(first.message, Bring)
-        other.send(Ack(received=0, durable=0, applied=0))
         taking = Taking([self._target.tree], ahead, other.send, Patient())
+        other.send(taking.bare())
         try:
             whole = taking.take(self._keep, self.brought, self.came)
         except OSError:
@@ -230,6 +230,48 @@ def test_a_file_that_the_copy_did_not_bring_is_compared(
     os.utime(target.home / "data/file", ns=(at, at))
     compare(source, target, 0, 0, since=since, brought=brought)
     assert (target.home / "data/file").read_bytes() == b"later"
+
+
+def test_a_standby_without_files_is_sent_them_unread(
+    tmp_path: Path, enrolled: tuple[Keys, Keys], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is nothing to compare them with: each is read once, when it is sent. With files: as ever."""
+    source, target = Side(tmp_path, "a", 1), Side(tmp_path, "b", 2)
+    for number in range(30):
+        (source.home / f"data/{number}").write_bytes(b"%d" % number)
+    read: list[int] = []
+
+    def counted(self: Hasher, fd: int, size: int) -> bytes:
+        read.append(size)
+        return plain(self, fd, size)
+
+    plain = Hasher.small
+    monkeypatch.setattr(Hasher, "small", counted)
+    bring(source, target, enrolled)
+    assert not read
+    assert picture(source.home / "data") == picture(target.home / "data")
+    bring(source, target, enrolled)
+    assert len(read) == 60, "both sides"
+
+
+def test_what_somebody_puts_on_a_standby_without_files_meanwhile_is_found(
+    tmp_path: Path, enrolled: tuple[Keys, Keys], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even of the size and time of the source's: what the copy did not bring, the resync compares."""
+    source, target = Side(tmp_path, "a", 1), Side(tmp_path, "b", 2)
+    (source.home / "data/file").write_bytes(b"source")
+    listed, at = mirror.Mirror._list, (source.home / "data/file").stat().st_mtime_ns
+
+    def puts(self: mirror.Mirror) -> None:
+        (target.home / "data/file").write_bytes(b"others")
+        os.utime(target.home / "data/file", ns=(at, at))
+        listed(self)
+
+    monkeypatch.setattr(mirror.Mirror, "_list", puts)
+    since, brought = bring(source, target, enrolled)
+    assert (target.home / "data/file").read_bytes() == b"others"
+    compare(source, target, 0, 0, since=since, brought=brought)
+    assert (target.home / "data/file").read_bytes() == b"source"
 
 
 def write(side: Side, name: str, data: bytes, offset: int) -> None:

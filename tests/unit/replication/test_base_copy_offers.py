@@ -14,7 +14,7 @@ from hsorch.node.replication.bindings import STAGING
 from hsorch.node.replication.entries import FILE, Entry
 from hsorch.node.replication.generations import Lineage
 from hsorch.node.replication.ground import Ground
-from hsorch.node.replication.messages import Ack, Begin, Bring, Listing, Message, Offer, Pack, Refused, Task
+from hsorch.node.replication.messages import Bare, Begin, Bring, Listing, Message, Offer, Pack, Refused, Task
 from hsorch.node.replication.meta import Place
 from hsorch.node.replication.quarantine import QuarantineFull
 from hsorch.node.replication.spool import Spool
@@ -65,7 +65,7 @@ def pack(name: bytes, content: bytes) -> tuple[Message, bytes]:
 def test_a_standby_whose_files_count_takes_none(ground: Ground) -> None:
     before = ground.meta.value
     heard = says(ground, (Bring(number=1), b""), task(ground), pack(b"file", b"the source's"))
-    assert not any(isinstance(message, Ack) for message in heard)
+    assert not any(isinstance(message, Bare) for message in heard)
     assert (ground.trees[0].folder / "file").read_bytes() == b"what stands there"
     assert ground.meta.value == before
 
@@ -76,7 +76,7 @@ def test_one_that_broke_off_counts_for_nothing_and_takes_nothing_over(
 ) -> None:
     becomes(ground, lineage)
     heard = says(ground, (Bring(number=1), b""), task(ground), pack(b"new", b"the source's"))
-    assert any(isinstance(message, Ack) for message in heard)
+    assert any(isinstance(message, Bare) for message in heard)
     meta = ground.meta.value
     assert not meta.consistent
     assert meta.generations.receiving == SENDER.current

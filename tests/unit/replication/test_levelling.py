@@ -16,7 +16,7 @@ from hsorch.node.replication.dirty import DirtyMap
 from hsorch.node.replication.gate import Gate
 from hsorch.node.replication.generations import Meeting, Verdict
 from hsorch.node.replication.levelling import Levelling
-from hsorch.node.replication.messages import Ack, Message, Outline, Task
+from hsorch.node.replication.messages import Bare, Message, Outline, Task
 from hsorch.node.replication.meta import Place
 from hsorch.node.replication.queue import Queue
 from hsorch.node.replication.wire import Broken, Channel, Frame
@@ -160,7 +160,7 @@ def test_flushes_do_not_wait_for_a_base_copy(world: World) -> None:
 
         def receive(self, timeout_s: float) -> Frame:
             world.begun.append("an answer")
-            return Frame(Ack(received=0, durable=0, applied=0), memoryview(b""))
+            return Frame(Bare(trees=[0]), memoryview(b""))
 
     with pytest.raises(Broken):
         world.levelling.bring(cast(Channel, Blank()))
