@@ -241,8 +241,20 @@ def travels(name: str) -> bool:
 
 def xattrs_of(at: str | int) -> dict[str, bytes]:
     """Extended attributes that travel; access control lists are among them. Raises OSError."""
+    return _values(at, _attributes(at))
+
+
+def _attributes(at: str | int) -> list[str]:
     try:
-        names = os.listxattr(at) if isinstance(at, int) else os.listxattr(at, follow_symlinks=False)
+        return os.listxattr(at) if isinstance(at, int) else os.listxattr(at, follow_symlinks=False)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.ENODATA):
+            return []
+        raise
+
+
+def _values(at: str | int, names: list[str]) -> dict[str, bytes]:
+    try:
         return {name: os.getxattr(at, name) for name in names if travels(name)}
     except OSError as error:
         if error.errno in (errno.EOPNOTSUPP, errno.ENODATA):
@@ -262,9 +274,9 @@ def fid_of(at: str | int) -> int:
         raise
 
 
-def set_fid(fd: int, fid: int) -> None:
-    """Of an open file. Raises OSError."""
-    os.setxattr(fd, FID, fid.to_bytes(8, "little"))
+def set_fid(fd: int, fid: int, flags: int = 0) -> None:
+    """Of an open file. flags: of setxattr(2). Raises OSError."""
+    os.setxattr(fd, FID, fid.to_bytes(8, "little"), flags)
 
 
 def dress(fd: int, entry: Entry) -> None:
@@ -278,14 +290,15 @@ def dress(fd: int, entry: Entry) -> None:
         os.fchown(fd, entry.uid, entry.gid)
     if not owned or stat.S_IMODE(found.st_mode) != entry.mode:  # a change of the owner takes bits of it
         os.fchmod(fd, entry.mode)
-    worn = xattrs_of(fd)
+    names = _attributes(fd)
+    worn = _values(fd, names)
     if worn != entry.xattrs:
         for name in worn.keys() - entry.xattrs.keys():
             os.removexattr(fd, name)
         for name, value in entry.xattrs.items():
             if worn.get(name) != value:
                 os.setxattr(fd, name, value)
-    if entry.fid and fid_of(fd) != entry.fid:
+    if entry.fid and (FID not in names or fid_of(fd) != entry.fid):
         set_fid(fd, entry.fid)
     if entry.kind == FILE or entry.mtime_ns:
         os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from hsorch.node.replication.entries import Entry, dress
 from hsorch.node.replication.extents import write_at
 from hsorch.node.replication.partial import Partials
+from hsorch.node.replication.tree import give_name
 from hsorch.node.replication.way import Naming, Way
 
 Keep = Callable[[str, str], None]
@@ -93,26 +94,27 @@ class Placer:
         found = way.to(name)
         if found is None:
             return  # its folder went meanwhile; a later change says so
-        fd, staged = self._new(found[0])
+        fd, staged = self._new(found[0], entry.mode)
         try:
             write_at(fd, content, 0)
             dress(fd, entry)
             if not staged:
                 try:
-                    os.link(f"/proc/self/fd/{fd}", found[1], dst_dir_fd=found[0])
+                    give_name(fd, *found)
                     return
                 except FileExistsError:
                     staged = self._partials.free_name()
-                    os.link(f"/proc/self/fd/{fd}", staged, dst_dir_fd=self._fd)
+                    give_name(fd, self._fd, staged)
         finally:
             os.close(fd)
         self.put(staged, name)
 
-    def _new(self, folder: int) -> tuple[int, str]:
-        """Descriptor of a new file near the folder, and its name in staging; "": it has none yet."""
+    def _new(self, folder: int, mode: int) -> tuple[int, str]:
+        """Descriptor of a new file near the folder, and its name in staging; "": it has none yet, and has
+        the mode already, as far as the system grants it."""
         if self._has_nameless:
             try:
-                fd = os.open(".", _NAMELESS, 0o600, dir_fd=folder)
+                fd = os.open(".", _NAMELESS, mode, dir_fd=folder)
                 self._made(fd)
                 return fd, ""
             except OSError as error:

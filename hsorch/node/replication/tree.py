@@ -27,6 +27,9 @@ _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
 _libc.syncfs.argtypes = [ctypes.c_int]
+_libc.linkat.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int]
+_EMPTY_PATH = 0x1000
+"""AT_EMPTY_PATH: what is meant is the descriptor itself."""
 
 
 class Attributes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, array_like=True):
@@ -202,6 +205,16 @@ def sync_filesystem(descriptor: int) -> None:
     if _libc.syncfs(descriptor) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+def give_name(descriptor: int, folder: int, leaf: str) -> None:
+    """To an open file that has none yet, in an open folder. Raises FileExistsError, OSError."""
+    if _libc.linkat(descriptor, b"", folder, os.fsencode(leaf), _EMPTY_PATH) == 0:
+        return
+    number = ctypes.get_errno()
+    if number != errno.ENOENT:
+        raise OSError(number, os.strerror(number), leaf)
+    os.link(f"/proc/self/fd/{descriptor}", leaf, dst_dir_fd=folder)  # the way for who may not do the other
 
 
 def write_all(descriptor: int, data: bytes | memoryview, offset: int) -> None:

@@ -70,8 +70,10 @@ class Nodes:
         if fid := fid_of(descriptor):
             return fid
         with self._log.names:
-            fid = fid_of(descriptor) or new_fid()
-            set_fid(descriptor, fid)
+            try:
+                set_fid(descriptor, fid := new_fid(), os.XATTR_CREATE)
+            except FileExistsError:
+                return fid_of(descriptor)
             return fid
 
     def renew(self, node: Node, tree: Tree, relative: str) -> None:
