@@ -93,6 +93,19 @@ def test_a_file_removed_while_open_lives_until_it_is_closed(tmp_path: Path) -> N
     assert list((tmp_path / "b").iterdir()) == []
 
 
+def test_what_was_removed_while_open_is_gone_after_a_process_that_was_killed_meanwhile(tmp_path: Path) -> None:
+    """On the standby, too. Until it is closed, the library keeps such a file under a name of its own."""
+    with Active(tmp_path / "a") as killed:
+        (killed.data / "sub/.fuse_hidden folder").mkdir(parents=True)
+        (killed.data / "sub/.fuse_hidden0001").write_bytes(b"still here")
+    replay(killed.journal, tmp_path / "b")
+    assert (tmp_path / "b/sub/.fuse_hidden0001").exists()
+    killed.journal.close()
+    with Active(tmp_path / "a") as again:
+        assert [path.name for path in (again.data / "sub").iterdir()] == [".fuse_hidden folder"]
+    same(again, tmp_path / "c")
+
+
 def test_a_shared_memory_mapping_is_replicated_when_it_is_written_back(tmp_path: Path) -> None:
     with Active(tmp_path / "a") as active:
         (active.data / "mapped").write_bytes(bytes(20_000))

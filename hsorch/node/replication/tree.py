@@ -161,8 +161,7 @@ class Tree:
         pending = [relative]
         while pending:
             folder = pending.pop()
-            names = self._listed(folder)
-            for name in names:
+            for name, _ in self._listed(folder):
                 inner = f"{folder}/{name}" if folder else name
                 try:
                     what = os.lstat(self.path(inner))
@@ -174,8 +173,22 @@ class Tree:
                 if stat.S_ISDIR(what.st_mode):
                     pending.append(inner)
 
-    def _listed(self, folder: str) -> list[str]:
-        """Names in a folder, sorted; none when it is gone, or something else stands there by now."""
+    def named(self, prefix: str) -> Iterator[str]:
+        """What is no folder, anywhere below, and has a name that begins so. Looks at names only, as a service
+        waits for it. Raises OSError."""
+        pending = [""]
+        while pending:
+            folder = pending.pop()
+            for name, is_folder in self._listed(folder):
+                inner = f"{folder}/{name}" if folder else name
+                if is_folder:
+                    pending.append(inner)
+                elif name.startswith(prefix):
+                    yield inner
+
+    def _listed(self, folder: str) -> list[tuple[str, bool]]:
+        """(name, whether it is a folder) of what is in a folder, sorted; none when it is gone, or something
+        else stands there by now."""
         try:
             opened = os.open(self.path(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as error:
@@ -183,7 +196,8 @@ class Tree:
                 return []
             raise
         try:
-            return sorted(os.listdir(opened))
+            with os.scandir(opened) as found:
+                return sorted((item.name, item.is_dir(follow_symlinks=False)) for item in found)
         finally:
             os.close(opened)
 

@@ -74,9 +74,8 @@ class Capture:
         )
 
     def _drop_leftovers(self, tree: Tree) -> None:
-        for name, _ in list(tree.walk()):
-            if name.rpartition("/")[2].startswith(_LEFTOVER):
-                self.names.unlink(tree, name)
+        for name in list(tree.named(_LEFTOVER)):
+            self.names.unlink(tree, name)
 
 
 def clear_mounts(folders: Sequence[Path]) -> None:
