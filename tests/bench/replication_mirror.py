@@ -17,7 +17,7 @@ from tests.bench.mirror_world import LIMIT_S, Kind, Took, World, cpu_of, world
 from tests.bench.table import Row, Table
 from tests.replicators.nodes import Node
 
-ROUNDS = 3
+ROUNDS = 5
 NOTE = (
     "Over one veth; both ends share one disk and two processors. hsorch: two replicators, TLS 1.3, until "
     "both say that the standby has everything, on stable storage. rsync: -aHX --delete, plain to its daemon, "
