@@ -93,7 +93,7 @@ def test_a_file_removed_while_open_lives_until_it_is_closed(tmp_path: Path) -> N
     assert list((tmp_path / "b").iterdir()) == []
 
 
-def test_what_was_removed_while_open_is_gone_after_a_process_that_was_killed_meanwhile(tmp_path: Path) -> None:
+def test_what_was_removed_while_open_is_gone_after_a_process_that_was_killed(tmp_path: Path) -> None:
     """On the standby, too. Until it is closed, the library keeps such a file under a name of its own."""
     with Active(tmp_path / "a") as killed:
         (killed.data / "sub/.fuse_hidden folder").mkdir(parents=True)

@@ -341,7 +341,8 @@ class Levelling:
             return
         except Exception as error:  # told, and begun again: the standby is not equal
             now.given_up = True
-            self._on_fault(f"the comparison with the standby stopped: {error!r}")
+            why = error if isinstance(error, OSError) else repr(error)
+            self._on_fault(f"the comparison with the standby stopped: {why}")
             return
         self._confirmed.clear()
         self._on_end(now.begin.a == VERIFY)

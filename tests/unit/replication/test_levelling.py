@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -134,6 +136,28 @@ def test_a_resync_is_gone_on_with_only_once_the_standby_was_heard(world: World) 
     world.until(lambda: bool(world.ended))
     assert world.ended == [False]
     assert world.levelling.resumes(here())
+
+
+def test_a_bad_sector_of_the_source_is_told_with_the_file_that_it_is_in(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (world.here.home / "data/large").write_bytes(b"x" * 1_000_000)
+    plain = os.pread
+
+    def reads(descriptor: int, length: int, offset: int) -> bytes:
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith("/large"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return plain(descriptor, length, offset)
+
+    monkeypatch.setattr(os, "pread", reads)
+    told: list[str] = []
+    world.levelling._on_fault = told.append
+    world.connect()
+    world.levelling.verify()
+    world.levelling.turn()
+    world.until(lambda: bool(told))
+    file = world.here.home / "data/large"
+    assert told == [f"the comparison with the standby stopped: [Errno 5] Input/output error: '{file}'"]
 
 
 def test_a_verify_begins_only_where_a_standby_can_be_asked(world: World) -> None:

@@ -295,7 +295,7 @@ class Comparison:
     def _piece(self, descriptor: int, node: Node, content: Content, offset: int, length: int) -> bool:
         """Compare some blocks, record those that differ. Whether there were any."""
         with node.lock:
-            data = memoryview(os.pread(descriptor, length, offset))
+            data = memoryview(_read(descriptor, length, offset))
             size = os.fstat(descriptor).st_size
             self.checked += len(data)
             different = [
@@ -313,6 +313,14 @@ class Comparison:
         self.copied += len(data)
         with self._log.entry(Kind.COPY, fid=node.fid, a=offset, b=size, data=data):
             pass
+
+
+def _read(descriptor: int, length: int, offset: int) -> bytes:
+    """Raises OSError, which names the file: somebody has to see to it."""
+    try:
+        return os.pread(descriptor, length, offset)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.readlink(f"/proc/self/fd/{descriptor}")) from error
 
 
 def _joined(ranges: list[tuple[int, int]], size: int) -> list[tuple[int, int]]:
