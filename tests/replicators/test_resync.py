@@ -268,26 +268,36 @@ def _folder_removed(path: Path) -> None:
     shutil.rmtree(path.parent)
 
 
+def _replaced(path: Path) -> None:
+    path.with_name("mine").write_bytes(b"somebody's own")
+    path.with_name("mine").replace(path)
+
+
 def _replaced_by_a_folder(path: Path) -> None:
     path.unlink()
     path.mkdir()
 
 
-@pytest.mark.parametrize("others_hand", [_removed, _folder_removed, _replaced_by_a_folder])
-def test_what_others_took_from_the_standby_comes_back_with_its_next_change(
+@pytest.mark.parametrize("others_hand", [_removed, _folder_removed, _replaced_by_a_folder, _replaced])
+def test_what_others_took_from_the_standby_is_told_and_a_verify_brings_it_back(
     pair: Pair, others_hand: Callable[[Path], None]
 ) -> None:
+    """Not by itself: whatever else they wrote there would be overwritten, too."""
+    begin(pair)
     (pair.a.data / "folder").mkdir()
     (pair.a.data / "folder/file").write_bytes(b"first")
-    begin(pair)
     pair.settle(pair.a, pair.b)
     others_hand(pair.b.data / "folder/file")
     with (pair.a.data / "folder/file").open("ab") as file:
         file.write(b" and second")
     (pair.a.data / "folder/another").write_bytes(b"beside it")
+    until(lambda: bool(pair.b.ask("status")["fault"]))
+    assert pair.b.ask("status")["verify_needed"]
+    pair.a.ask("verify")
     until(lambda: (pair.b.data / "folder/another").exists())
     pair.settle(pair.a, pair.b)
     assert not pair.b.ask("status")["fault"]
+    until(lambda: not pair.b.ask("status")["verify_needed"])
 
 
 def test_a_verify_ends_beside_an_application_though_the_link_breaks_in_the_middle(complete: Pair) -> None:

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from hsorch.node.replication.apply_names import NameApplier, SetAside, set_xattr
+from hsorch.node.replication.entries import fid_of
 from hsorch.node.replication.extents import start_writing
 from hsorch.node.replication.record import Kind, Record
 from hsorch.node.replication.tree import (
@@ -25,13 +26,19 @@ from hsorch.node.replication.tree import (
 )
 from hsorch.node.replication.whereabouts import Whereabouts
 
+_OTHERS_HAND = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EEXIST, errno.ENOTEMPTY)
+"""What a record finds where somebody else removed or replaced a file or folder."""
 OPEN_FILES = 512
 SYNC_EACH = 64
 """Up to so many files are synced one by one at a checkpoint; more of them at once, by file system."""
 
 
+class Astray(OSError):
+    """What a record counts on is not there, or something else is: others changed it. filename: its path."""
+
+
 class Applier:
-    """Of one group. Raises OSError when the disk refuses; the record is applied again then."""
+    """Of one group. Raises OSError when the disk refuses, Astray; the record is applied again then."""
 
     def __init__(
         self, trees: Sequence[Tree], set_aside: SetAside, noted: dict[int, int] | None = None
@@ -69,6 +76,14 @@ class Applier:
         return self._skipped + self._names.skipped
 
     def apply(self, record: Record) -> None:
+        try:
+            self._apply(record)
+        except OSError as error:
+            if error.errno in _OTHERS_HAND:
+                raise Astray(error.errno, error.strerror, error.filename) from error
+            raise
+
+    def _apply(self, record: Record) -> None:
         if record.changes_names:
             self._apply_name(record)
         elif record.fid:
@@ -91,8 +106,13 @@ class Applier:
                 descriptor = self._descriptor(fid)
                 if descriptor is not None:
                     os.fsync(descriptor)
+        lost = [fid for fid in self._written if fid in self._open and not os.fstat(self._open[fid]).st_nlink]
         self._written.clear()
         self._changed = False
+        if lost:
+            name = self._index.where(lost[0])
+            self.close()  # by its name it is not found any more
+            raise Astray(errno.ENOENT, os.strerror(errno.ENOENT), name and name[1])
 
     def close(self) -> None:
         while self._open:
@@ -150,6 +170,9 @@ class Applier:
         if found is None:
             return None
         descriptor = self._trees[found[0]].open(found[1], os.O_RDWR)
+        if fid_of(descriptor) != fid:
+            os.close(descriptor)
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), found[1])
         self._open[fid] = descriptor
         if len(self._open) > OPEN_FILES:
             os.close(self._open.popitem(last=False)[1])

@@ -9,13 +9,13 @@ what a resync means for the files is resync.py's.
 from __future__ import annotations
 
 import contextlib
-import errno
 import threading
 import time
 from collections.abc import Callable
 
 from hsorch.errors import HsorchError
 from hsorch.node.replication.answer import Questions
+from hsorch.node.replication.apply import Astray
 from hsorch.node.replication.doubt import Brought
 from hsorch.node.replication.generations import Lineage, reached
 from hsorch.node.replication.ground import Ground
@@ -33,8 +33,6 @@ HELD_S = 0.05
 AGAIN_S = 2.0
 FAULT = "HS618"
 """What could not be applied is tried again: there may be room by then."""
-_OTHERS_HAND = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EEXIST, errno.ENOTEMPTY)
-"""What a record finds where somebody else removed or replaced a file or folder."""
 Take = Callable[[Keep | None, Brought, Brought], bool]
 """As base_copy.Taking.take()."""
 
@@ -59,6 +57,8 @@ class Carrying:
         self.fault = ""
         """Why nothing is applied, as long as that is so."""
         self.fault_code = FAULT
+        self._astray_at = -1
+        """Where a record counts on what others changed."""
         self._saved = self.applied
         self._saved_at = time.monotonic()
 
@@ -76,6 +76,8 @@ class Carrying:
     def goes_on(self, begin: Begin, source: Lineage, questions: Questions) -> None:
         """The stream goes on where the spool ends. Raises Broken: the source takes another place for that."""
         with self._busy:
+            if self._meta.value.torn:  # since it was said where the spool ends
+                raise Broken("the spool is not what it was")
             here = self._ground.here()
             if (begin.at.lsn, begin.at.crc) != (here.lsn, here.crc):
                 raise Broken(f"the source would go on at {begin.at.lsn}, the spool ends at {here.lsn}")
@@ -166,17 +168,17 @@ class Carrying:
                 self._lose(damage)
             except Exception as error:  # told, and tried again: who takes over must know of it
                 self._note(error)
-                if isinstance(error, OSError) and error.errno in _OTHERS_HAND:
-                    self._ask_for_all()
+                if isinstance(error, Astray):
+                    self._astray_at = self.applied
+                    self._remember(error)
                 self._stopped.wait(AGAIN_S)
 
-    def _ask_for_all(self) -> None:
-        """Only a comparison brings back what others took away. What is in the spool stays until it begins:
-        the source may be gone for good."""
-        if not self._meta.value.torn:
-            with contextlib.suppress(OSError):  # asked again, when that is applied again
-                self._meta.change(torn=True)
-                self._hang_up()
+    def _remember(self, found: Astray) -> None:
+        """Another process of ours may pass over it, as a file that has no name is no more. It is for an
+        operator to say that all is compared: that overwrites whatever else somebody wrote here."""
+        if not self._meta.value.verify_needed:
+            with contextlib.suppress(OSError):  # again, when that is applied again
+                self._meta.change(verify_needed=f"somebody else changed what is to be written: {found}")
 
     def _note(self, error: Exception, what: str = "") -> None:
         self._ground.let_go()
@@ -202,6 +204,8 @@ class Carrying:
 
     def _is_usable(self) -> bool:
         """Whether the files are, to the end of the spool, a picture to fall back on."""
+        if self._astray_at == self.applied:
+            return False
         try:
             self.durable = self.sync()
             with contextlib.suppress(Damaged):

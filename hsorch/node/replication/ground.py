@@ -239,6 +239,7 @@ class Ground:
             end=Place() if meta.torn else self.here(),
             folders=likeness(self.setup.ordered),
             doubts=meta.torn or bool(meta.verify_needed) or self.hot.spans is None,
+            midway=meta.staged_over is not None or (not meta.consistent and meta.marks == (0, 0)),
         )
 
     def incident(self, name: str, reason: str, generation: int = 0, fork: int = 0) -> Incident:

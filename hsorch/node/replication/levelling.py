@@ -99,6 +99,8 @@ class Levelling:
         self._unguards = False
         self._wanted = False
         """A verify was asked for and has not begun where a standby could hear it."""
+        self._anew = False
+        """The stream is to begin anew, with a comparison of everything."""
         self._copied = 0
         self._confirmed: set[str] = set()
         """Folders whose deletions are meant, until a comparison is at its end."""
@@ -112,10 +114,20 @@ class Levelling:
         return self.bringing or (now is not None and now.begin.a == EVERYTHING and not now.end)
 
     @property
+    def unfinished(self) -> bool:
+        return self.running or self._anew
+
+    @property
     def verifying(self) -> bool:
         now = self._round
         open_ = now is not None and now.begin.a == VERIFY and not (now.end or now.held)
         return self._wanted or open_
+
+    def awaited(self, applied: int) -> bool:
+        """A verify is asked for, and waits for a standby whose files are at applied to come so far."""
+        now = self._round
+        asked = self.verifying and not self.running
+        return asked and (self._wanted or now is None or applied < now.begin.lsn)
 
     @property
     def ends_at(self) -> int:
@@ -179,6 +191,10 @@ class Levelling:
         """Compare everything, at the next chance; the standby stays what it is meanwhile."""
         self._wanted = True
 
+    def begin_anew(self) -> None:
+        """With the next connection, whatever the standby has."""
+        self._anew = True
+
     def turn(self) -> None:
         """Now and then while a standby is connected and level. Raises OSError."""
         with self._meeting:
@@ -223,6 +239,7 @@ class Levelling:
 
     def begin(self, verdict: Verdict, *, decided: bool, brought: bool) -> tuple[Place, Extents | None]:
         left_out = self._queue.level()
+        self._anew = False
         record = self._mark(EVERYTHING)
         unsure: Spans = frozenset() if brought else self._unsure()
         extents = self._differing(verdict.since, left_out, unsure, record.lsn)
@@ -252,6 +269,8 @@ class Levelling:
         return doubt.extents()
 
     def resumes(self, theirs: Place) -> bool:
+        if self._anew:
+            return False
         now = self._round
         if now is None or now.begin.a != EVERYTHING or not now.told or now.given_up:
             return False

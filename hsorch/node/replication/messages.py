@@ -40,6 +40,8 @@ class Hello(Said, frozen=True, kw_only=True):
     """folders.likeness() of the ordered ones."""
     doubts: bool = False
     """Where this node's ordered files can differ from anybody's is not known here."""
+    midway: bool = False
+    """This node's stream began with a comparison whose end it has not heard."""
 
 
 def foreign(theirs: Hello, folders: bytes) -> str:

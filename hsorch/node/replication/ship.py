@@ -28,6 +28,7 @@ RETRY_S = 0.5
 PATIENT_S = 3.0
 """A standby that says twice what is in its way is not asked again at once: that takes a while to go."""
 ANSWER_S = 10.0
+"""Also to a stream that begins anew: the standby carries out all that it has before it says a word."""
 SILENT_S = 2.0
 """A standby says something twice a second: one that is silent for so long is gone, whatever TCP believes."""
 BATCH_BYTES = READ_BYTES
@@ -59,6 +60,11 @@ class Resyncs(Protocol):
 
         decided: whatever the standby has beyond the source may go: it is new to these data, an operator chose
         them, or it has begun to take them in. brought: just now, in a base copy."""
+        ...
+
+    @property
+    def unfinished(self) -> bool:
+        """The standby is to be made equal, and not all of that is in the journal: no stream alone does it."""
         ...
 
     def resumes(self, theirs: Place) -> bool:
@@ -116,6 +122,8 @@ class Shipper:
         """How many there were, the one of now included."""
         self.peer_guarded = False
         """The standby says, over the connection of now, that it counts as complete."""
+        self.peer_applied = 0
+        """How far its files are, by its last word: after a fault that may be less than it was."""
         self.answered = 0
         """Number of the last Guarded that it answered over the connection of now."""
         self.state = "stopped"
@@ -221,7 +229,9 @@ class Shipper:
         if self.held:  # since it was dialled
             raise Broken(self.held)
         self.state, self.refused = "streaming", ""
-        listener = threading.Thread(target=self._listen, args=(channel,), name="acks", daemon=True)
+        listener = threading.Thread(
+            target=self._listen, args=(channel,), kwargs={"fresh": agreed.fresh}, name="acks", daemon=True
+        )
         listener.start()
         try:
             self._resyncs.connected(channel.send, fresh=agreed.fresh)
@@ -244,9 +254,11 @@ class Shipper:
         sure = not (mine.lineage.tail_unsure or theirs.lineage.tail_unsure)
         follows = verdict.meeting is Meeting.SEND_DIRTY and sure and theirs.end.lsn <= verdict.fork
         if verdict.meeting is Meeting.STREAM or follows:
-            if self._holds(theirs.end):
+            holds, midway = self._holds(theirs.end), theirs.midway or self._resyncs.unfinished
+            if holds and not midway:
                 return Agreed(theirs.end), None
-            verdict = replace(verdict, since=None)  # one of the two is not what it says
+            # Without holds one of the two is not what it says; midway, the standby knows what can differ.
+            verdict = replace(verdict, since=theirs.end.lsn if holds else None)
         if verdict.meeting is not Meeting.STREAM and verdict.meeting not in _SENDING:
             raise self._refuse(newer(verdict))
         new = verdict.meeting in (Meeting.FIRST, Meeting.SEND_ALL)
@@ -299,16 +311,19 @@ class Shipper:
         if channel.closed and not self._stopped.is_set():
             raise Broken("the connection to the standby broke")
 
-    def _listen(self, channel: Channel) -> None:
+    def _listen(self, channel: Channel, *, fresh: bool) -> None:
+        silent_s = ANSWER_S if fresh else SILENT_S
         try:
             while True:
-                frame = channel.receive(SILENT_S)
+                frame = channel.receive(silent_s)
                 if frame is None:
                     return
+                silent_s = SILENT_S
                 if isinstance(frame.message, Ack):
                     ack = frame.message
                     self._gate.acknowledge(ack.received, ack.durable, ack.applied)
                     self.peer_guarded, self.answered = ack.guarded, ack.answers
+                    self.peer_applied = ack.applied
                     self._resyncs.acknowledged(ack)
                 elif isinstance(frame.message, Pictured):
                     self._resyncs.told(frame.message)

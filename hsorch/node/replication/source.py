@@ -36,6 +36,7 @@ LINGER_S = 0.003
 AGAIN_S = 2.0
 NOBODY_S = 5.0
 """A standby that is not connected for so long is not waited for: who stops the group wants it stopped."""
+STANDSTILL_S = 10.0
 NEAR_BYTES = 8 * 1024 * 1024
 """A standby that lacks less than this is level enough to wait for."""
 
@@ -97,6 +98,7 @@ class Source:
         """The connection over which the standby was told last that it is complete."""
         self._dirty_copied = 0
         self._caught_up_at = 0
+        self._stood_at, self._stood_since = -1, 0.0
         self.capture.mount()
         self._activity.start(self.capture.log.oldest)
         self.shipper.start()
@@ -245,6 +247,7 @@ class Source:
     def _guard(self) -> None:
         """Once the standby applied a whole image, flushes wait for it (as far as the policy says)."""
         while not self._stopped.wait(POLL_S):
+            self._look_for_standstill()
             near = self._ground.journal.end - self.gate.applied < NEAR_BYTES
             if not self.shipper.connected or self.mirroring or not near:
                 continue
@@ -286,6 +289,18 @@ class Source:
             if self._said_on != shipper.connections:
                 self._said_on = shipper.connections
                 self._say(on=True)
+
+    def _look_for_standstill(self) -> None:
+        """A verify would wait for ever for a standby that cannot carry out what it has, as others changed its
+        files: the stream begins anew, and everything is compared in its place."""
+        applied, now = self.shipper.peer_applied, time.monotonic()
+        waits = self.shipper.connected and self.levelling.awaited(applied) and applied >= self._caught_up_at
+        if applied != self._stood_at or not waits:
+            self._stood_at, self._stood_since = applied, now
+        elif now - self._stood_since > STANDSTILL_S:
+            self._stood_since = now
+            self.levelling.begin_anew()
+            self.shipper.reconnect()
 
     def _say(self, *, on: bool) -> int:
         """The number that the standby answers with. Raises Broken."""

@@ -197,7 +197,8 @@ class Tree:
             raise
         try:
             with os.scandir(opened) as found:
-                return sorted((item.name, item.is_dir(follow_symlinks=False)) for item in found)
+                # Some file systems list a name twice that goes and comes again meanwhile.
+                return sorted({(item.name, item.is_dir(follow_symlinks=False)) for item in found})
         finally:
             os.close(opened)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hsorch.node.replication import apply
-from hsorch.node.replication.apply import Applier
+from hsorch.node.replication.apply import Applier, Astray
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.record import Kind, Record
 from hsorch.node.replication.tree import Attributes, Tree, encode_attributes
@@ -70,7 +70,7 @@ def test_a_file_that_somebody_removed_on_the_standby_is_a_fault(standby: tuple[P
     folder, applier = standby
     (folder / "a").unlink()
     for _ in range(2):
-        with pytest.raises(FileNotFoundError):
+        with pytest.raises(Astray):
             applier.apply(Record(Kind.WRITE, 5_000, fid=7, a=0, b=6, data=b"second"))
 
 

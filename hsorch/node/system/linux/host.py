@@ -171,5 +171,8 @@ def _inodes_of(port: int) -> set[str]:
 
 
 def _socket_inode(link: Path) -> str:
-    target = str(link.readlink())
+    try:
+        target = str(link.readlink())
+    except FileNotFoundError:  # its process goes on meanwhile
+        return ""
     return target[8:-1] if target.startswith("socket:[") else ""
