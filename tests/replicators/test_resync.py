@@ -300,6 +300,21 @@ def test_what_others_took_from_the_standby_is_told_and_a_verify_brings_it_back(
     until(lambda: not pair.b.ask("status")["verify_needed"])
 
 
+def test_a_comparison_in_the_place_of_a_stream_begins_again_when_the_link_breaks_in_it(pair: Pair) -> None:
+    for number in range(1_500):
+        (pair.a.data / f"file {number}").write_bytes(b"%d" % number)
+    begin(pair)
+    pair.settle(pair.a, pair.b)
+    _removed(pair.b.data / "file 7")
+    (pair.a.data / "file 7").write_bytes(b"written again")
+    until(lambda: bool(pair.b.ask("status")["fault"]))
+    pair.link.cut_after(30_000)  # a third of what it says of its files
+    pair.a.ask("verify")
+    until(lambda: not pair.link.up)
+    pair.link.mend()
+    pair.settle(pair.a, pair.b)
+
+
 def test_a_verify_ends_beside_an_application_though_the_link_breaks_in_the_middle(complete: Pair) -> None:
     pair = complete
     for number in range(1_500):

@@ -29,6 +29,7 @@ from hsorch.node.replication.reserve import Reserve
 from hsorch.node.replication.ship import ANSWER_S, Shipper
 from hsorch.node.replication.spool import Spool, incomplete
 from hsorch.node.replication.stage import LEFT_OUT
+from hsorch.node.replication.standstill import Standstill
 from hsorch.node.replication.wire import Broken, Channel
 
 POLL_S = 0.02
@@ -98,7 +99,7 @@ class Source:
         """The connection over which the standby was told last that it is complete."""
         self._dirty_copied = 0
         self._caught_up_at = 0
-        self._stood_at, self._stood_since = -1, 0.0
+        self._standstill = Standstill(STANDSTILL_S)
         self.capture.mount()
         self._activity.start(self.capture.log.oldest)
         self.shipper.start()
@@ -247,11 +248,11 @@ class Source:
     def _guard(self) -> None:
         """Once the standby applied a whole image, flushes wait for it (as far as the policy says)."""
         while not self._stopped.wait(POLL_S):
-            self._look_for_standstill()
-            near = self._ground.journal.end - self.gate.applied < NEAR_BYTES
-            if not self.shipper.connected or self.mirroring or not near:
-                continue
             try:
+                self._look_for_standstill()
+                near = self._ground.journal.end - self.gate.applied < NEAR_BYTES
+                if not self.shipper.connected or self.mirroring or not near:
+                    continue
                 if self.queue.behind and not self.levelling.running:
                     self._catch_up()
                 elif self.gate.applied >= self._caught_up_at:
@@ -293,12 +294,11 @@ class Source:
     def _look_for_standstill(self) -> None:
         """A verify would wait for ever for a standby that cannot carry out what it has, as others changed its
         files: the stream begins anew, and everything is compared in its place."""
-        applied, now = self.shipper.peer_applied, time.monotonic()
-        waits = self.shipper.connected and self.levelling.awaited(applied) and applied >= self._caught_up_at
-        if applied != self._stood_at or not waits:
-            self._stood_at, self._stood_since = applied, now
-        elif now - self._stood_since > STANDSTILL_S:
-            self._stood_since = now
+        applied = self.shipper.peer_applied
+        waited_for = (
+            self.shipper.connected and self.levelling.awaited(applied) and applied >= self._caught_up_at
+        )
+        if self._standstill.seen(applied, time.monotonic(), waited_for=waited_for):
             self.levelling.begin_anew()
             self.shipper.reconnect()
 

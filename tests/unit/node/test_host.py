@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,21 @@ def test_the_owner_of_a_busy_port_is_named() -> None:
         assert f"pid {os.getpid()}" in host().port_owner(mine.getsockname()[1])
         port = mine.getsockname()[1]
     assert host().port_owner(port) == ""
+
+
+def test_the_owner_of_a_busy_port_is_named_though_it_closes_other_files_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain = Path.iterdir
+
+    def closing(folder: Path) -> Iterator[Path]:
+        yield folder / "1000000"
+        yield from plain(folder)
+
+    monkeypatch.setattr(Path, "iterdir", closing)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mine:
+        mine.bind(("127.0.0.1", 0))
+        assert f"pid {os.getpid()}" in host().port_owner(mine.getsockname()[1])
 
 
 def test_a_local_client_is_known_by_its_user() -> None:

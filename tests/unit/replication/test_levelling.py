@@ -131,11 +131,16 @@ def test_a_resync_is_gone_on_with_only_once_the_standby_was_heard(world: World) 
     cut = world.connect(answers=1, fresh=True)
     world.until(lambda: len(cut.said) == 1)
     assert not world.levelling.resumes(here())
+    assert world.levelling.unfinished
     world.levelling.begin(verdict, decided=True, brought=False)
     world.connect(fresh=True)
     world.until(lambda: bool(world.ended))
     assert world.ended == [False]
     assert world.levelling.resumes(here())
+    assert not world.levelling.unfinished
+    world.levelling.begin_anew()
+    assert not world.levelling.resumes(here())
+    assert world.levelling.unfinished
 
 
 def test_a_bad_sector_of_the_source_is_told_with_the_file_that_it_is_in(

@@ -24,13 +24,14 @@ from hsorch.node.replication.record import Kind, Record
 from hsorch.node.replication.reserve import Reserve
 from hsorch.node.replication.segments import Start
 from hsorch.node.replication.source import Source
+from hsorch.node.replication.standstill import Standstill
 from hsorch.node.replication.tree import Tree
 
 
 class Standby:
     """In place of the shipper: a connected standby that has said nothing of what it counts as yet."""
 
-    connected, connections, peer_guarded, answered = True, 1, False, 0
+    connected, connections, peer_guarded, answered, peer_applied = True, 1, False, 0, 0
 
     def __init__(self, *, answers: bool) -> None:
         self.heard: list[Guarded] = []
@@ -52,6 +53,7 @@ def guarded(standby: Standby) -> Source:
     source._ground.meta.value.generations = Lineage(current=1)
     source._promising, source._naming = threading.Lock(), threading.Lock()
     source._stopped = threading.Event()
+    source._standstill = Standstill(10.0)
     source._may_guard, source._said, source._said_on = True, 0, 0
     source._level()
     return source

@@ -63,6 +63,7 @@ class Resyncs:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self.verdicts: list[Verdict] = []
+        self.unfinished = False
 
     def bring(self, channel: Channel) -> int:
         raise AssertionError("the standby's files count")
@@ -279,3 +280,23 @@ def test_a_standby_that_compares_everything_is_asked_about_everything(tmp_path: 
     with pytest.raises(Broken):
         Shipper(journal, gate, lambda: channel, lambda: mine, resyncs)._converse(channel)
     assert (resyncs.verdicts[0].since is None) is doubts
+
+
+@pytest.mark.parametrize(("midway", "unfinished"), [(True, False), (False, True), (False, False)])
+def test_a_comparison_that_broke_off_begins_again_where_the_stream_could_go_on(
+    tmp_path: Path, midway: bool, unfinished: bool
+) -> None:
+    """Its standby waits for an end that nobody would record. One of the two may have been restarted."""
+    journal = Journal(tmp_path / "journal", Start(job=JOB, generation=GENERATION))
+    mine = Hello(job=JOB, node="a", purpose="stream", lineage=Lineage(current=GENERATION))
+    end = Place(generation=GENERATION, lsn=journal.end, crc=journal.crc)
+    theirs = Hello(
+        job=JOB, node="b", purpose="stream", lineage=Lineage(current=GENERATION), end=end, midway=midway
+    )
+    gate, resyncs = Gate("none"), Resyncs(journal)
+    resyncs.unfinished = unfinished
+    standby = Standby(theirs, gate)
+    channel = cast(Channel, standby)
+    with pytest.raises(Broken):
+        Shipper(journal, gate, lambda: channel, lambda: mine, resyncs)._converse(channel)
+    assert standby.begins[0].fresh is (midway or unfinished)

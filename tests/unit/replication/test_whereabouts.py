@@ -74,6 +74,33 @@ def test_a_file_that_somebody_removed_on_the_standby_is_a_fault(standby: tuple[P
             applier.apply(Record(Kind.WRITE, 5_000, fid=7, a=0, b=6, data=b"second"))
 
 
+def test_a_file_that_was_written_before_it_was_removed_is_missed_at_the_next_checkpoint(
+    standby: tuple[Path, Applier],
+) -> None:
+    """It is still open, so that all goes on as if it were there."""
+    folder, applier = standby
+    applier.apply(Record(Kind.WRITE, 5_000, fid=7, a=0, b=6, data=b"second"))
+    applier.checkpoint()
+    (folder / "a").unlink()
+    record = Record(Kind.WRITE, 5_100, fid=7, a=0, b=6, data=b"thirds")
+    applier.apply(record)
+    with pytest.raises(Astray, match="'a'"):
+        applier.checkpoint()
+    with pytest.raises(Astray):
+        applier.apply(record)
+
+
+def test_nothing_is_written_into_a_file_that_somebody_put_in_the_place_of_another(
+    standby: tuple[Path, Applier],
+) -> None:
+    folder, applier = standby
+    (folder / "mine").write_bytes(b"somebody's own")
+    (folder / "mine").replace(folder / "a")
+    with pytest.raises(Astray):
+        applier.apply(Record(Kind.WRITE, 5_000, fid=7, a=0, b=6, data=b"second"))
+    assert (folder / "a").read_bytes() == b"somebody's own"
+
+
 def test_a_bad_sector_at_the_end_of_a_file_is_written_over(
     standby: tuple[Path, Applier], monkeypatch: pytest.MonkeyPatch
 ) -> None:
