@@ -57,12 +57,12 @@ def state_of(seen: ReplicationStatus) -> DataState:
     that no flush is answered without it; who wrote last is complete by itself."""
     if "source" in (seen.role, seen.was):
         return DataState.UNKNOWN if seen.fault and seen.role == "none" else DataState.COMPLETE
+    if seen.consistent and seen.verify_needed:
+        return DataState.OUTDATED  # whatever else is the matter
     if seen.fault:
         return DataState.UNKNOWN
     if not seen.consistent:
         return DataState.BLANK if seen.blank else DataState.INCONSISTENT
-    if seen.verify_needed:
-        return DataState.OUTDATED
     return DataState.COMPLETE if seen.guarded and seen.mode != "none" else DataState.LOGICAL
 
 

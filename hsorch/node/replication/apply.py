@@ -8,10 +8,11 @@ at the last checkpoint; what was done since is recognised by that note. Threads:
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from hsorch.node.replication.apply_names import NameApplier, SetAside, set_xattr
 from hsorch.node.replication.entries import fid_of
@@ -76,28 +77,28 @@ class Applier:
         return self._skipped + self._names.skipped
 
     def apply(self, record: Record) -> None:
-        try:
-            self._apply(record)
-        except OSError as error:
-            if error.errno in _OTHERS_HAND:
-                raise Astray(error.errno, error.strerror, error.filename) from error
-            raise
-
-    def _apply(self, record: Record) -> None:
-        if record.changes_names:
-            self._apply_name(record)
-        elif record.fid:
+        with _told_apart():
             try:
-                self._apply_content(record)
+                self._apply(record)
             except FileNotFoundError:
                 index = Whereabouts(list(self._trees.values()))
                 if index.where(record.fid) is None:
                     raise  # each time, as the source counts on it
                 self.look_again(index)
-                self._apply_content(record)  # somebody else had moved it
+                self._apply(record)  # somebody else had moved it
+
+    def _apply(self, record: Record) -> None:
+        if record.changes_names:
+            self._apply_name(record)
+        elif record.fid:
+            self._apply_content(record)
 
     def checkpoint(self) -> None:
-        """What was applied is on stable storage. Raises OSError."""
+        """What was applied is on stable storage. Raises OSError, Astray."""
+        with _told_apart():
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
         if len(self._written) > SYNC_EACH or self._changed:
             for tree in self._trees.values():
                 sync_filesystem(tree.descriptor)
@@ -112,7 +113,7 @@ class Applier:
         if lost:
             name = self._index.where(lost[0])
             self.close()  # by its name it is not found any more
-            raise Astray(errno.ENOENT, os.strerror(errno.ENOENT), name and name[1])
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name and name[1])
 
     def close(self) -> None:
         while self._open:
@@ -156,8 +157,7 @@ class Applier:
             self._skipped += 1
             return
         tree, name = self._trees[found[0]], found[1]
-        if tree.look(name) is None:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+        tree.must_be(name, fid)
         change(tree, name)
         self._written.add(fid)
 
@@ -197,6 +197,17 @@ class Applier:
             self._noted[tree.number] = record.lsn
         self._changed = True
         self._names.apply(tree, record, in_doubt=record.lsn == noted)
+
+
+@contextlib.contextmanager
+def _told_apart() -> Iterator[None]:
+    """What others did is Astray; what the disk refuses stays what it is."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _OTHERS_HAND:
+            raise Astray(error.errno, error.strerror, error.filename) from error
+        raise
 
 
 def _write_over(descriptor: int, record: Record) -> None:

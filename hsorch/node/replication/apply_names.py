@@ -102,6 +102,7 @@ class NameApplier:
         if found is None:
             self.skipped += 1
             return
+        self._trees[found[0]].must_be(found[1], record.fid)
         os.link(self._trees[found[0]].path(found[1]), tree.path(name))
         self._index.add(record.fid, tree.number, name)
 
@@ -146,6 +147,8 @@ class NameApplier:
                 self._put_aside(tree, new)
             else:
                 replaced = tree.fid(new)
+                if not replaced and stat.S_ISREG(there.st_mode) and there.st_size:
+                    self._set_aside(tree, new)  # no record ever made it: somebody else did
         os.rename(tree.path(name), tree.path(new))
         self._index.remove(replaced, tree.number, new)
         self._forget(replaced)

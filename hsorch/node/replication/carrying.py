@@ -68,6 +68,15 @@ class Carrying:
         return self._meta.value.consistent or self._receiving.closed
 
     @property
+    def astray(self) -> bool:
+        """The next record counts on what others changed."""
+        return self._astray_at == self.applied
+
+    @property
+    def midway(self) -> bool:
+        return self._receiving.midway
+
+    @property
     def held_back(self) -> bool:
         return self._meta.value.staged_over is not None
 
@@ -112,7 +121,7 @@ class Carrying:
                 begin, source, questions, usable=usable, applied=self.applied, brought=brought
             )
             self.durable = self.applied = self._saved = begin.at.lsn
-            self.fault = ""
+            self.fault, self._astray_at = "", -1
 
     def make_durable(self) -> None:
         """All that is in the spool. Raises OSError."""
@@ -142,9 +151,13 @@ class Carrying:
             raise OSError(self.fault)
         with self._busy:
             self.durable = self.sync()
-            while self._apply_whole():
-                pass
-            self._checkpoint(self.applied)
+            try:
+                while self._apply_whole():
+                    pass
+                self._checkpoint(self.applied)
+            except Astray as found:
+                self._remember(found)
+                raise
             self.applier.close()
         return self._meta.value.checkpoint
 
@@ -169,13 +182,13 @@ class Carrying:
             except Exception as error:  # told, and tried again: who takes over must know of it
                 self._note(error)
                 if isinstance(error, Astray):
-                    self._astray_at = self.applied
                     self._remember(error)
                 self._stopped.wait(AGAIN_S)
 
     def _remember(self, found: Astray) -> None:
         """Another process of ours may pass over it, as a file that has no name is no more. It is for an
         operator to say that all is compared: that overwrites whatever else somebody wrote here."""
+        self._astray_at = self.applied
         if not self._meta.value.verify_needed:
             with contextlib.suppress(OSError):  # again, when that is applied again
                 self._meta.change(verify_needed=f"somebody else changed what is to be written: {found}")
@@ -204,7 +217,7 @@ class Carrying:
 
     def _is_usable(self) -> bool:
         """Whether the files are, to the end of the spool, a picture to fall back on."""
-        if self._astray_at == self.applied:
+        if self.astray:
             return False
         try:
             self.durable = self.sync()
@@ -215,6 +228,9 @@ class Carrying:
                 self._checkpoint(self.applied)  # what is fallen back on survives a power cut
         except (OSError, Damaged, HsorchError) as error:
             self.fault = f"record at {self.applied} cannot be applied: {error}"
+            if isinstance(error, Astray):
+                self._remember(error)
+                return False
         return self._meta.value.consistent and (self.held_back or self.applied == self._journal.end)
 
     def _apply_some(self, *, whole: bool = False) -> bool:

@@ -228,7 +228,8 @@ class Ground:
         journal = self.journal
         return Place(generation=journal.generation, lsn=journal.end, crc=journal.crc)
 
-    def hello(self) -> Hello:
+    def hello(self, *, midway: bool = False) -> Hello:
+        """midway: as Receiving's."""
         meta = self.meta.value
         return Hello(
             job=meta.job,
@@ -239,7 +240,7 @@ class Ground:
             end=Place() if meta.torn else self.here(),
             folders=likeness(self.setup.ordered),
             doubts=meta.torn or bool(meta.verify_needed) or self.hot.spans is None,
-            midway=meta.staged_over is not None or (not meta.consistent and meta.marks == (0, 0)),
+            midway=midway,
         )
 
     def incident(self, name: str, reason: str, generation: int = 0, fork: int = 0) -> Incident:

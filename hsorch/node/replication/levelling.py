@@ -44,6 +44,8 @@ class Round:
     begin: Record
     outlining: Outlining
     comparison: Comparison
+    whole: bool
+    """Contents, too, are compared everywhere."""
     told: bool = False
     given_up: bool = False
     end: int = 0
@@ -68,15 +70,15 @@ class Levelling:
         unsure: Callable[[], Spans],
         *,
         on_begin: Callable[[], None],
-        on_end: Callable[[bool], None],
+        on_end: Callable[[Record, bool], None],
         on_fault: Callable[[str], None],
         on_held: Callable[[], None],
     ) -> None:
         """unsure(): where the source is unsure of its own contents.
 
-        on_begin: the standby has durably forgotten that it was complete. on_end(verify): all is recorded
-        that makes the standby equal. on_fault(why): it must begin again. on_held: it was given up before
-        anything was recorded, and confirm() is waited for (`held`)."""
+        on_begin: the standby has durably forgotten that it was complete. on_end(begin, whole): all that makes
+        the standby equal is recorded; whole: everything was compared. on_fault(why): it must begin again.
+        on_held: it was given up before anything was recorded, and confirm() is waited for (`held`)."""
         self._trees = trees
         self._capture = capture
         self._journal = capture.log.journal
@@ -122,12 +124,6 @@ class Levelling:
         now = self._round
         open_ = now is not None and now.begin.a == VERIFY and not (now.end or now.held)
         return self._wanted or open_
-
-    def awaited(self, applied: int) -> bool:
-        """A verify is asked for, and waits for a standby whose files are at applied to come so far."""
-        now = self._round
-        asked = self.verifying and not self.running
-        return asked and (self._wanted or now is None or applied < now.begin.lsn)
 
     @property
     def ends_at(self) -> int:
@@ -192,7 +188,7 @@ class Levelling:
         self._wanted = True
 
     def begin_anew(self) -> None:
-        """With the next connection, whatever the standby has."""
+        """With the next connection, whatever the standby has. A verify that was asked for follows it."""
         self._anew = True
 
     def turn(self) -> None:
@@ -239,7 +235,7 @@ class Levelling:
 
     def begin(self, verdict: Verdict, *, decided: bool, brought: bool) -> tuple[Place, Extents | None]:
         left_out = self._queue.level()
-        self._anew = False
+        self._anew, self._wanted = False, self.verifying
         record = self._mark(EVERYTHING)
         unsure: Spans = frozenset() if brought else self._unsure()
         extents = self._differing(verdict.since, left_out, unsure, record.lsn)
@@ -337,7 +333,7 @@ class Levelling:
             self._trees, capture.log, capture.nodes, capture.files, outlining.heard, extents=extents,
             before=weighed, stopped=paced(self._journal, self._gate, given_up),
         )  # fmt: skip
-        opened = self._round = Round(begin, outlining, comparison)
+        opened = self._round = Round(begin, outlining, comparison, whole=extents is None)
         return opened
 
     def _start(self, now: Round, say: Say) -> None:
@@ -364,4 +360,4 @@ class Levelling:
             self._on_fault(f"the comparison with the standby stopped: {why}")
             return
         self._confirmed.clear()
-        self._on_end(now.begin.a == VERIFY)
+        self._on_end(now.begin, now.whole)

@@ -139,6 +139,8 @@ class Ack(Said, frozen=True, kw_only=True):
     """The standby holds for complete, durably."""
     answers: int = 0
     """Number of the last Guarded over this connection that is durable there."""
+    astray: bool = False
+    """What comes next cannot be carried out, as others changed the files that it counts on."""
 
 
 # ------------------------------------------------ trees: mirror, verify, watched (mirror.py, landing.py)

@@ -87,6 +87,14 @@ class Receiving:
                 return True
         return False
 
+    @property
+    def midway(self) -> bool:
+        """A comparison has begun, and nothing here shows that all is spooled which it brings."""
+        meta, stage = self._meta.value, self._stage
+        if meta.staged_over is not None:
+            return stage is None or not stage.closed_at
+        return not meta.consistent and meta.marks == (0, 0)
+
     # ------------------------------------------------------------------- begin
 
     def goes_on(self, begin: Begin, source: Lineage, questions: Questions) -> None:
@@ -184,9 +192,9 @@ class Receiving:
         another = mine.receiving not in (0, source.current)
         if begin.extents is None or meta.torn or meta.verify_needed or another:
             doubt.add_spans(None)
-        elif mine.receiving:
+        elif mine.receiving or meta.staged_over is not None:  # what was before that is hot since it began
             doubt.add_records(ground.journal.records(meta.checkpoint.lsn))
-        elif meta.staged_over is None:  # else this was done when that began
+        else:
             same = mine.current == source.current
             own = applied if same else min(applied, meet(mine, source).fork)
             if own < ground.journal.first:

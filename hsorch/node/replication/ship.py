@@ -122,8 +122,8 @@ class Shipper:
         """How many there were, the one of now included."""
         self.peer_guarded = False
         """The standby says, over the connection of now, that it counts as complete."""
-        self.peer_applied = 0
-        """How far its files are, by its last word: after a fault that may be less than it was."""
+        self.peer_astray = False
+        """By its last word over the connection of now, others changed the files that the stream goes into."""
         self.answered = 0
         """Number of the last Guarded that it answered over the connection of now."""
         self.state = "stopped"
@@ -222,7 +222,7 @@ class Shipper:
             )
         )  # fmt: skip
         self._gate.restart(agreed.at.lsn, fresh=agreed.fresh)
-        self.peer_guarded, self.answered = False, 0
+        self.peer_guarded, self.peer_astray, self.answered = False, False, 0
         self.connections += 1
         self.epoch = mine.epoch
         self._channel = channel
@@ -266,7 +266,7 @@ class Shipper:
         if begun:  # before its end, the standby knows what can differ
             known = verdict.since is not None and self._holds(theirs.end)
             verdict = replace(verdict, since=theirs.end.lsn if known else None)
-        if theirs.doubts:  # it compares everything, which goes quicker when that is known here
+        if theirs.doubts or mine.doubts:  # everything is compared, which goes quicker when both know
             verdict = replace(verdict, since=None)
         counts = theirs.lineage.current and theirs.lineage.consistent
         brought = (new or begun) and verdict.since is None and not counts
@@ -323,7 +323,7 @@ class Shipper:
                     ack = frame.message
                     self._gate.acknowledge(ack.received, ack.durable, ack.applied)
                     self.peer_guarded, self.answered = ack.guarded, ack.answers
-                    self.peer_applied = ack.applied
+                    self.peer_astray = ack.astray
                     self._resyncs.acknowledged(ack)
                 elif isinstance(frame.message, Pictured):
                     self._resyncs.told(frame.message)

@@ -24,20 +24,20 @@ from hsorch.node.replication.messages import Guarded
 from hsorch.node.replication.orders import HEARD_WITHIN_S
 from hsorch.node.replication.pace import paced
 from hsorch.node.replication.queue import Queue
-from hsorch.node.replication.record import Damaged, Kind
+from hsorch.node.replication.record import Damaged, Kind, Record
 from hsorch.node.replication.reserve import Reserve
 from hsorch.node.replication.ship import ANSWER_S, Shipper
 from hsorch.node.replication.spool import Spool, incomplete
-from hsorch.node.replication.stage import LEFT_OUT
-from hsorch.node.replication.standstill import Standstill
+from hsorch.node.replication.stage import LEFT_OUT, VERIFY
 from hsorch.node.replication.wire import Broken, Channel
 
 POLL_S = 0.02
 LINGER_S = 0.003
 AGAIN_S = 2.0
+LONGEST_PAUSE_S = 120.0
+"""Between two comparisons that fail."""
 NOBODY_S = 5.0
 """A standby that is not connected for so long is not waited for: who stops the group wants it stopped."""
-STANDSTILL_S = 10.0
 NEAR_BYTES = 8 * 1024 * 1024
 """A standby that lacks less than this is level enough to wait for."""
 
@@ -99,7 +99,10 @@ class Source:
         """The connection over which the standby was told last that it is complete."""
         self._dirty_copied = 0
         self._caught_up_at = 0
-        self._standstill = Standstill(STANDSTILL_S)
+        self._unsure_at = 0
+        """Where the journal ended when a fault was noted last: a comparison that began later heals it."""
+        self._failures = 0
+        """Comparisons that failed one after the other."""
         self.capture.mount()
         self._activity.start(self.capture.log.oldest)
         self.shipper.start()
@@ -249,7 +252,7 @@ class Source:
         """Once the standby applied a whole image, flushes wait for it (as far as the policy says)."""
         while not self._stopped.wait(POLL_S):
             try:
-                self._look_for_standstill()
+                self._take_the_streams_place()
                 near = self._ground.journal.end - self.gate.applied < NEAR_BYTES
                 if not self.shipper.connected or self.mirroring or not near:
                     continue
@@ -291,14 +294,10 @@ class Source:
                 self._said_on = shipper.connections
                 self._say(on=True)
 
-    def _look_for_standstill(self) -> None:
+    def _take_the_streams_place(self) -> None:
         """A verify would wait for ever for a standby that cannot carry out what it has, as others changed its
         files: the stream begins anew, and everything is compared in its place."""
-        applied = self.shipper.peer_applied
-        waited_for = (
-            self.shipper.connected and self.levelling.awaited(applied) and applied >= self._caught_up_at
-        )
-        if self._standstill.seen(applied, time.monotonic(), waited_for=waited_for):
+        if self.shipper.connected and self.shipper.peer_astray and self.levelling.verifying:
             self.levelling.begin_anew()
             self.shipper.reconnect()
 
@@ -319,16 +318,23 @@ class Source:
         self.gate.open()
         self._ground.meta.change(guarded=False)
 
-    def _equal(self, verify: bool) -> None:
-        """All data were compared."""
-        self._ground.meta.change(verify_needed="")
-        if verify:
+    def _equal(self, begun: Record, whole: bool) -> None:
+        """A comparison came to its end."""
+        self._failures = 0
+        if whole and begun.lsn >= self._unsure_at:
+            self._ground.meta.change(verify_needed="")
+        if begun.a == VERIFY:
             self._ground.meta.change(verified_ns=time.time_ns())
 
     def _begin_again(self, why: str) -> None:
+        """At once the first time: a bad sector may be in its way each time."""
         with contextlib.suppress(OSError):
             self._fault(why)
-        self.shipper.reconnect()
+        met = self.shipper.connections
+        pause_s = min(LONGEST_PAUSE_S, AGAIN_S**self._failures) if self._failures else 0.0
+        self._failures += 1
+        if not self._stopped.wait(pause_s) and self.shipper.connections == met:
+            self.shipper.reconnect()
 
     def _catch_up(self) -> None:
         capture, queue = self.capture, self.queue
@@ -341,6 +347,7 @@ class Source:
         queue.closed()
 
     def _fault(self, why: str) -> None:
+        self._unsure_at = self._ground.journal.end
         self._ground.meta.change(verify_needed=why)
 
 

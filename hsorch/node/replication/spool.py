@@ -111,7 +111,7 @@ class Spool:
             raise Broken("a source of an epoch that is over")
         self._ground.raise_epoch(hello.epoch)
         self.hang_up()
-        channel.send(self._ground.hello())
+        channel.send(self._ground.hello(midway=self.carrying.midway))
         ahead, questions = Ahead(channel), Questions(len(self._ground.trees))
         try:
             self._open = channel
@@ -211,6 +211,7 @@ class Spool:
             applied=self.carrying.applied,
             guarded=self._meta.value.guarded,
             answers=self._answers,
+            astray=self.carrying.astray,
         )
 
     def _make_durable(self) -> None:

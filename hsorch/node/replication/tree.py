@@ -111,6 +111,11 @@ class Tree:
         """0: the file has no identity yet. Raises OSError: no such file."""
         return fid_of(self.path(relative))
 
+    def must_be(self, relative: str, fid: int) -> None:
+        """Raises FileNotFoundError: another file has this name, or none."""
+        if self.look(relative) is None or self.fid(relative) != fid:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), relative)
+
     def set_fid(self, relative: str, fid: int) -> None:
         os.setxattr(self.path(relative), FID, fid.to_bytes(8, "little"), follow_symlinks=False)
 

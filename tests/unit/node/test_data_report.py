@@ -35,6 +35,13 @@ def test_each_trouble_has_its_code_and_its_way_out(
     assert code in codes()
 
 
+def test_what_others_took_is_no_less_told_where_it_cannot_be_carried_out_either() -> None:
+    """Else a node is trusted more for as long as it fails than once it is started again."""
+    astray = {"fault": "record at 5000 cannot be applied", "verify_needed": "somebody else changed it"}
+    assert report(TARGET, **astray).state == report(TARGET, verify_needed="so").state == "outdated"
+    assert report(TARGET, fault="EIO").state == "unknown"
+
+
 def test_a_comparison_tells_how_long_it_takes() -> None:
     seen = report(SOURCE, verifying=True, checked=100, left=1_000, speed=500)
     assert (seen.phase, seen.checked_bytes, seen.left_bytes, seen.left_ms) == ("verify", 100, 1_000, 2_000)

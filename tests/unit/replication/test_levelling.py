@@ -21,6 +21,8 @@ from hsorch.node.replication.levelling import Levelling
 from hsorch.node.replication.messages import Bare, Message, Outline, Task
 from hsorch.node.replication.meta import Place
 from hsorch.node.replication.queue import Queue
+from hsorch.node.replication.record import Record
+from hsorch.node.replication.stage import EVERYTHING, VERIFY
 from hsorch.node.replication.wire import Broken, Channel, Frame
 from tests.unit.replication.test_comparison import Side
 
@@ -51,17 +53,20 @@ class World:
         self.here, self.there = Side(home, "a", 1), Side(home, "b", 2)
         for number in range(FILES):
             (home / f"a/data/{number}").write_bytes(b"x" * 10)
-        self.ended: list[bool] = []
+        self.ended: list[tuple[int, bool]] = []
         self.begun: list[str] = []
         queue = MagicMock(spec=Queue)
         queue.level.return_value = DirtyMap()
         gate = Gate("none")
         self.levelling = Levelling(
             [self.here.tree], self.here.application.capture, queue, gate, frozenset,
-            on_begin=lambda: self.begun.append("nobody counts on it"), on_end=self.ended.append,
+            on_begin=lambda: self.begun.append("nobody counts on it"), on_end=self._ends,
             on_fault=pytest.fail, on_held=pytest.fail,
         )  # fmt: skip
         gate.acknowledge(1 << 40, 1 << 40, 1 << 40)
+
+    def _ends(self, begun: Record, whole: bool) -> None:
+        self.ended.append((begun.a, whole))
 
     def connect(self, *, answers: int = 1_000, fresh: bool = False) -> Standby:
         standby = Standby(self.there, self.levelling, answers)
@@ -93,7 +98,7 @@ def test_a_verify_cut_off_while_it_is_heard_begins_again_with_the_next_connectio
     whole = world.connect()
     world.levelling.turn()
     world.until(lambda: bool(world.ended))
-    assert world.ended == [True]
+    assert world.ended == [(VERIFY, True)]
     assert sum(len(part.items) for outline in whole.said for part in outline.parts) == FILES
     assert not world.levelling.verifying
 
@@ -135,12 +140,25 @@ def test_a_resync_is_gone_on_with_only_once_the_standby_was_heard(world: World) 
     world.levelling.begin(verdict, decided=True, brought=False)
     world.connect(fresh=True)
     world.until(lambda: bool(world.ended))
-    assert world.ended == [False]
+    assert world.ended == [(EVERYTHING, True)]
     assert world.levelling.resumes(here())
     assert not world.levelling.unfinished
     world.levelling.begin_anew()
     assert not world.levelling.resumes(here())
     assert world.levelling.unfinished
+
+
+def test_a_verify_that_a_resync_takes_the_place_of_follows_it(world: World) -> None:
+    world.connect(answers=1)
+    world.levelling.verify()
+    world.levelling.turn()
+    world.levelling.begin(Verdict(Meeting.STREAM, "a test"), decided=False, brought=False)
+    assert world.levelling.verifying
+    world.connect(fresh=True)
+    world.until(lambda: bool(world.ended))
+    world.levelling.turn()
+    world.until(lambda: len(world.ended) == 2)
+    assert world.ended == [(EVERYTHING, True), (VERIFY, True)]
 
 
 def test_a_bad_sector_of_the_source_is_told_with_the_file_that_it_is_in(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -85,7 +86,8 @@ def test_a_comparison_is_begun_again(tmp_path: Path) -> None:
 
 def test_a_source_meets_its_standby_again_also_where_it_can_note_nothing() -> None:
     source = MagicMock(spec=Source)
-    source.shipper = MagicMock(spec=Shipper)
+    source.shipper = MagicMock(spec=Shipper, connections=1)
+    source._failures, source._stopped = 0, threading.Event()
     source._fault.side_effect = OSError("no room")
     Source._begin_again(source, "the comparison stopped")
     source.shipper.reconnect.assert_called_once()

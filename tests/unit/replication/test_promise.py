@@ -23,15 +23,15 @@ from hsorch.node.replication.queue import Queue
 from hsorch.node.replication.record import Kind, Record
 from hsorch.node.replication.reserve import Reserve
 from hsorch.node.replication.segments import Start
-from hsorch.node.replication.source import Source
-from hsorch.node.replication.standstill import Standstill
+from hsorch.node.replication.source import LONGEST_PAUSE_S, Source
+from hsorch.node.replication.stage import EVERYTHING
 from hsorch.node.replication.tree import Tree
 
 
 class Standby:
     """In place of the shipper: a connected standby that has said nothing of what it counts as yet."""
 
-    connected, connections, peer_guarded, answered, peer_applied = True, 1, False, 0, 0
+    connected, connections, peer_guarded, answered, peer_astray = True, 1, False, 0, False
 
     def __init__(self, *, answers: bool) -> None:
         self.heard: list[Guarded] = []
@@ -53,7 +53,6 @@ def guarded(standby: Standby) -> Source:
     source._ground.meta.value.generations = Lineage(current=1)
     source._promising, source._naming = threading.Lock(), threading.Lock()
     source._stopped = threading.Event()
-    source._standstill = Standstill(10.0)
     source._may_guard, source._said, source._said_on = True, 0, 0
     source._level()
     return source
@@ -131,6 +130,53 @@ def test_the_guard_goes_on_after_an_error_that_nobody_foresaw(monkeypatch: pytes
     assert source.levelling.turn.call_count >= 4
     whys = [str(c.kwargs.get("verify_needed")) for c in source._ground.meta.change.mock_calls]  # type: ignore[attr-defined]
     assert any("odd" in why for why in whys), "and says so"
+
+
+@pytest.mark.parametrize(
+    ("whole", "noted_at", "healed"),
+    [(True, 100, True), (True, 300, False), (False, 100, False)],
+    ids=["everything", "before the fault", "a part"],
+)
+def test_a_fault_is_healed_by_a_comparison_of_everything_that_began_after_it(
+    whole: bool, noted_at: int, healed: bool
+) -> None:
+    source = guarded(Standby(answers=True))
+    source._failures, change = 0, source._ground.meta.change
+    source._ground.journal.end = noted_at
+    source._fault("CREATE of db failed: only a verify can tell")
+    change.reset_mock()  # type: ignore[attr-defined]
+    source._equal(Record(Kind.MIRROR_BEGIN, 200, a=EVERYTHING), whole)
+    cleared = [call.kwargs for call in change.mock_calls]  # type: ignore[attr-defined]
+    assert cleared == ([{"verify_needed": ""}] if healed else [])
+
+
+def test_a_comparison_that_fails_each_time_is_begun_again_less_and_less_often() -> None:
+    """A bad sector of the source would be read without end."""
+    source = guarded(Standby(answers=True))
+    source._failures, source._stopped = 0, MagicMock()
+    source._ground.journal.end = 100
+    source._stopped.wait.return_value = False
+    for _ in range(12):
+        source._begin_again("Input/output error")
+    waited = [call.args[0] for call in source._stopped.wait.mock_calls]
+    assert waited[:4] == [0.0, 2.0, 4.0, 8.0]
+    assert waited[-1] == LONGEST_PAUSE_S
+    source._equal(Record(Kind.MIRROR_BEGIN, 200, a=EVERYTHING), True)
+    source._begin_again("Input/output error")
+    assert source._stopped.wait.mock_calls[-1].args == (0.0,)
+
+
+def test_a_verify_takes_the_place_of_a_stream_only_where_the_standby_says_that_it_cannot_go_on() -> None:
+    """A slow standby would lose what it could take over with."""
+    standby = Standby(answers=True)
+    source = guarded(standby)
+    source.levelling = MagicMock()
+    source.levelling.verifying = True
+    source._take_the_streams_place()
+    source.levelling.begin_anew.assert_not_called()
+    standby.peer_astray = True
+    source._take_the_streams_place()
+    source.levelling.begin_anew.assert_called_once()
 
 
 def test_what_was_left_out_is_not_copied_on_after_the_end(tmp_path: Path) -> None:

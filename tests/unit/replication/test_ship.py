@@ -282,6 +282,20 @@ def test_a_standby_that_compares_everything_is_asked_about_everything(tmp_path: 
     assert (resyncs.verdicts[0].since is None) is doubts
 
 
+def test_a_source_that_is_unsure_of_what_it_captured_has_everything_compared(tmp_path: Path) -> None:
+    """A part of it would not show what a program changed past the mount."""
+    journal = Journal(tmp_path / "journal", Start(job=JOB, generation=GENERATION))
+    alone = Lineage(current=GENERATION + 1, base=Fork(generation=GENERATION, lsn=journal.end), unsure_from=1)
+    mine = Hello(job=JOB, node="a", purpose="stream", lineage=alone, doubts=True)
+    behind = Lineage(current=GENERATION, end=journal.end)
+    theirs = Hello(job=JOB, node="b", purpose="stream", lineage=behind)
+    gate, resyncs = Gate("none"), Resyncs(journal)
+    channel = cast(Channel, Standby(theirs, gate))
+    with pytest.raises(Broken):
+        Shipper(journal, gate, lambda: channel, lambda: mine, resyncs)._converse(channel)
+    assert resyncs.verdicts[0].since is None
+
+
 @pytest.mark.parametrize(("midway", "unfinished"), [(True, False), (False, True), (False, False)])
 def test_a_comparison_that_broke_off_begins_again_where_the_stream_could_go_on(
     tmp_path: Path, midway: bool, unfinished: bool

@@ -101,6 +101,67 @@ def test_nothing_is_written_into_a_file_that_somebody_put_in_the_place_of_anothe
     assert (folder / "a").read_bytes() == b"somebody's own"
 
 
+def _another_in_its_place(folder: Path) -> None:
+    (folder / "another").write_bytes(b"others")
+    (folder / "another").chmod(0o600)
+    (folder / "another").replace(folder / "a")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        Record(Kind.ATTRIBUTES, 5_000, fid=7, data=encode_attributes(Attributes(mode=0o644))),
+        Record(Kind.LINK, 5_000, fid=7, path=b"b"),
+    ],
+    ids=["mode", "link"],
+)
+def test_what_is_for_a_file_is_not_done_to_one_that_somebody_put_in_its_place(
+    standby: tuple[Path, Applier], record: Record
+) -> None:
+    folder, applier = standby
+    _another_in_its_place(folder)
+    for _ in "again", "and again":
+        with pytest.raises(Astray):
+            applier.apply(record)
+    assert (folder / "a").stat().st_mode & 0o777 == 0o600
+    assert [item.name for item in folder.iterdir()] == ["a"]
+
+
+def test_a_link_to_a_file_that_somebody_renamed_on_the_standby_is_made(
+    standby: tuple[Path, Applier],
+) -> None:
+    folder, applier = standby
+    (folder / "a").rename(folder / "moved")
+    applier.apply(Record(Kind.LINK, 5_000, fid=7, path=b"b"))
+    assert (folder / "b").samefile(folder / "moved")
+
+
+def test_what_is_missed_first_at_a_checkpoint_is_others_doing_too(standby: tuple[Path, Applier]) -> None:
+    folder, applier = standby
+    applier.apply(Record(Kind.ATTRIBUTES, 5_000, fid=7, data=encode_attributes(Attributes(mode=0o644))))
+    (folder / "a").unlink()
+    with pytest.raises(Astray):
+        applier.checkpoint()
+
+
+def test_a_file_that_somebody_else_made_is_not_renamed_over(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"first")
+    (tmp_path / "b").write_bytes(b"nobody recorded it")
+    tree = Tree(0, Binding(path=str(tmp_path), kind="ordered"))
+    tree.set_fid("a", 7)
+    kept: list[bytes] = []
+
+    def set_aside(tree: Tree, name: str) -> None:
+        kept.append(Path(tree.path(name)).read_bytes())
+        os.unlink(tree.path(name))
+
+    applier = Applier([tree], set_aside)
+    applier.apply(Record(Kind.RENAME, 5_000, fid=7, path=b"a", data=b"b"))
+    applier.close()
+    assert kept == [b"nobody recorded it"]
+    assert (tmp_path / "b").read_bytes() == b"first"
+
+
 def test_a_bad_sector_at_the_end_of_a_file_is_written_over(
     standby: tuple[Path, Applier], monkeypatch: pytest.MonkeyPatch
 ) -> None:
