@@ -130,7 +130,7 @@ def _wait(terminal: Terminal, pair: Pair, source: str, last: dict[str, str]) -> 
         now = _stamps(data)
         if all(now[name] != last.get(name) for name in now):
             return data
-        if data.phase == "verify":
+        if data.phase in ("verify", "mirror"):  # a resync goes first, or takes its place
             begun = time.monotonic()
             terminal.tell(progress_line(data))
         elif time.monotonic() - begun > BEGINS_WITHIN_S:

@@ -239,7 +239,9 @@ class Ground:
             lineage=self.lineage(),
             end=Place() if meta.torn else self.here(),
             folders=likeness(self.setup.ordered),
-            doubts=meta.torn or bool(meta.verify_needed) or self.hot.spans is None,
+            doubts=meta.torn
+            or bool(meta.verify_needed)
+            or (self.hot.spans is None and meta.role == "target"),
             midway=midway,
         )
 

@@ -44,8 +44,8 @@ class Round:
     begin: Record
     outlining: Outlining
     comparison: Comparison
-    whole: bool
-    """Contents, too, are compared everywhere."""
+    whole_from: int
+    """All contents are read as they are from here on, and compared or brought; -1: only a part is."""
     told: bool = False
     given_up: bool = False
     end: int = 0
@@ -70,14 +70,14 @@ class Levelling:
         unsure: Callable[[], Spans],
         *,
         on_begin: Callable[[], None],
-        on_end: Callable[[Record, bool], None],
+        on_end: Callable[[int, int], None],
         on_fault: Callable[[str], None],
         on_held: Callable[[], None],
     ) -> None:
         """unsure(): where the source is unsure of its own contents.
 
-        on_begin: the standby has durably forgotten that it was complete. on_end(begin, whole): all that makes
-        the standby equal is recorded; whole: everything was compared. on_fault(why): it must begin again.
+        on_begin: the standby has durably forgotten that it was complete. on_end(begun, whole_from): all
+        that makes the standby equal is recorded (the lsn; as in Round). on_fault(why): it must begin again.
         on_held: it was given up before anything was recorded, and confirm() is waited for (`held`)."""
         self._trees = trees
         self._capture = capture
@@ -122,7 +122,7 @@ class Levelling:
     @property
     def verifying(self) -> bool:
         now = self._round
-        open_ = now is not None and now.begin.a == VERIFY and not (now.end or now.held)
+        open_ = now is not None and now.begin.a == VERIFY and not (now.end or now.held or now.given_up)
         return self._wanted or open_
 
     @property
@@ -188,7 +188,7 @@ class Levelling:
         self._wanted = True
 
     def begin_anew(self) -> None:
-        """With the next connection, whatever the standby has. A verify that was asked for follows it."""
+        """With the next connection, whatever the standby has: in the place of the verify asked for."""
         self._anew = True
 
     def turn(self) -> None:
@@ -196,7 +196,8 @@ class Levelling:
         with self._meeting:
             if self._wanted and not self.running and self._say is not None:
                 self._wanted = False
-                self._start(self._open(self._mark(VERIFY), None), self._say)
+                begin = self._mark(VERIFY)
+                self._start(self._open(begin, None, begin.lsn), self._say)
 
     def confirm(self, path: str) -> None:
         """An operator says that deletions which are held back are meant; path empty: everywhere."""
@@ -235,11 +236,15 @@ class Levelling:
 
     def begin(self, verdict: Verdict, *, decided: bool, brought: bool) -> tuple[Place, Extents | None]:
         left_out = self._queue.level()
-        self._anew, self._wanted = False, self.verifying
         record = self._mark(EVERYTHING)
         unsure: Spans = frozenset() if brought else self._unsure()
         extents = self._differing(verdict.since, left_out, unsure, record.lsn)
-        self._open(record, extents, decided=decided, own=verdict.rolled_back // OVERHEAD)
+        whole_from = record.lsn if extents is None else -1
+        if brought and verdict.since is not None:
+            whole_from = max(whole_from, verdict.since)
+        self._anew, self._wanted = False, self.verifying and extents is not None
+        own = verdict.rolled_back // OVERHEAD
+        self._open(record, extents, whole_from, decided=decided, own=own)
         self._unguards = True
         return Place(generation=record.generation, lsn=record.lsn, crc=record.previous), extents
 
@@ -308,7 +313,15 @@ class Levelling:
             self._unguards = False
             self._on_begin()
 
-    def _open(self, begin: Record, extents: Extents | None, *, decided: bool = False, own: int = 0) -> Round:
+    def _open(
+        self,
+        begin: Record,
+        extents: Extents | None,
+        whole_from: int,
+        *,
+        decided: bool = False,
+        own: int = 0,
+    ) -> Round:
         """decided: the standby's files count for nothing. own: as many it may have made by itself."""
         before = self._round
         if before is not None:
@@ -333,7 +346,7 @@ class Levelling:
             self._trees, capture.log, capture.nodes, capture.files, outlining.heard, extents=extents,
             before=weighed, stopped=paced(self._journal, self._gate, given_up),
         )  # fmt: skip
-        opened = self._round = Round(begin, outlining, comparison, whole=extents is None)
+        opened = self._round = Round(begin, outlining, comparison, whole_from=whole_from)
         return opened
 
     def _start(self, now: Round, say: Say) -> None:
@@ -360,4 +373,4 @@ class Levelling:
             self._on_fault(f"the comparison with the standby stopped: {why}")
             return
         self._confirmed.clear()
-        self._on_end(now.begin, now.whole)
+        self._on_end(now.begin.lsn, now.whole_from)

@@ -23,7 +23,7 @@ from hsorch.node.replication.hot import Spans, span_of
 from hsorch.node.replication.keeping import Keeper
 from hsorch.node.replication.messages import Begin, Pictured
 from hsorch.node.replication.placing import Keep
-from hsorch.node.replication.record import Kind, Record
+from hsorch.node.replication.record import Damaged, Kind, Record
 from hsorch.node.replication.segments import Start
 from hsorch.node.replication.stage import EVERYTHING, LEFT_OUT, Stage, marked, room_for
 from hsorch.node.replication.whereabouts import Whereabouts
@@ -183,7 +183,7 @@ class Receiving:
     def _doubt(self, begin: Begin, source: Lineage, applied: int) -> Extents | None:
         """Durably, before the records that say so are gone: where the files can differ from the source's by
         what was done here or there, until a resync is at its end; also by one that broke off while files
-        changed. None: anywhere. Raises as journal.read does."""
+        changed. None: anywhere. Raises OSError."""
         ground, meta = self._ground, self._meta.value
         mine = ground.lineage()
         doubt = Doubt()
@@ -192,15 +192,15 @@ class Receiving:
         another = mine.receiving not in (0, source.current)
         if begin.extents is None or meta.torn or meta.verify_needed or another:
             doubt.add_spans(None)
-        elif mine.receiving or meta.staged_over is not None:  # what was before that is hot since it began
-            doubt.add_records(ground.journal.records(meta.checkpoint.lsn))
         else:
-            same = mine.current == source.current
-            own = applied if same else min(applied, meet(mine, source).fork)
-            if own < ground.journal.first:
-                doubt.add_spans(None)
-            else:
+            own = meta.checkpoint.lsn
+            if not mine.receiving and meta.staged_over is None:  # else what was before that is hot already
+                same = mine.current == source.current
+                own = applied if same else min(applied, meet(mine, source).fork)
+            try:
                 doubt.add_records(ground.journal.records(own))
+            except (KeyError, Damaged):
+                doubt.add_spans(None)
         ground.hot.replace(doubt.spans(), 0)
         return doubt.extents()
 

@@ -24,16 +24,17 @@ from hsorch.node.replication.messages import Guarded
 from hsorch.node.replication.orders import HEARD_WITHIN_S
 from hsorch.node.replication.pace import paced
 from hsorch.node.replication.queue import Queue
-from hsorch.node.replication.record import Damaged, Kind, Record
+from hsorch.node.replication.record import Damaged, Kind
 from hsorch.node.replication.reserve import Reserve
 from hsorch.node.replication.ship import ANSWER_S, Shipper
 from hsorch.node.replication.spool import Spool, incomplete
-from hsorch.node.replication.stage import LEFT_OUT, VERIFY
+from hsorch.node.replication.stage import LEFT_OUT
 from hsorch.node.replication.wire import Broken, Channel
 
 POLL_S = 0.02
 LINGER_S = 0.003
 AGAIN_S = 2.0
+DOUBLINGS = 7
 LONGEST_PAUSE_S = 120.0
 """Between two comparisons that fail."""
 NOBODY_S = 5.0
@@ -103,6 +104,8 @@ class Source:
         """Where the journal ended when a fault was noted last: a comparison that began later heals it."""
         self._failures = 0
         """Comparisons that failed one after the other."""
+        self.trouble = ""
+        """Why the standby was not made equal when that was tried last; that is tried again."""
         self.capture.mount()
         self._activity.start(self.capture.log.oldest)
         self.shipper.start()
@@ -250,6 +253,7 @@ class Source:
 
     def _guard(self) -> None:
         """Once the standby applied a whole image, flushes wait for it (as far as the policy says)."""
+        failed = ""
         while not self._stopped.wait(POLL_S):
             try:
                 self._take_the_streams_place()
@@ -261,13 +265,13 @@ class Source:
                 elif self.gate.applied >= self._caught_up_at:
                     self._level()
                     self.levelling.turn()
+                    self.trouble = "" if self.trouble == failed else self.trouble
             except Broken:
                 continue
             except Stopped:
                 return
             except Exception as error:  # told, and tried again: nobody else makes the standby level
-                with contextlib.suppress(OSError):
-                    self._fault(f"the resync stopped: {error!r}")
+                self.trouble = failed = f"the resync stopped: {error!r}"
                 self._stopped.wait(AGAIN_S)
 
     def _level(self) -> None:
@@ -318,22 +322,22 @@ class Source:
         self.gate.open()
         self._ground.meta.change(guarded=False)
 
-    def _equal(self, begun: Record, whole: bool) -> None:
-        """A comparison came to its end."""
-        self._failures = 0
-        if whole and begun.lsn >= self._unsure_at:
+    def _equal(self, begun: int, whole_from: int) -> None:
+        """A comparison that began there came to its end."""
+        self._failures, self.trouble = 0, ""
+        if whole_from >= self._unsure_at:
             self._ground.meta.change(verify_needed="")
-        if begun.a == VERIFY:
+        if whole_from >= begun:
             self._ground.meta.change(verified_ns=time.time_ns())
 
     def _begin_again(self, why: str) -> None:
         """At once the first time: a bad sector may be in its way each time."""
-        with contextlib.suppress(OSError):
-            self._fault(why)
+        self.trouble = why
         met = self.shipper.connections
-        pause_s = min(LONGEST_PAUSE_S, AGAIN_S**self._failures) if self._failures else 0.0
+        pause_s = min(LONGEST_PAUSE_S, AGAIN_S ** min(self._failures, DOUBLINGS)) if self._failures else 0.0
         self._failures += 1
-        if not self._stopped.wait(pause_s) and self.shipper.connections == met:
+        stopped = self._stopped.wait(pause_s)
+        if not (stopped or self.levelling.bringing) and self.shipper.connections == met:
             self.shipper.reconnect()
 
     def _catch_up(self) -> None:
@@ -343,6 +347,7 @@ class Source:
             self._ground.trees, dirty, capture.log, capture.nodes, capture.files,
             paced(self._ground.journal, self.gate, self._stopped.is_set),
         )  # fmt: skip
+        self.trouble = ""
         self._caught_up_at = capture.log.journal.append(Kind.MIRROR_END, a=LEFT_OUT, b=begun_at).end
         queue.closed()
 

@@ -46,7 +46,7 @@ def of_source(ground: Ground, part: Source, meter: Meter, pace: Meter) -> Replic
         bindings=_ordered(
             ground, "behind" if part.queue.behind else phase, meta.verified_ns, part.levelling.held
         ),
-        troubles=(*_held(part.levelling.held), *_unsure(meta.verify_needed)),
+        troubles=(*_held(part.levelling.held), *_unsure(meta.verify_needed or part.trouble)),
     )  # fmt: skip
 
 

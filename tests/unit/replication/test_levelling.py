@@ -21,7 +21,6 @@ from hsorch.node.replication.levelling import Levelling
 from hsorch.node.replication.messages import Bare, Message, Outline, Task
 from hsorch.node.replication.meta import Place
 from hsorch.node.replication.queue import Queue
-from hsorch.node.replication.record import Record
 from hsorch.node.replication.stage import EVERYTHING, VERIFY
 from hsorch.node.replication.wire import Broken, Channel, Frame
 from tests.unit.replication.test_comparison import Side
@@ -65,8 +64,10 @@ class World:
         )  # fmt: skip
         gate.acknowledge(1 << 40, 1 << 40, 1 << 40)
 
-    def _ends(self, begun: Record, whole: bool) -> None:
-        self.ended.append((begun.a, whole))
+    def _ends(self, begun: int, whole_from: int) -> None:
+        """What ended (a of its MIRROR_BEGIN), and whether everything was compared."""
+        record = next(self.here.journal.records(begun))
+        self.ended.append((record.a, whole_from >= begun))
 
     def connect(self, *, answers: int = 1_000, fresh: bool = False) -> Standby:
         standby = Standby(self.there, self.levelling, answers)
@@ -148,17 +149,31 @@ def test_a_resync_is_gone_on_with_only_once_the_standby_was_heard(world: World) 
     assert world.levelling.unfinished
 
 
-def test_a_verify_that_a_resync_takes_the_place_of_follows_it(world: World) -> None:
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_verify_that_a_resync_gets_ahead_of_follows_it_if_that_was_not_of_everything(
+    world: World, whole: bool
+) -> None:
     world.connect(answers=1)
     world.levelling.verify()
     world.levelling.turn()
-    world.levelling.begin(Verdict(Meeting.STREAM, "a test"), decided=False, brought=False)
-    assert world.levelling.verifying
+    since = None if whole else world.here.journal.end
+    verdict = Verdict(Meeting.STREAM, "a test", since=since)
+    world.levelling.begin(verdict, decided=False, brought=False)
+    assert world.levelling.verifying is not whole
     world.connect(fresh=True)
     world.until(lambda: bool(world.ended))
     world.levelling.turn()
-    world.until(lambda: len(world.ended) == 2)
-    assert world.ended == [(EVERYTHING, True), (VERIFY, True)]
+    world.until(lambda: not world.levelling.verifying)
+    assert world.ended == ([(EVERYTHING, True)] if whole else [(EVERYTHING, False), (VERIFY, True)])
+
+
+def test_a_base_copy_and_what_is_compared_after_it_are_everything_since_it_began(world: World) -> None:
+    since = world.here.journal.end
+    for brought in False, True:
+        world.levelling.begin(Verdict(Meeting.FIRST, "a test", since=since), decided=True, brought=brought)
+        now = world.levelling._round
+        assert now is not None
+        assert now.whole_from == (since if brought else -1)
 
 
 def test_a_bad_sector_of_the_source_is_told_with_the_file_that_it_is_in(
@@ -181,6 +196,7 @@ def test_a_bad_sector_of_the_source_is_told_with_the_file_that_it_is_in(
     world.until(lambda: bool(told))
     file = world.here.home / "data/large"
     assert told == [f"the comparison with the standby stopped: [Errno 5] Input/output error: '{file}'"]
+    assert not world.levelling.verifying, "who waits for it is told, and may ask again"
 
 
 def test_a_verify_begins_only_where_a_standby_can_be_asked(world: World) -> None:

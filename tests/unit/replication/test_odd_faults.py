@@ -69,10 +69,11 @@ def test_a_comparison_is_begun_again(tmp_path: Path) -> None:
     capture.nodes = capture.files = None
     levelling = Levelling(
         [], capture, MagicMock(spec=Queue), Gate("none"), frozenset,
-        on_begin=lambda: None, on_end=lambda _: None, on_fault=faults.append, on_held=lambda: None,
+        on_begin=lambda: None, on_end=lambda begun, whole_from: None, on_fault=faults.append,
+        on_held=lambda: None,
     )  # fmt: skip
     begin = capture.log.journal.append(Kind.MIRROR_BEGIN, a=EVERYTHING)
-    levelling._open(begin, None)
+    levelling._open(begin, None, begin.lsn)
 
     def answer(outline: Message) -> None:
         assert isinstance(outline, Outline)
@@ -88,6 +89,7 @@ def test_a_source_meets_its_standby_again_also_where_it_can_note_nothing() -> No
     source = MagicMock(spec=Source)
     source.shipper = MagicMock(spec=Shipper, connections=1)
     source._failures, source._stopped = 0, threading.Event()
+    source.levelling = MagicMock(bringing=False)
     source._fault.side_effect = OSError("no room")
     Source._begin_again(source, "the comparison stopped")
     source.shipper.reconnect.assert_called_once()

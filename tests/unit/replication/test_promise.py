@@ -24,7 +24,6 @@ from hsorch.node.replication.record import Kind, Record
 from hsorch.node.replication.reserve import Reserve
 from hsorch.node.replication.segments import Start
 from hsorch.node.replication.source import LONGEST_PAUSE_S, Source
-from hsorch.node.replication.stage import EVERYTHING
 from hsorch.node.replication.tree import Tree
 
 
@@ -53,6 +52,7 @@ def guarded(standby: Standby) -> Source:
     source._ground.meta.value.generations = Lineage(current=1)
     source._promising, source._naming = threading.Lock(), threading.Lock()
     source._stopped = threading.Event()
+    source._failures, source._unsure_at, source.trouble = 0, 0, ""
     source._may_guard, source._said, source._said_on = True, 0, 0
     source._level()
     return source
@@ -118,7 +118,14 @@ def test_the_guard_goes_on_after_an_error_that_nobody_foresaw(monkeypatch: pytes
     source._activity, source.levelling, source.queue = MagicMock(), MagicMock(), MagicMock()
     source._ground.journal.end, source._caught_up_at = 0, 0
     source.levelling.running, source.levelling.ends_at, source.queue.behind = False, 0, False
-    source.levelling.turn.side_effect = [RuntimeError("odd"), OSError("no room")] + [None] * 1000
+    told: list[str] = []
+
+    def turn() -> None:
+        told.append(source.trouble)
+        if len(told) < 3:
+            raise [RuntimeError("odd"), OSError("no room")][len(told) - 1]
+
+    source.levelling.turn.side_effect = turn
     source._ground.meta.change.side_effect = OSError("no room to note it")  # type: ignore[attr-defined]
     guard = threading.Thread(target=source._guard, daemon=True)
     guard.start()
@@ -128,40 +135,40 @@ def test_the_guard_goes_on_after_an_error_that_nobody_foresaw(monkeypatch: pytes
     source._stopped.set()
     guard.join()
     assert source.levelling.turn.call_count >= 4
-    whys = [str(c.kwargs.get("verify_needed")) for c in source._ground.meta.change.mock_calls]  # type: ignore[attr-defined]
-    assert any("odd" in why for why in whys), "and says so"
+    assert ["odd" in told[1], "no room" in told[2], told[3]] == [True, True, ""], "and says so meanwhile"
 
 
 @pytest.mark.parametrize(
-    ("whole", "noted_at", "healed"),
-    [(True, 100, True), (True, 300, False), (False, 100, False)],
-    ids=["everything", "before the fault", "a part"],
+    ("whole_from", "noted_at", "healed", "verified"),
+    [(200, 100, True, True), (200, 300, False, True), (-1, 100, False, False), (150, 100, True, False)],
+    ids=["everything", "before the fault", "a part", "base copy"],
 )
 def test_a_fault_is_healed_by_a_comparison_of_everything_that_began_after_it(
-    whole: bool, noted_at: int, healed: bool
+    whole_from: int, noted_at: int, healed: bool, verified: bool
 ) -> None:
     source = guarded(Standby(answers=True))
-    source._failures, change = 0, source._ground.meta.change
+    change = source._ground.meta.change
     source._ground.journal.end = noted_at
     source._fault("CREATE of db failed: only a verify can tell")
     change.reset_mock()  # type: ignore[attr-defined]
-    source._equal(Record(Kind.MIRROR_BEGIN, 200, a=EVERYTHING), whole)
-    cleared = [call.kwargs for call in change.mock_calls]  # type: ignore[attr-defined]
-    assert cleared == ([{"verify_needed": ""}] if healed else [])
+    source._equal(200, whole_from)
+    changed = {name for call in change.mock_calls for name in call.kwargs}  # type: ignore[attr-defined]
+    assert changed == {name for name, so in {"verify_needed": healed, "verified_ns": verified}.items() if so}
 
 
 def test_a_comparison_that_fails_each_time_is_begun_again_less_and_less_often() -> None:
     """A bad sector of the source would be read without end."""
     source = guarded(Standby(answers=True))
-    source._failures, source._stopped = 0, MagicMock()
-    source._ground.journal.end = 100
+    source._stopped, source.levelling = MagicMock(), MagicMock(bringing=False)
     source._stopped.wait.return_value = False
-    for _ in range(12):
+    for _ in range(2_000):
         source._begin_again("Input/output error")
     waited = [call.args[0] for call in source._stopped.wait.mock_calls]
     assert waited[:4] == [0.0, 2.0, 4.0, 8.0]
     assert waited[-1] == LONGEST_PAUSE_S
-    source._equal(Record(Kind.MIRROR_BEGIN, 200, a=EVERYTHING), True)
+    assert "Input" in source.trouble
+    source._equal(200, -1)
+    assert not source.trouble
     source._begin_again("Input/output error")
     assert source._stopped.wait.mock_calls[-1].args == (0.0,)
 
