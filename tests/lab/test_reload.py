@@ -74,10 +74,8 @@ def test_folders_come_go_and_change_their_kind_by_the_manifest(pair: Pair) -> No
     assert hsorch("apply", str(pair.manifest), "--yes", check=False).returncode == ExitCode.REFUSED
     apply(pair, "--confirm", pair.cluster)
     pair.wait_protected(90)
-    assert (read(pair, "node-b", "/srv/docs/plan"), read(pair, "node-b", "/srv/pictures/cat")) == (
-        "of a",
-        "meow",
-    )
+    there = (read(pair, "node-b", "/srv/docs/plan"), read(pair, "node-b", "/srv/pictures/cat"))
+    assert there == ("of a", "meow"), pair.describe() + "\n" + read(pair, "node-a", "/srv/docs/plan")
     assert kept(pair, "node-b") == ["/srv/docs/plan"]
 
     rewrite(pair, "  watched: [/srv/docs]\n", "")
