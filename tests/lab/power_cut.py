@@ -92,6 +92,7 @@ def power_cut(pair: Pair, seed: int) -> Outcome:
         report = pair.status(active)
         assert report is not None
         assert report.data is not None
+        assert report.active == active, f"it moved before the cut\n{pair.describe()}"
         pair.fault("crash", active)
         cut = time.time()
         pair.wait_active(survivor, 30)

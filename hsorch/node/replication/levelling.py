@@ -46,6 +46,8 @@ class Round:
     comparison: Comparison
     whole_from: int
     """All contents are read as they are from here on, and compared or brought; -1: only a part is."""
+    compared: bool
+    """All of them are compared."""
     told: bool = False
     given_up: bool = False
     end: int = 0
@@ -70,14 +72,14 @@ class Levelling:
         unsure: Callable[[], Spans],
         *,
         on_begin: Callable[[], None],
-        on_end: Callable[[int, int], None],
+        on_end: Callable[[bool, int], None],
         on_fault: Callable[[str], None],
         on_held: Callable[[], None],
     ) -> None:
         """unsure(): where the source is unsure of its own contents.
 
-        on_begin: the standby has durably forgotten that it was complete. on_end(begun, whole_from): all
-        that makes the standby equal is recorded (the lsn; as in Round). on_fault(why): it must begin again.
+        on_begin: the standby has durably forgotten that it was complete. on_end(compared, whole_from): all
+        that makes the standby equal is recorded (both as in Round). on_fault(why): it must begin again.
         on_held: it was given up before anything was recorded, and confirm() is waited for (`held`)."""
         self._trees = trees
         self._capture = capture
@@ -346,7 +348,9 @@ class Levelling:
             self._trees, capture.log, capture.nodes, capture.files, outlining.heard, extents=extents,
             before=weighed, stopped=paced(self._journal, self._gate, given_up),
         )  # fmt: skip
-        opened = self._round = Round(begin, outlining, comparison, whole_from=whole_from)
+        opened = self._round = Round(
+            begin, outlining, comparison, whole_from=whole_from, compared=extents is None
+        )  # fmt: skip
         return opened
 
     def _start(self, now: Round, say: Say) -> None:
@@ -373,4 +377,4 @@ class Levelling:
             self._on_fault(f"the comparison with the standby stopped: {why}")
             return
         self._confirmed.clear()
-        self._on_end(now.begin.lsn, now.whole_from)
+        self._on_end(now.compared, now.whole_from)

@@ -322,12 +322,12 @@ class Source:
         self.gate.open()
         self._ground.meta.change(guarded=False)
 
-    def _equal(self, begun: int, whole_from: int) -> None:
-        """A comparison that began there came to its end."""
+    def _equal(self, compared: bool, whole_from: int) -> None:
+        """A comparison came to its end."""
         self._failures, self.trouble = 0, ""
         if whole_from >= self._unsure_at:
             self._ground.meta.change(verify_needed="")
-        if whole_from >= begun:
+        if compared:
             self._ground.meta.change(verified_ns=time.time_ns())
 
     def _begin_again(self, why: str) -> None:

@@ -64,10 +64,12 @@ class World:
         )  # fmt: skip
         gate.acknowledge(1 << 40, 1 << 40, 1 << 40)
 
-    def _ends(self, begun: int, whole_from: int) -> None:
+    def _ends(self, compared: bool, whole_from: int) -> None:
         """What ended (a of its MIRROR_BEGIN), and whether everything was compared."""
-        record = next(self.here.journal.records(begun))
-        self.ended.append((record.a, whole_from >= begun))
+        ended = self.levelling._round
+        assert ended is not None
+        assert (whole_from >= 0) is compared
+        self.ended.append((ended.begin.a, compared))
 
     def connect(self, *, answers: int = 1_000, fresh: bool = False) -> Standby:
         standby = Standby(self.there, self.levelling, answers)
@@ -174,6 +176,7 @@ def test_a_base_copy_and_what_is_compared_after_it_are_everything_since_it_began
         now = world.levelling._round
         assert now is not None
         assert now.whole_from == (since if brought else -1)
+        assert not now.compared, "what it wrote nobody has read again"
 
 
 def test_a_bad_sector_of_the_source_is_told_with_the_file_that_it_is_in(

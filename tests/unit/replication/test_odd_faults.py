@@ -69,7 +69,7 @@ def test_a_comparison_is_begun_again(tmp_path: Path) -> None:
     capture.nodes = capture.files = None
     levelling = Levelling(
         [], capture, MagicMock(spec=Queue), Gate("none"), frozenset,
-        on_begin=lambda: None, on_end=lambda begun, whole_from: None, on_fault=faults.append,
+        on_begin=lambda: None, on_end=lambda compared, whole_from: None, on_fault=faults.append,
         on_held=lambda: None,
     )  # fmt: skip
     begin = capture.log.journal.append(Kind.MIRROR_BEGIN, a=EVERYTHING)

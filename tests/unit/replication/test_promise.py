@@ -151,7 +151,7 @@ def test_a_fault_is_healed_by_a_comparison_of_everything_that_began_after_it(
     source._ground.journal.end = noted_at
     source._fault("CREATE of db failed: only a verify can tell")
     change.reset_mock()  # type: ignore[attr-defined]
-    source._equal(200, whole_from)
+    source._equal(verified, whole_from)
     changed = {name for call in change.mock_calls for name in call.kwargs}  # type: ignore[attr-defined]
     assert changed == {name for name, so in {"verify_needed": healed, "verified_ns": verified}.items() if so}
 
@@ -167,7 +167,7 @@ def test_a_comparison_that_fails_each_time_is_begun_again_less_and_less_often() 
     assert waited[:4] == [0.0, 2.0, 4.0, 8.0]
     assert waited[-1] == LONGEST_PAUSE_S
     assert "Input" in source.trouble
-    source._equal(200, -1)
+    source._equal(False, -1)
     assert not source.trouble
     source._begin_again("Input/output error")
     assert source._stopped.wait.mock_calls[-1].args == (0.0,)
