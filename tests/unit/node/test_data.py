@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import MagicMock
@@ -74,6 +74,14 @@ class Link:
             self.turn()
             time.sleep(0.01)
 
+    def until_so(self, true: Callable[[], bool], limit_s: float = 10.0) -> None:
+        """Turns go by until it is true."""
+        ends = time.monotonic() + limit_s
+        while not true():
+            assert time.monotonic() < ends, f"{self.replicator.told}, {self.heard}"
+            self.turn()
+            time.sleep(0.01)
+
     def turns(self, seconds: float) -> None:
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:
@@ -100,7 +108,9 @@ def link(paths: Paths) -> Iterator[Link]:
 
 def test_an_active_source_is_left_alone(link: Link) -> None:
     link.be(acting=True)
-    link.turns(1.0)
+    link.until("authority")
+    link.until_heard()
+    link.turns(0.6)
     assert link.replicator.told == ["reload", "authority"], "its setup, and in whose name it speaks, no more"
     assert [said.state for said in link.heard] == [DataState.COMPLETE]
 
@@ -119,7 +129,7 @@ def test_the_core_hears_of_the_epoch_that_its_replicator_remembers(link: Link) -
 
 def test_flushes_thaw_only_after_the_core_has_heard_that_they_are_not_guarded(link: Link) -> None:
     link.be(acting=True)
-    link.turns(0.6)
+    link.until_heard()
     assert link.heard[-1].guarded
     link.replicator.report = replace(SOURCE, frozen=2, connected=False)
     link.turns(0.6)
@@ -148,8 +158,7 @@ def test_a_thaw_that_came_too_late_is_taken_back(link: Link) -> None:
     link.be(acting=True, solo=True)
     link.until("thaw")
     link.replicator.report = SOURCE
-    link.turns(1.5)
-    assert link.heard[-1].guarded
+    link.until_so(lambda: link.heard[-1].guarded)
 
 
 @pytest.mark.parametrize("drains", [True, False])
@@ -161,11 +170,9 @@ def test_a_release_tells_whether_the_peer_has_everything(link: Link, drains: boo
 
 def test_a_replicator_that_is_gone_makes_the_data_unknown(link: Link) -> None:
     link.be(acting=True)
-    link.turns(0.6)
+    link.until_heard()
     link.replicator.close()
-    link.turns(3.0)
-    assert link.driver.report is None
-    assert link.heard[-1].state is DataState.UNKNOWN
+    link.until_so(lambda: link.driver.report is None and link.heard[-1].state is DataState.UNKNOWN)
 
 
 @pytest.mark.parametrize(
@@ -222,32 +229,28 @@ def test_a_standby_is_level_again_once_the_replicator_speaks_for_the_new_epoch(l
     link.replicator.report = replace(SOURCE, level=True)
     link.be(acting=True)
     link.until("authority")
-    link.turns(0.6)
-    assert link.heard[-1].image.level
-    assert link.heard[-1].followed
+    link.until_so(lambda: bool(link.heard) and link.heard[-1].image.level and link.heard[-1].followed)
     before = len(link.heard)
     config = replace(link.state.durable.config, epoch=Epoch(3, 2))
     link.state = replace(link.state, durable=replace(link.state.durable, config=config))
     link.turn()
     assert [said.image.level or said.followed for said in link.heard[before:]] == [False], "at once"
-    link.turns(0.6)
+    link.until_so(lambda: link.heard[-1].image.level and link.heard[-1].followed)
     assert link.replicator.told.count("authority") == 2
-    assert link.heard[-1].image.level
-    assert link.heard[-1].followed
 
 
 def test_a_new_spec_is_told_until_the_replicator_has_taken_it(link: Link) -> None:
     link.replicator.refuses.add("reload")
     link.be(acting=True)
     link.until("reload")
-    link.turns(1.0)
-    assert link.replicator.told.count("reload") > 1
+    link.until_so(lambda: link.replicator.told.count("reload") > 1)
     link.replicator.refuses.clear()
     link.until("authority")
     told = link.replicator.told.count("reload")
     link.turns(0.6)
     assert link.replicator.told.count("reload") == told
     link.state = replace(link.state, spec=replace(link.state.spec, revision=link.state.spec.revision + 1))
+    link.until_so(lambda: link.replicator.told.count("reload") > told)
     link.turns(0.6)
     assert link.replicator.told.count("reload") == told + 1
 
