@@ -34,9 +34,8 @@ from hsorch.node.replication.wire import Broken, Channel
 POLL_S = 0.02
 LINGER_S = 0.003
 AGAIN_S = 2.0
-DOUBLINGS = 7
-LONGEST_PAUSE_S = 120.0
-"""Between two comparisons that fail."""
+PAUSES_S = (0.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 120.0)
+"""After each comparison that failed, one after the other: a bad sector may be in its way each time."""
 NOBODY_S = 5.0
 """A standby that is not connected for so long is not waited for: who stops the group wants it stopped."""
 NEAR_BYTES = 8 * 1024 * 1024
@@ -105,7 +104,7 @@ class Source:
         self._failures = 0
         """Comparisons that failed one after the other."""
         self.trouble = ""
-        """Why the standby was not made equal when that was tried last; that is tried again."""
+        """Why the last comparison, or what else makes the standby level, did not come to its end."""
         self.capture.mount()
         self._activity.start(self.capture.log.oldest)
         self.shipper.start()
@@ -265,7 +264,8 @@ class Source:
                 elif self.gate.applied >= self._caught_up_at:
                     self._level()
                     self.levelling.turn()
-                    self.trouble = "" if self.trouble == failed else self.trouble
+                if self.trouble == failed:
+                    self.trouble = ""
             except Broken:
                 continue
             except Stopped:
@@ -331,10 +331,9 @@ class Source:
             self._ground.meta.change(verified_ns=time.time_ns())
 
     def _begin_again(self, why: str) -> None:
-        """At once the first time: a bad sector may be in its way each time."""
         self.trouble = why
         met = self.shipper.connections
-        pause_s = min(LONGEST_PAUSE_S, AGAIN_S ** min(self._failures, DOUBLINGS)) if self._failures else 0.0
+        pause_s = PAUSES_S[min(self._failures, len(PAUSES_S) - 1)]
         self._failures += 1
         stopped = self._stopped.wait(pause_s)
         if not (stopped or self.levelling.bringing) and self.shipper.connections == met:
@@ -347,7 +346,6 @@ class Source:
             self._ground.trees, dirty, capture.log, capture.nodes, capture.files,
             paced(self._ground.journal, self.gate, self._stopped.is_set),
         )  # fmt: skip
-        self.trouble = ""
         self._caught_up_at = capture.log.journal.append(Kind.MIRROR_END, a=LEFT_OUT, b=begun_at).end
         queue.closed()
 

@@ -60,19 +60,11 @@ class Link:
 
     def until(self, what: str, limit_s: float = 10.0) -> None:
         """Turns go by until the replicator was told it."""
-        ends = time.monotonic() + limit_s
-        while what not in self.replicator.told:
-            assert time.monotonic() < ends, f"never told {what}: {self.replicator.told}"
-            self.turn()
-            time.sleep(0.01)
+        self.until_so(lambda: what in self.replicator.told, limit_s)
 
     def until_heard(self, limit_s: float = 10.0) -> None:
         """Turns go by until the core hears something of a replicator that answers."""
-        ends = time.monotonic() + limit_s
-        while not any(news.state is not DataState.UNKNOWN for news in self.heard):
-            assert time.monotonic() < ends, "nothing was heard"
-            self.turn()
-            time.sleep(0.01)
+        self.until_so(lambda: any(news.state is not DataState.UNKNOWN for news in self.heard), limit_s)
 
     def until_so(self, true: Callable[[], bool], limit_s: float = 10.0) -> None:
         """Turns go by until it is true."""

@@ -16,7 +16,6 @@ import pytest
 from hsorch.node.paths import Paths
 from hsorch.node.replication import ground as grounds
 from hsorch.node.replication.answer import Questions
-from hsorch.node.replication.apply import Astray
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.capture.log import Mark
 from hsorch.node.replication.gate import Level
@@ -109,56 +108,6 @@ def test_what_others_remove_while_a_resync_is_held_back_is_in_nobodys_way(tmp_pa
             assert receiving.lets_in(record, end.end)
             receiving.apply(record)
         assert receiving.applier.skipped == 1
-
-
-def test_what_is_held_back_is_compared_when_the_comparison_begins_again(tmp_path: Path) -> None:
-    """The source knows what came since the end of the spool; what is in it is let go of."""
-    with standing(tmp_path) as ground:
-        journal = ground.journal
-        journal.append(Kind.CREATE, fid=OLD, a=0o600, path=b"db")
-        journal.append(Kind.WRITE, fid=OLD, b=3, data=b"old")
-        Spool(ground).finish()
-        ground.hot.replace(frozenset(), 0)
-        carrying = Spool(ground).carrying
-        for _ in "a comparison", "the same again, as its link broke":
-            at = ground.here()
-            carrying.begins(
-                Begin(at=at, asked_from=at.lsn, fresh=True, extents={}), SENDER, Questions(1), None
-            )
-            assert ground.meta.value.staged_over is not None
-            assert carrying.midway
-            differing = carrying._receiving._extents
-            journal.append(Kind.MIRROR_BEGIN, a=EVERYTHING)
-            journal.append(Kind.WRITE, fid=OLD, b=3, data=b"new")
-        assert differing is not None
-        assert OLD in differing
-
-
-def test_a_comparison_whose_end_is_spooled_does_not_begin_again(tmp_path: Path) -> None:
-    with standing(tmp_path) as ground:
-        carrying = Spool(ground).carrying
-        at = ground.here()
-        carrying.begins(Begin(at=at, asked_from=at.lsn, fresh=True, extents={}), SENDER, Questions(1), None)
-        begun = ground.journal.append(Kind.MIRROR_BEGIN, a=EVERYTHING)
-        carrying._receiving._tells_from = begun.end  # nobody listens to what lies here
-        assert carrying.midway
-        ground.journal.append(Kind.MIRROR_END, a=EVERYTHING, b=begun.lsn)
-        assert not carrying._receiving.lets_in(begun, begun.end), "not durable yet"
-        assert not carrying.midway
-
-
-def test_what_others_removed_is_remembered_when_a_takeover_finds_it(tmp_path: Path) -> None:
-    """Asked again, the next one may pass over what has no name here any more: who asks must know by then."""
-    with standing(tmp_path) as ground:
-        ground.journal.append(Kind.CREATE, fid=OLD, a=0o600, path=b"db")
-        ground.journal.append(Kind.WRITE, fid=OLD, b=3, data=b"old")
-        Spool(ground).finish()
-        spool = Spool(ground)
-        (tmp_path / "data/db").unlink()
-        ground.journal.append(Kind.WRITE, fid=OLD, b=3, data=b"new")
-        with pytest.raises(Astray):
-            spool.finish()
-        assert ground.meta.value.verify_needed
 
 
 @pytest.mark.parametrize("what", [EVERYTHING, VERIFY])

@@ -85,12 +85,11 @@ def test_a_comparison_is_begun_again(tmp_path: Path) -> None:
     levelling.close()
 
 
-def test_a_source_meets_its_standby_again_also_where_it_can_note_nothing() -> None:
+def test_a_source_meets_its_standby_again_after_a_comparison_that_failed() -> None:
     source = MagicMock(spec=Source)
     source.shipper = MagicMock(spec=Shipper, connections=1)
     source._failures, source._stopped = 0, threading.Event()
     source.levelling = MagicMock(bringing=False)
-    source._fault.side_effect = OSError("no room")
     Source._begin_again(source, "the comparison stopped")
     source.shipper.reconnect.assert_called_once()
 

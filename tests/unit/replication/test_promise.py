@@ -23,7 +23,7 @@ from hsorch.node.replication.queue import Queue
 from hsorch.node.replication.record import Kind, Record
 from hsorch.node.replication.reserve import Reserve
 from hsorch.node.replication.segments import Start
-from hsorch.node.replication.source import LONGEST_PAUSE_S, Source
+from hsorch.node.replication.source import PAUSES_S, Source
 from hsorch.node.replication.tree import Tree
 
 
@@ -165,7 +165,7 @@ def test_a_comparison_that_fails_each_time_is_begun_again_less_and_less_often() 
         source._begin_again("Input/output error")
     waited = [call.args[0] for call in source._stopped.wait.mock_calls]
     assert waited[:4] == [0.0, 2.0, 4.0, 8.0]
-    assert waited[-1] == LONGEST_PAUSE_S
+    assert waited[-1] == PAUSES_S[-1]
     assert "Input" in source.trouble
     source._equal(False, -1)
     assert not source.trouble
