@@ -256,6 +256,15 @@ def test_verify_that_breaks_off_does_not_wait_for_ever(
     assert "HS943" in ran.err
 
 
+def test_verify_waits_for_a_resync_that_goes_first_or_takes_its_place(
+    hsorch, held: Holdings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "BEGINS_WITHIN_S", 0.0)
+    done = told("live", differing_bytes=0, verified="2026-01-31T09:00:00Z")
+    stories(held, told("live"), told("mirror"), told("mirror"), done)
+    assert hsorch("verify").code == ExitCode.OK
+
+
 def test_verify_that_would_delete_too_much_says_so(
     hsorch, held: Holdings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

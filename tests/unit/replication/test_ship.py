@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -20,7 +21,7 @@ from hsorch.node.replication.meta import Place
 from hsorch.node.replication.mirror import refused
 from hsorch.node.replication.record import Kind
 from hsorch.node.replication.segments import Start
-from hsorch.node.replication.ship import PATIENT_S, RETRY_S, Shipper
+from hsorch.node.replication.ship import ANSWER_S, PATIENT_S, RETRY_S, SILENT_S, Shipper
 from hsorch.node.replication.wire import Broken, Channel, Frame
 
 JOB = b"j" * 16
@@ -314,3 +315,24 @@ def test_a_comparison_that_broke_off_begins_again_where_the_stream_could_go_on(
     with pytest.raises(Broken):
         Shipper(journal, gate, lambda: channel, lambda: mine, resyncs)._converse(channel)
     assert standby.begins[0].fresh is (midway or unfinished)
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_standby_whose_stream_begins_anew_may_first_carry_out_what_it_has(
+    tmp_path: Path, fresh: bool
+) -> None:
+    waited: list[float | None] = []
+
+    class Slow:
+        def receive(self, timeout_s: float | None = None) -> Frame | None:
+            waited.append(timeout_s)
+            if len(waited) == 2:
+                return None
+            return Frame(Ack(received=0, durable=0, applied=0), bytearray())
+
+        def close(self) -> None: ...
+
+    journal = Journal(tmp_path / "journal", Start(job=JOB, generation=GENERATION))
+    shipper = Shipper(journal, Gate("none"), MagicMock(), MagicMock(), MagicMock())
+    shipper._listen(cast(Channel, Slow()), fresh=fresh)
+    assert waited == [ANSWER_S if fresh else SILENT_S, SILENT_S]
