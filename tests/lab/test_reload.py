@@ -68,14 +68,18 @@ def test_folders_come_go_and_change_their_kind_by_the_manifest(pair: Pair) -> No
 
     put(pair, "node-a", "/srv/docs/plan", "of a")
     put(pair, "node-b", "/srv/docs/plan", "of b")
+    for node in ("node-a", "node-b"):  # as an installer leaves them, and two files of one moment
+        assert pair.exec(node, "touch", "-d", "@1700000000", "/srv/docs/plan").returncode == 0
     said = hsorch("plan", str(pair.manifest)).stdout
     assert "Data: node-a -> node-b" in said
     assert "Outage: the group app" in said
     assert hsorch("apply", str(pair.manifest), "--yes", check=False).returncode == ExitCode.REFUSED
     apply(pair, "--confirm", pair.cluster)
     pair.wait_protected(90)
-    there = (read(pair, "node-b", "/srv/docs/plan"), read(pair, "node-b", "/srv/pictures/cat"))
-    assert there == ("of a", "meow"), pair.describe() + "\n" + read(pair, "node-a", "/srv/docs/plan")
+    assert (read(pair, "node-b", "/srv/docs/plan"), read(pair, "node-b", "/srv/pictures/cat")) == (
+        "of a",
+        "meow",
+    )
     assert kept(pair, "node-b") == ["/srv/docs/plan"]
 
     rewrite(pair, "  watched: [/srv/docs]\n", "")

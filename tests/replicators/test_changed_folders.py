@@ -5,6 +5,7 @@ Two replicator processes with real mounts. How the plan and the agents come to i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,6 +113,23 @@ def test_what_a_glob_takes_in_later_is_kept_before_it_is_replaced(pair: Pair) ->
     pair.bring_in(a, b)
     assert text(b, "mm/x.log") == "log of a"
     assert kept(b) == {b"log of b"}
+
+
+def test_what_is_no_longer_left_out_is_looked_into(pair: Pair) -> None:
+    """Both nodes had a file of their own there, of one size and time."""
+    a, b = pair.a, pair.b
+    pair.bind(pair.watched("aa", exclude=("*.ini",)))
+    for node, own in ((a, "a"), (b, "b")):
+        for name in ("cat", "own.ini"):
+            (node.folders["aa"] / name).write_text("cat" if name == "cat" else own)
+            os.utime(node.folders["aa"] / name, (7, 7))
+    pair.bring_in(a, b)
+    pair.bring_out(a)
+    assert text(b, "aa/own.ini") == "b"
+    pair.bind(pair.watched("aa"))
+    pair.bring_in(a, b)
+    assert text(b, "aa/own.ini") == "a"
+    assert kept(b) == {b"b"}
 
 
 @pytest.mark.parametrize("way", ["ordered to watched", "watched to ordered"])

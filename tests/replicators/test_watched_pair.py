@@ -48,6 +48,43 @@ def test_what_stood_on_the_standby_is_kept_before_it_is_replaced(pair: tuple[Nod
     assert kept == {b"another cat", b"nobody else has this dog"}
 
 
+def test_files_of_one_size_and_time_are_told_apart_as_the_folders_meet(pair: tuple[Node, Node]) -> None:
+    """Files made by an installer, or within one tick of a clock: small ones and large."""
+    a, b = pair
+    for name, content in (("cat", b"x"), ("large", os.urandom(3_000_000)), ("same", b"z")):
+        for node, own in ((a, b"a"), (b, b"a" if name == "same" else b"b")):
+            (node.folders[PICTURES] / name).write_bytes(content + own)
+            os.utime(node.folders[PICTURES] / name, ns=(7, 1_600_000_000_000_000_000))
+    follow(a, b)
+    assert equal(a, b)
+    kept = [path.read_bytes()[-1:] for path in b.places.quarantine.rglob("*") if path.name.isdigit()]
+    assert kept == [b"b", b"b"], "what was the same is not kept"
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_folders_that_have_met_are_compared_by_size_and_time(pair: tuple[Node, Node], turned: bool) -> None:
+    """Also by a source that has become the standby; only `hsorch verify` looks into every file."""
+    a, b = pair
+    for name in ("small", "large"):
+        (a.folders[PICTURES] / name).write_bytes(b"x" * (1 if name == "small" else 3_000_000))
+    follow(a, b)
+    for node in (a, b):
+        node.ask("role", role="none")
+    for name in ("small", "large"):
+        file = (a if turned else b).folders[PICTURES] / name
+        seen = file.stat()
+        with file.open("r+b") as changed:
+            changed.write(b"y")
+        os.utime(file, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    source, target = (b, a) if turned else (a, b)
+    follow(source, target)
+    for name in ("small", "large"):
+        contents = {(node.folders[PICTURES] / name).read_bytes()[:1] for node in (a, b)}
+        assert contents == {b"x", b"y"}, f"{name} was looked into"
+    source.ask("verify")
+    until(lambda: equal(a, b))
+
+
 def test_a_switch_turns_the_direction_round_and_loses_nothing(pair: tuple[Node, Node]) -> None:
     a, b = pair
     follow(a, b)

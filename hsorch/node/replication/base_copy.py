@@ -25,7 +25,7 @@ from hsorch.node.replication.landing import Landing
 from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import Bare, Begin, Bring, Message, Refused, Task
 from hsorch.node.replication.mirror import Mirror, refused
-from hsorch.node.replication.placing import Keep
+from hsorch.node.replication.placing import Keep, Stood
 from hsorch.node.replication.progress import Figures, Progress
 from hsorch.node.replication.tree import Tree
 from hsorch.node.replication.wire import Broken, Channel, Frame
@@ -129,7 +129,7 @@ class Taking:
 
         landing = Landing(
             str(tree.folder), msgspec.structs.replace(task, binding=tree.binding), self._reply,
-            guard=MassGuard(), keep=keep and keep_own, refusals=self._refusals, brought=here,
+            guard=MassGuard(), stood=Stood(keep and keep_own), refusals=self._refusals, brought=here,
         )  # fmt: skip
         try:
             while (frame := self._ahead.next()) is None or not isinstance(frame.message, Begin | Task):

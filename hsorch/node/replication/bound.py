@@ -36,6 +36,10 @@ class Note(Wire, frozen=True, kw_only=True):
     """Everything there came from the peer: what is replaced is nobody's only copy."""
     own: bool = False
     """Watched: this node was the source of it, and no mirror has begun to replace anything since."""
+    compared: bool = False
+    """Watched: both nodes had the same there once. Since then size and time tell what differs."""
+    first_ns: int = 0
+    """As target: when the first mirror of all began (Unix ns); 0: none has."""
     changed: str = ""
     """As target: what somebody else changed there; empty: nothing, or all was compared since."""
     unwritten: str = ""
@@ -63,6 +67,10 @@ class Bound:
         """Each of them is one side's folder, and no mixture."""
         notes = [self.note(binding.path) for binding in watched]
         return all((note.follows and not note.unwritten) or note.own for note in notes)
+
+    def begin_anew(self, path: str) -> None:
+        """Whose files lie there is not known any more."""
+        self.change(path, follows=False, own=False, compared=False, first_ns=0)
 
     def refuse(self, path: str, why: str) -> None:
         """As target. Implements flushing.Refusals, as do the next two."""

@@ -49,7 +49,7 @@ from hsorch.node.replication.messages import (
     Wanted,
 )
 from hsorch.node.replication.partial import Partials
-from hsorch.node.replication.placing import Keep, Placer, standing
+from hsorch.node.replication.placing import Placer, Stood, standing
 from hsorch.node.replication.record import leaves
 from hsorch.node.replication.surplus import LandingError, Surplus
 from hsorch.node.replication.tally import Tally
@@ -73,7 +73,7 @@ class Landing:
         reply: Callable[[Message], None],
         *,
         guard: MassGuard,
-        keep: Keep | None = None,
+        stood: Stood,
         refusals: Refusals | None = None,
         brought: set[int] | None = None,
     ) -> None:
@@ -85,7 +85,8 @@ class Landing:
         self._root = root
         self._binding: Binding = task.binding
         self._reply = reply
-        self._keep = keep
+        self._keep = keep = stood.keep
+        self._stood_until_ns = stood.until_ns
         try:
             self._fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
@@ -219,7 +220,7 @@ class Landing:
             return SAME
         large = entry.size > SMALL
         alike = found.st_size == entry.size and found.st_mtime_ns == entry.mtime_ns
-        if self.task.mode == "content" and not self.task.survey:
+        if self._looks_into(entry, found) and not self.task.survey:
             if large:
                 return COMPARE
             alike = False  # its content was looked at
@@ -229,6 +230,9 @@ class Landing:
             return SAME
         self._tally.replaces(entry, found)
         return COMPARE if large else SEND
+
+    def _looks_into(self, entry: Entry, found: os.stat_result) -> bool:
+        return self.task.mode == "content" or bool(entry.digest) or found.st_ctime_ns < self._stood_until_ns
 
     def _is_brought(self, at: tuple[int, str], entry: Entry, found: os.stat_result) -> bool:
         """Before this run; what was written since the first one, the resync after it finds."""

@@ -16,7 +16,7 @@ from hsorch.node.replication.image import Told
 from hsorch.node.replication.meta import Place
 from hsorch.node.replication.outline import Part
 
-VERSION = 6
+VERSION = 7
 """Raised with every change to what is said here, but Hello and Refused: those every version understands."""
 
 
@@ -40,6 +40,8 @@ class Hello(Said, frozen=True, kw_only=True):
     """folders.likeness() of the ordered ones."""
     doubts: bool = False
     """Where this node's ordered files can differ from anybody's is not known here."""
+    unseen: tuple[str, ...] = ()
+    """Watched folders of a standby with files in them that were never compared with the source's."""
     midway: bool = False
     """This node's stream began with a comparison whose end it has not heard."""
 

@@ -87,9 +87,11 @@ class Mirror:
         anchor: Anchor | None = None,
         progress: Progress | None = None,
         fid: Fid | None = None,
+        digests: bool = False,
     ) -> None:
         """anchor: the volume that root must lie on; None: whichever it lies on now. fid: for files of an
-        ordered folder, which have it from then on."""
+        ordered folder, which have it from then on. digests: the target has small files of its own, in which
+        it has to look."""
         self._channel = channel
         self._root = root
         self._task = task
@@ -98,6 +100,7 @@ class Mirror:
         self.progress = progress or Progress()
         self._course = _Course()
         self._fid = fid
+        self._digests = digests or task.mode == "content"
         self._sender = Sender(channel, root, self.progress, fid)
         self._hasher = Hasher()
         self._folders: list[str] = []
@@ -157,7 +160,7 @@ class Mirror:
     def _batches(self) -> Iterator[list[Listing]]:
         batch: list[Listing] = []
         count = size = 0
-        digest = self._hasher.small if self._task.mode == "content" else None
+        digest = self._hasher.small if self._digests else None
         for folder, entries in scan(self._root, self._binding, digest=digest, fid=self._fid):
             self._folders.append(folder)
             raw = os.fsencode(folder)

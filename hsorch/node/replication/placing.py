@@ -12,6 +12,7 @@ import stat
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 
 from hsorch.node.replication.entries import Entry, dress
 from hsorch.node.replication.extents import write_at
@@ -21,6 +22,19 @@ from hsorch.node.replication.way import Naming, Way
 
 Keep = Callable[[str, str], None]
 """keep(root, relative): put the file or link that stands there in safety. Raises to stop the mirror."""
+
+
+@dataclass(frozen=True)
+class Stood:
+    """What lies at the target as a mirror begins."""
+
+    keep: Keep | None = None
+    """Where that goes which would be lost; None: nothing would."""
+    until_ns: int = 0
+    """No mirror brought what changed last before this moment (Unix ns): that size and time are the same says
+    nothing of its content."""
+
+
 Displace = Callable[[str, os.stat_result], None]
 """displace(relative, what stands there): remove what is of another kind, or raise."""
 

@@ -14,15 +14,15 @@ from hsorch.node.replication.flushing import Refusals
 from hsorch.node.replication.landing import Landing
 from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import Message, Refused, Task
-from hsorch.node.replication.placing import Keep
+from hsorch.node.replication.placing import Stood
 from hsorch.node.replication.wire import Broken, Channel
 
 HEARD_S = 10.0
 """By then a source has heard why it was refused, and closed the channel."""
 Began = Callable[[Task], str]
 """began(task): the root at this node, once its new state is durable. Raises NodeError to refuse."""
-Keeps = Callable[[Task], Keep | None]
-"""Where that goes which would be lost; None while nothing there is unreplicated."""
+Stands = Callable[[Task], Stood]
+"""stands(task): what lies there by now."""
 Ended = Callable[[Task], None]
 """ended(task): a whole tree is equal and on stable storage."""
 
@@ -32,7 +32,7 @@ def serve(
     began: Began,
     *,
     guard: Mapping[str, MassGuard] | None = None,
-    keeps: Keeps | None = None,
+    stands: Stands = lambda task: Stood(),
     ended: Ended | None = None,
     refusals: Refusals | None = None,
     written: Callable[[], None] = lambda: None,
@@ -63,8 +63,8 @@ def serve(
                 landing = None
                 root = began(frame.message)
                 weighs = (guard or {}).get(frame.message.binding.path) or MassGuard()
-                keep = keeps(frame.message) if keeps is not None else None
-                landing = Landing(root, frame.message, reply, guard=weighs, keep=keep, refusals=refusals)
+                stood = stands(frame.message)
+                landing = Landing(root, frame.message, reply, guard=weighs, stood=stood, refusals=refusals)
             elif landing is not None:
                 landing.take(frame.message, frame.body)
                 if ended is not None and landing.equal:

@@ -95,7 +95,7 @@ def _begin_notes(places: Places, before: tuple[Binding, ...], setup: Setup) -> N
     for binding in setup.bindings:
         if binding not in before:
             bound.is_there(binding)
-            bound.change(binding.path, follows=False, own=False)
+            bound.begin_anew(binding.path)
     for number, binding in enumerate(setup.ordered):
         if binding not in before:
             known = next((b for b in before if b.path == binding.path and b.kind == "ordered"), None)

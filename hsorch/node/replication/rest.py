@@ -47,7 +47,8 @@ def begin_empty(places: Places, setup: Setup, boot: str) -> None:
     )  # fmt: skip
     for binding in setup.bindings:
         bound.adopt(binding.path)
-        bound.change(binding.path, follows=False, own=False, changed="")
+        bound.begin_anew(binding.path)
+        bound.change(binding.path, changed="")
 
 
 def give_up(places: Places) -> None:

@@ -19,7 +19,7 @@ from hsorch.node.replication.flushing import Refusals
 from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import Reached, Task
 from hsorch.node.replication.mirror import Mirror
-from hsorch.node.replication.placing import Keep
+from hsorch.node.replication.placing import Keep, Stood
 from hsorch.node.replication.receiving import Ended, serve
 from hsorch.node.replication.record import Buffer
 from hsorch.node.replication.tls import Keys
@@ -49,6 +49,7 @@ class Trees:
     exclude: tuple[str, ...] = ()
     guard: MassGuard | None = None
     keep: Keep | None = None
+    stood_until_ns: int = 0
     refusals: Refusals | None = None
     ended: Ended | None = None
     refused: list[Exception] = field(default_factory=list)
@@ -68,7 +69,7 @@ class Trees:
                     other,
                     lambda _: str(self.there),
                     guard={str(self.here): self.guard or MassGuard()},
-                    keeps=lambda _: self.keep,
+                    stands=lambda _: Stood(self.keep, self.stood_until_ns),
                     ended=self.ended,
                     refusals=self.refusals,
                 )
@@ -94,13 +95,14 @@ class Trees:
         confirmed: bool = False,
         anchor: Anchor | None = None,
         cut: int | None = None,
+        digests: bool = False,
     ) -> Reached:
         """cut: the channel breaks after so many bytes."""
         task = Task(binding=self.binding, mode=mode, survey=survey, confirmed=confirmed)
         with self.channel() as channel:
             if cut is not None:
                 break_after(channel, cut)
-            self.last = Mirror(channel, str(self.here), task, anchor=anchor)
+            self.last = Mirror(channel, str(self.here), task, anchor=anchor, digests=digests)
             return self.last.run()
 
     def equal(self) -> bool:

@@ -16,6 +16,7 @@ from hsorch.errors import NodeError
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.generations import Lineage, adopted, begin, go_on_alone
 from hsorch.node.replication.messages import Hello
+from hsorch.node.replication.placing import Stood
 from hsorch.node.replication.tls import Keys
 from hsorch.node.replication.watched import live
 from hsorch.node.replication.watched.follow import Follower
@@ -37,7 +38,7 @@ class Standby:
         self.port = self._listener.port
         self._channels: list[Channel] = []
         binding = Binding(path=str(source), kind="watched")
-        self._taker = Taker([binding], self.hello, lambda task: None)
+        self._taker = Taker([binding], self.hello, lambda task: Stood())
         self._taker._begin = lambda task, channel: str(root)  # type: ignore[method-assign]
         threading.Thread(target=self._accept, daemon=True).start()
 

@@ -35,7 +35,7 @@ class Compared:
     def begin(self) -> None:
         self._begun = self._journal.append(Kind.MIRROR_BEGIN, a=VERIFY)
         if self._watched:
-            self.taking._keeps(self._task)
+            self.taking._stands(self._task)
         else:
             assert self._receiving.lets_in(self._begun, self._journal.end)
 

@@ -112,6 +112,29 @@ def test_verify_finds_what_size_and_time_hide(trees: Trees) -> None:
     assert trees.equal()
 
 
+def test_size_and_time_say_nothing_of_what_stood_there_before(trees: Trees) -> None:
+    """But what an earlier run of this mirror brought is not looked into again."""
+    kept: list[str] = []
+    trees.keep = lambda _, name: kept.append(name)
+    for name, size in (("small", 5), ("large", 3 * MIB)):
+        for root in (trees.here, trees.there):
+            (root / name).write_bytes(os.urandom(size))
+            os.utime(root / name, ns=(7, 7))
+    time.sleep(0.05)  # a tick of the clock that files have their times from
+    trees.stood_until_ns = time.time_ns()
+    time.sleep(0.05)
+    (trees.here / "other").write_bytes(os.urandom(100))
+    trees.mirror()
+    assert trees.equal()
+    assert sorted(kept) == ["large", "small"]
+    trees.mirror()
+    assert trees.last.progress.figures().bytes_sent == 0
+    (trees.there / "small").write_bytes(b"wrong")
+    os.utime(trees.there / "small", ns=(7, 7))
+    trees.mirror(digests=True)
+    assert trees.equal(), "where the source says what is in it, that counts"
+
+
 def test_a_folder_is_told_while_it_is_read(trees: Trees) -> None:
     """Both ends work at once, however many files lie in one folder."""
     for number in range(20):

@@ -14,6 +14,7 @@ from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.entries import FILE, Entry
 from hsorch.node.replication.generations import adopted, begin
 from hsorch.node.replication.messages import Hello, Mark, Pack, Reached, Task
+from hsorch.node.replication.placing import Stood
 from hsorch.node.replication.tls import Keys
 from hsorch.node.replication.watched.take import Taker
 from hsorch.node.replication.wire import Channel
@@ -33,7 +34,7 @@ class SlowDisk:
     def __init__(self, root: Path) -> None:
         self.reached, self.goes_on = threading.Event(), threading.Event()
         self.binding = Binding(path=str(root), kind="watched")
-        self.taker = Taker([self.binding], lambda: hello("b"), lambda task: self._keep)
+        self.taker = Taker([self.binding], lambda: hello("b"), lambda task: Stood(self._keep))
         self.threads: list[threading.Thread] = []
 
     def _keep(self, root: str, relative: str) -> None:

@@ -29,6 +29,7 @@ LOOK_AGAIN_S = 600.0
 """A mirror by size and time so often, for what no watcher tells (links that came and went, memory maps)."""
 DISK_S = 1.0
 ANSWER_S = 10.0
+Mode = Literal["quick", "content"]
 State = Literal["stopped", "connecting", "mirroring", "following", "held", "refused"]
 
 
@@ -61,19 +62,21 @@ class Follower:
         hello: Callable[[], Hello],
         *,
         is_there: Callable[[Binding], None] = lambda binding: None,
-        verified: Callable[[str], None] = lambda path: None,
+        mirrored: Callable[[str, Mode], None] = lambda path, mode: None,
     ) -> None:
         """dial raises Broken. is_there(binding) raises NodeError: the bound folder is not the one it was.
 
-        verified(path): all contents were compared just now, and are equal.
+        mirrored(path, mode): the standby has the same as this node, as far as this mode looks.
         """
         self._binding = binding
         self._dial = dial
         self._hello = hello
         self._is_there = is_there
-        self._verified = verified
+        self._mirrored = mirrored
         self._anchor: Anchor | None = None
-        self._mode: Literal["quick", "content"] = "quick"
+        self._mode: Mode = "quick"
+        self._unseen = False
+        """The standby has files of its own there."""
         self._confirmed = False
         self._looks_at = 0.0
         self._stopped = threading.Event()
@@ -159,6 +162,7 @@ class Follower:
             raise Broken(strange)
         if (refused := refusal(meet(mine.lineage, frame.message.lineage))) is not None:
             raise refused
+        self._unseen = self._binding.path in frame.message.unseen
 
     def _round(self, channel: Channel) -> None:
         """Mirror, then every change, until everything must be looked at again."""
@@ -171,11 +175,15 @@ class Follower:
             self._tell("mirroring")
             task = Task(binding=self._binding, mode=mode, confirmed=confirmed)
             anchor = self._anchor = self._anchor or _anchor(self._binding.path)
-            mirror = Mirror(channel, self._binding.path, task, anchor=anchor, progress=self._progress)
+            mirror = Mirror(
+                channel, self._binding.path, task,
+                anchor=anchor, progress=self._progress, digests=self._unseen,
+            )  # fmt: skip
             held = mirror.run().held
             self._seen = replace(self._seen, held=held, mirrors=self._seen.mirrors + 1)
-            if mode == "content" and not held:
-                self._verified(self._binding.path)
+            if not held:
+                self._unseen = False
+                self._mirrored(self._binding.path, mode)
             self._tell("held" if held else "following")
             live = Live(channel, self._binding.path, self._binding, mirror.twins)
             until = time.monotonic() + LOOK_AGAIN_S

@@ -6,6 +6,7 @@ until then, whatever would be replaced or deleted there goes to the quarantine f
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import threading
 import time
@@ -14,13 +15,15 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.bound import Bound
+from hsorch.node.replication.entries import FILE, scan
 from hsorch.node.replication.foreign import Change
 from hsorch.node.replication.ground import LOST, Ground, unsure
 from hsorch.node.replication.messages import Hello, Task
-from hsorch.node.replication.placing import Keep
+from hsorch.node.replication.placing import Stood
 from hsorch.node.replication.quarantine import About, Open, Quarantine, QuarantineFull, limit_of
-from hsorch.node.replication.watched.follow import Followed, Follower
+from hsorch.node.replication.watched.follow import Followed, Follower, Mode
 from hsorch.node.replication.watched.take import Taker
 from hsorch.node.replication.wire import Channel
 from hsorch.verbs import BindingReport, LimitReport
@@ -43,7 +46,7 @@ class Following:
             return _hello(ground)
 
         self._followers = {
-            binding.path: Follower(binding, dial, hello, is_there=bound.is_there, verified=self._verified)
+            binding.path: Follower(binding, dial, hello, is_there=bound.is_there, mirrored=self._mirrored)
             for binding in ground.setup.watched
         }
         for follower in self._followers.values():
@@ -92,8 +95,10 @@ class Following:
         for thread in threads:
             thread.join()
 
-    def _verified(self, path: str) -> None:
-        self._bound.change(path, verified=_now())
+    def _mirrored(self, path: str, mode: Mode) -> None:
+        self._bound.change(path, compared=True)
+        if mode == "content":
+            self._bound.change(path, verified=_now())
 
 
 class Taking:
@@ -109,7 +114,7 @@ class Taking:
         self._taker = Taker(
             ground.setup.watched,
             self._hello,
-            self._keeps,
+            self._stands,
             is_there=bound.is_there,
             ended=self._ended,
             refusals=bound,
@@ -184,14 +189,20 @@ class Taking:
         return self._bound.whole(self._ground.setup.watched)
 
     def _hello(self) -> Hello:
-        return _hello(self._ground)
+        unseen = (b.path for b in self._ground.setup.watched if self._is_unseen(b))
+        return msgspec.structs.replace(_hello(self._ground), unseen=tuple(unseen))
 
-    def _keeps(self, task: Task) -> Keep | None:
+    def _is_unseen(self, binding: Binding) -> bool:
+        return not self._bound.note(binding.path).compared and _has_files(binding)
+
+    def _stands(self, task: Task) -> Stood:
+        path, note = task.binding.path, self._bound.note(task.binding.path)
+        first_ns = 0 if note.compared else note.first_ns or time.time_ns()
         if not task.survey:
-            self._bound.change(task.binding.path, own=False)  # it is replaced from here on
+            self._bound.change(path, own=False, first_ns=first_ns)  # it is replaced from here on
         if task.mode == "content":
-            self._ground.comparing.add(task.binding.path)
-        return self._keep if self._is_own(task.binding.path) else None
+            self._ground.comparing.add(path)
+        return Stood(self._keep if self._is_own(path) else None, first_ns)
 
     def _is_own(self, path: str) -> bool:
         """Something there may be nowhere else."""
@@ -228,7 +239,7 @@ class Taking:
 
     def _ended(self, task: Task) -> None:
         path = task.binding.path
-        self._bound.change(path, follows=True)
+        self._bound.change(path, follows=True, compared=True)
         with self._lock:
             if task.mode == "content":
                 seen = path in self._ground.comparing
@@ -237,6 +248,12 @@ class Taking:
             if self.whole:
                 self._let_go()
                 self._full = None
+
+
+def _has_files(binding: Binding) -> bool:
+    with contextlib.suppress(OSError):  # what keeps it from being read is told where it is written
+        return any(e.kind == FILE for _, entries in scan(binding.path, binding) for e in entries)
+    return False
 
 
 def _hello(ground: Ground) -> Hello:

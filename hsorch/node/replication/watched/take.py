@@ -14,7 +14,7 @@ from hsorch.node.replication.flushing import Refusals
 from hsorch.node.replication.generations import MIRRORED, meet, refusal
 from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import Hello, Refused, Task
-from hsorch.node.replication.receiving import Ended, Keeps, serve
+from hsorch.node.replication.receiving import Ended, Stands, serve
 from hsorch.node.replication.surplus import LandingError
 from hsorch.node.replication.wire import Broken, Channel
 
@@ -26,7 +26,7 @@ class Taker:
         self,
         bindings: Sequence[Binding],
         hello: Callable[[], Hello],
-        keeps: Keeps,
+        stands: Stands,
         *,
         is_there: Callable[[Binding], None] = lambda binding: None,
         ended: Ended | None = None,
@@ -36,7 +36,7 @@ class Taker:
         self._bindings = {binding.path: binding for binding in bindings}
         self._guards = {binding.path: MassGuard() for binding in bindings}
         self._hello = hello
-        self._keeps = keeps
+        self._stands = stands
         self._is_there = is_there
         self._ended = ended
         self._refusals = refusals
@@ -93,7 +93,7 @@ class Taker:
                     channel,
                     lambda task: self._begin(task, channel),
                     guard=self._guards,
-                    keeps=self._keeps,
+                    stands=self._stands,
                     ended=self._ended,
                     refusals=self._refusals,
                     written=lambda: self._over(channel),
