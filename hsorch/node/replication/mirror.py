@@ -143,6 +143,10 @@ class Mirror:
             )
         return found
 
+    def restless(self) -> set[str]:
+        """Files that were written just as they were read: to be sent again."""
+        return self._sender.restless()
+
     # ------------------------------------------------------------------------------- thread 1: what is here
 
     def _list(self) -> None:

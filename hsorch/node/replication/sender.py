@@ -1,7 +1,8 @@
 """Sends contents of files to a target: small ones packed together, large ones in blocks that differ.
 
 Which files, is mirror.py's and live.py's business. A file that vanishes meanwhile is left out; one that is
-written meanwhile carries the time from before it was read, so that the next look finds it changed.
+written meanwhile carries the time from before it was read, so that the next look finds it changed. Where the
+clock that files have their times from stood still meanwhile, it carries a time that the file never had.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -25,8 +27,14 @@ from hsorch.node.replication.wire import Channel
 PACK_BYTES = 1 << 20
 PACK_FILES = 64
 CHUNK = 1 << 20
+TICK_NS = 20_000_000
+"""The clock that files have their times from goes on at least so often; at 100 Hz it does every 10 ms."""
+LOOK_S = 0.001
 AHEAD = 8
 """Segments of one file that are hashed without an answer."""
+_FILES_CLOCK = 5
+"""CLOCK_REALTIME_COARSE of linux/time.h: files have their times from it, or from one ahead of it by less than
+a tick."""
 
 
 @dataclass
@@ -56,10 +64,16 @@ class Sender:
         self._large: dict[int, _Large] = {}
         self._waiting: list[str] = []
         self._number = 0
+        self._restless: set[str] = set()
 
     @property
     def idle(self) -> bool:
         return not (self._pack or self._large or self._waiting)
+
+    def restless(self) -> set[str]:
+        """Files that were written just as they were read: to be sent again. Told once."""
+        told, self._restless = self._restless, set()
+        return told
 
     def small(self, name: str, xattrs: dict[str, bytes] | None = None) -> None:
         """Packed with others until flush(). xattrs: those of its listing, a moment ago."""
@@ -68,7 +82,7 @@ class Sender:
             return
         fd, found = opened
         try:
-            entry = entry_of_open(fd, name, found, xattrs, fid=self._fid)
+            entry = self._entry(fd, name, found, xattrs)
             size = os.readv(fd, [self._contents[self._packed : self._packed + SMALL + 1]])
         finally:
             os.close(fd)
@@ -102,7 +116,7 @@ class Sender:
         self._number += 1
         number = self._number
         try:
-            entry = entry_of_open(fd, name, found, fid=self._fid)
+            entry = self._entry(fd, name, found)
             self._channel.send(Open(file=number, entry=entry, fresh=not compare))
             if compare:
                 self._large[number] = _Large(fd, entry)
@@ -186,6 +200,19 @@ class Sender:
             yield got
             begin += got
 
+    def _entry(
+        self, fd: int, name: str, found: os.stat_result, xattrs: dict[str, bytes] | None = None
+    ) -> Entry:
+        until = time.monotonic_ns() + TICK_NS
+        while self._fid is None and _could_change_unseen(found):
+            if time.monotonic_ns() > until:
+                self._restless.add(name)
+                entry = entry_of_open(fd, name, found, xattrs)
+                return msgspec.structs.replace(entry, mtime_ns=entry.mtime_ns - 1)
+            time.sleep(LOOK_S)
+            found = os.fstat(fd)
+        return entry_of_open(fd, name, found, xattrs, fid=self._fid)
+
     def _open(self, name: str) -> tuple[int, os.stat_result] | None:
         """None: the file is gone, or something else has its name; a later change tells of that."""
         with Naming(f"{self._root}/{name}"):
@@ -203,6 +230,11 @@ class Sender:
             os.close(fd)
             return None
         return fd, found
+
+
+def _could_change_unseen(found: os.stat_result) -> bool:
+    """Whether a write after this look may leave the file the time that it has."""
+    return 0 <= found.st_mtime_ns - time.clock_gettime_ns(_FILES_CLOCK) < TICK_NS
 
 
 def _runs(offset: int, blocks: list[int], size: int) -> list[tuple[int, int]]:

@@ -14,19 +14,20 @@ from typing import Any
 
 import pytest
 
+from hsorch.node.replication import sender
 from hsorch.node.replication.bell import Bell
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import Task
 from hsorch.node.replication.mirror import Mirror
+from hsorch.node.replication.sender import TICK_NS
 from hsorch.node.replication.tls import Keys
-from hsorch.node.replication.twins import TwinNames
 from hsorch.node.replication.watched import inotify
 from hsorch.node.replication.watched.inotify import Changes, Watcher, WatchError
 from hsorch.node.replication.watched.live import Batch, Live
 from tests.crowded import crowded
 from tests.unit.replication.mirrors import Trees, picture
-from tests.unit.replication.test_mirror import plant
+from tests.unit.replication.test_mirror import MIB, plant
 
 
 @contextlib.contextmanager
@@ -39,7 +40,7 @@ def live(trees: Trees) -> Iterator[list[Batch]]:
     with trees.channel() as channel:
         mirror = Mirror(channel, str(trees.here), Task(binding=trees.binding))
         mirror.run()
-        follower = Live(channel, str(trees.here), trees.binding, mirror.twins)
+        follower = Live(channel, str(trees.here), trees.binding, mirror)
 
         def follow() -> None:
             try:
@@ -206,7 +207,8 @@ def test_a_file_that_cannot_be_read_leaves_no_folder_open(
     monkeypatch.setattr(os, "readv", refuses)
     (trees.here / "a/bad").write_bytes(b"1")
     with trees.channel() as channel:
-        follower = Live(channel, str(trees.here), trees.binding, TwinNames())
+        mirror = Mirror(channel, str(trees.here), Task(binding=trees.binding))
+        follower = Live(channel, str(trees.here), trees.binding, mirror)
         watcher = Watcher(str(trees.here), trees.binding)
         (trees.here / "a/bad").chmod(0o600)
         with pytest.raises(OSError, match="Input/output error"):
@@ -220,6 +222,58 @@ def opened(fd: str) -> str:
         return os.readlink(f"/proc/self/fd/{fd}")
     except FileNotFoundError:
         return ""
+
+
+@pytest.mark.parametrize("size", [10, 3 * MIB])
+def test_a_file_that_is_written_twice_within_a_tick_of_its_clock(
+    trees: Trees, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Its size and time are the same for both; the link broke before the second was told."""
+    file = trees.here / "file"
+    now = time.time_ns()
+
+    def write(content: bytes) -> None:
+        with file.open("wb") as opened:
+            opened.write(content * size)
+        os.utime(file, ns=(now, now))
+
+    stands = Stopped(now)
+    write(b"1")
+    monkeypatch.setattr(sender, "time", stands)
+    trees.mirror()
+    write(b"2")
+    stands.now += TICK_NS
+    trees.mirror()
+    assert trees.equal()
+
+
+def test_what_was_written_as_it_was_read_is_sent_again(trees: Trees, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody writes to it any more, so no event tells of it: by a mirror, and then by a change."""
+    now = time.time_ns()
+    stands = Stopped(now)
+    monkeypatch.setattr(sender, "time", stands)
+    (trees.here / "first").write_bytes(b"1")
+    os.utime(trees.here / "first", ns=(now, now))
+    with live(trees):
+        eventually(lambda: (trees.there / "first").stat().st_mtime_ns == now - 1)
+        (trees.here / "second").write_bytes(b"2")
+        os.utime(trees.here / "second", ns=(now, now))
+        eventually(lambda: (trees.there / "second").exists())
+        assert (trees.there / "second").stat().st_mtime_ns == now - 1
+        stands.now += TICK_NS
+        eventually(trees.equal)
+
+
+class Stopped:
+    """A clock that files have their times from, at which nobody looks on time."""
+
+    monotonic_ns, sleep = time.monotonic_ns, time.sleep
+
+    def __init__(self, now: int) -> None:
+        self.now = now
+
+    def clock_gettime_ns(self, clock: int) -> int:
+        return self.now
 
 
 def test_a_root_that_moves_or_goes_is_lost(trees: Trees) -> None:

@@ -185,7 +185,7 @@ class Follower:
                 self._unseen = False
                 self._mirrored(self._binding.path, mode)
             self._tell("held" if held else "following")
-            live = Live(channel, self._binding.path, self._binding, mirror.twins)
+            live = Live(channel, self._binding.path, self._binding, mirror)
             until = time.monotonic() + LOOK_AGAIN_S
             live.follow(watcher, lambda: self._due(until), self._told, self._resting.set)
         finally:

@@ -27,10 +27,10 @@ from hsorch.node.replication.messages import (
     Twins,
     Wanted,
 )
-from hsorch.node.replication.mirror import refused
+from hsorch.node.replication.mirror import Mirror, refused
 from hsorch.node.replication.progress import Progress
 from hsorch.node.replication.sender import Sender
-from hsorch.node.replication.twins import TwinNames, same_file
+from hsorch.node.replication.twins import same_file
 from hsorch.node.replication.verify import SMALL
 from hsorch.node.replication.watched.inotify import Changes, Watcher
 from hsorch.node.replication.wire import Channel
@@ -55,16 +55,17 @@ class Batch:
 class Live:
     """Raises Broken, MirrorError (target refused), OSError (a file can't be read)."""
 
-    def __init__(self, channel: Channel, root: str, binding: Binding, twins: TwinNames) -> None:
+    def __init__(self, channel: Channel, root: str, binding: Binding, mirror: Mirror) -> None:
+        """mirror: has run on this channel."""
         self._channel = channel
         self._root = root
         self._binding = binding
-        self._twins = twins
+        self._twins = mirror.twins
         self._progress = Progress()
         self._sender = Sender(channel, root, self._progress)
         self._number = _FIRST
-        self._unsettled: set[str] = set()
-        """Names that became another file while they were sent as a twin; their change was told already."""
+        self._unsettled = mirror.restless()
+        """Names of files that changed, or became another one, as they were sent; that was told already."""
 
     def follow(
         self,
@@ -111,7 +112,7 @@ class Live:
         if gone:
             self._channel.send(Gone(paths=gone))
             self._twins.forget(gone)
-        self._unsettled |= self._twins.suspects
+        self._unsettled |= self._twins.suspects | self._sender.restless()
         self._twins.suspects.clear()
         self._folders(names)
         reached = self._mark()
