@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.replicators.nodes import Node, pair_of, until
+from tests.replicators.nodes import Node, kept, pair_of, until
 from tests.unit.replication.mirrors import picture
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
@@ -83,6 +83,20 @@ def test_folders_that_have_met_are_compared_by_size_and_time(pair: tuple[Node, N
         assert contents == {b"x", b"y"}, f"{name} was looked into"
     source.ask("verify")
     until(lambda: equal(a, b))
+
+
+def test_what_was_given_up_is_looked_into(pair: tuple[Node, Node]) -> None:
+    """The node that an operator chose may be a new one, and these files older than it."""
+    a, b = pair
+    file = b.folders[PICTURES] / "cat"
+    (a.folders[PICTURES] / "cat").write_bytes(b"a")
+    follow(a, b)
+    seen = file.stat()
+    file.write_bytes(b"b")
+    os.utime(file, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    b.ask("choose", winner=a.ask("choose")["lineage"])
+    until(lambda: file.read_bytes() == b"a")
+    assert kept(b) == {b"b"}
 
 
 def test_a_switch_turns_the_direction_round_and_loses_nothing(pair: tuple[Node, Node]) -> None:

@@ -32,8 +32,6 @@ from hsorch.node.replication.wire import Broken, Channel, Frame
 
 ANSWER_S = 30.0
 """A standby may have to finish what it was about first."""
-LOOKED = 10_000
-"""A folder in which so much lies that is not bound counts as one with files."""
 
 
 class BaseCopy:
@@ -101,7 +99,7 @@ class Taking:
 
     def bare(self) -> Bare:
         """Raises OSError."""
-        return Bare(trees=[number for number, tree in self._trees.items() if _is_bare(tree)])
+        return Bare(trees=[number for number, tree in self._trees.items() if tree.is_bare()])
 
     def take(self, keep: Keep | None, brought: Brought, came: Brought) -> bool:
         """Whether everything was brought. keep: where that goes which would be lost; None: nothing would.
@@ -151,14 +149,6 @@ class Taking:
         if tree is None or task.survey:
             raise Broken("the source speaks of a folder that is not bound here")
         return tree
-
-
-def _is_bare(tree: Tree) -> bool:
-    """No file lies there, as far as that can be said while the source waits."""
-    for looked, (name, what) in enumerate(tree.walk()):
-        if looked == LOOKED or (not stat.S_ISDIR(what.st_mode) and tree.covers(name)):
-            return False
-    return True
 
 
 def _has_own(tree: Tree, came: Container[int]) -> bool:

@@ -36,10 +36,9 @@ class Note(Wire, frozen=True, kw_only=True):
     """Everything there came from the peer: what is replaced is nobody's only copy."""
     own: bool = False
     """Watched: this node was the source of it, and no mirror has begun to replace anything since."""
-    compared: bool = False
-    """Watched: both nodes had the same there once. Since then size and time tell what differs."""
-    first_ns: int = 0
-    """As target: when the first mirror of all began (Unix ns); 0: none has."""
+    shared: bool = False
+    """Watched: nothing stands there that the nodes did not have in common once, so size and time tell what
+    differs."""
     changed: str = ""
     """As target: what somebody else changed there; empty: nothing, or all was compared since."""
     unwritten: str = ""
@@ -70,7 +69,7 @@ class Bound:
 
     def begin_anew(self, path: str) -> None:
         """Whose files lie there is not known any more."""
-        self.change(path, follows=False, own=False, compared=False, first_ns=0)
+        self.change(path, follows=False, own=False, shared=False)
 
     def refuse(self, path: str, why: str) -> None:
         """As target. Implements flushing.Refusals, as do the next two."""

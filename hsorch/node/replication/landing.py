@@ -86,7 +86,7 @@ class Landing:
         self._binding: Binding = task.binding
         self._reply = reply
         self._keep = keep = stood.keep
-        self._stood_until_ns = stood.until_ns
+        self._looked = stood.looked
         try:
             self._fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
@@ -232,7 +232,8 @@ class Landing:
         return COMPARE if large else SEND
 
     def _looks_into(self, entry: Entry, found: os.stat_result) -> bool:
-        return self.task.mode == "content" or bool(entry.digest) or found.st_ctime_ns < self._stood_until_ns
+        strange = self._looked is not None and found.st_ino not in self._looked
+        return self.task.mode == "content" or bool(entry.digest) or strange
 
     def _is_brought(self, at: tuple[int, str], entry: Entry, found: os.stat_result) -> bool:
         """Before this run; what was written since the first one, the resync after it finds."""
@@ -251,8 +252,10 @@ class Landing:
             return False
         if here != entry and msgspec.structs.replace(here, twin=entry.twin) != entry:
             self._placer.dress(*at, entry)
-        if self._brought is not None and (found := standing(*at)) is not None:
-            self._brought.add(found.st_ino)
+        if (found := standing(*at)) is not None:
+            self._looked_into(found.st_ino)
+            if self._brought is not None:
+                self._brought.add(found.st_ino)
         return True
 
     def _begun(self, entry: Entry) -> int:
@@ -279,6 +282,7 @@ class Landing:
                 here = standing(*found) if found else None
                 if found is not None and here is not None:
                     self._dress_file(found, entry, here)
+                    self._looked_into(here.st_ino)
 
     def _folder(self, at: tuple[int, str], entry: Entry, found: os.stat_result | None) -> None:
         if self.task.survey:
@@ -356,6 +360,10 @@ class Landing:
     def _trusts(self, inode: int) -> bool:
         return self._written is None or inode in self._written
 
+    def _looked_into(self, inode: int) -> None:
+        if self._looked is not None:
+            self._looked.add(inode)
+
     def _is_written(self, name: str, fd: int) -> None:
         """Where it stands; until that is done its content is of no file."""
         if self._keep is not None:
@@ -364,7 +372,7 @@ class Landing:
             self._brought.discard(os.fstat(fd).st_ino)
 
     def _new_file(self, fd: int) -> None:
-        for inodes in (self._written, self._brought):
+        for inodes in (self._written, self._brought, self._looked):
             if inodes is not None:
                 inodes.add(os.fstat(fd).st_ino)
 

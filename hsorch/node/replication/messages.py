@@ -40,8 +40,8 @@ class Hello(Said, frozen=True, kw_only=True):
     """folders.likeness() of the ordered ones."""
     doubts: bool = False
     """Where this node's ordered files can differ from anybody's is not known here."""
-    unseen: tuple[str, ...] = ()
-    """Watched folders of a standby with files in them that were never compared with the source's."""
+    unshared: tuple[str, ...] = ()
+    """Watched folders of a standby in which files stand that may be its own."""
     midway: bool = False
     """This node's stream began with a comparison whose end it has not heard."""
 

@@ -37,6 +37,7 @@ from hsorch.node.replication.messages import (
 )
 from hsorch.node.replication.progress import Progress
 from hsorch.node.replication.sender import Sender
+from hsorch.node.replication.tick import could_change_unseen
 from hsorch.node.replication.twins import TwinNames
 from hsorch.node.replication.verify import SMALL, Hasher
 from hsorch.node.replication.wire import Broken, Channel
@@ -87,11 +88,12 @@ class Mirror:
         anchor: Anchor | None = None,
         progress: Progress | None = None,
         fid: Fid | None = None,
-        digests: bool = False,
+        own: bool = False,
     ) -> None:
         """anchor: the volume that root must lie on; None: whichever it lies on now. fid: for files of an
-        ordered folder, which have it from then on. digests: the target has small files of its own, in which
-        it has to look."""
+        ordered folder, which have it from then on. own: what stands at the target may be its own. It
+        looks into it then, and keeps all that was not listed, be it here by now: the change that brought it
+        is told after the mirror."""
         self._channel = channel
         self._root = root
         self._task = task
@@ -100,7 +102,7 @@ class Mirror:
         self.progress = progress or Progress()
         self._course = _Course()
         self._fid = fid
-        self._digests = digests or task.mode == "content"
+        self._own = own
         self._sender = Sender(channel, root, self.progress, fid)
         self._hasher = Hasher()
         self._folders: list[str] = []
@@ -164,7 +166,7 @@ class Mirror:
     def _batches(self) -> Iterator[list[Listing]]:
         batch: list[Listing] = []
         count = size = 0
-        digest = self._hasher.small if self._digests else None
+        digest = self._digest if self._own or self._task.mode == "content" else None
         for folder, entries in scan(self._root, self._binding, digest=digest, fid=self._fid):
             self._folders.append(folder)
             raw = os.fsencode(folder)
@@ -181,6 +183,10 @@ class Mirror:
                 self.progress.saw(prepared)
             count += 1
         yield batch
+
+    def _digest(self, fd: int, size: int) -> bytes:
+        """None where the sender has to wait before it reads."""
+        return b"" if could_change_unseen(os.fstat(fd)) else self._hasher.small(fd, size)
 
     def _prepare(self, entry: Entry) -> Entry:
         if entry.kind == FILE and entry.twin:
@@ -238,7 +244,7 @@ class Mirror:
                 self._channel.send(Twins(pairs=pairs[at : at + BATCH]))
         self._channel.send(Prune())
         while isinstance(reply := self._reply(), Doomed):
-            gone = [path for path in reply.paths if self._really_gone(path)]
+            gone = [path for path in reply.paths if self._own or self._really_gone(path)]
             self._channel.send(Gone(paths=gone, more=reply.more))
             if not reply.more:
                 break

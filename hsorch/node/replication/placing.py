@@ -30,9 +30,9 @@ class Stood:
 
     keep: Keep | None = None
     """Where that goes which would be lost; None: nothing would."""
-    until_ns: int = 0
-    """No mirror brought what changed last before this moment (Unix ns): that size and time are the same says
-    nothing of its content."""
+    looked: set[int] | None = None
+    """Inodes of what mirrors brought or looked into: of any other file, size and time say nothing. None: both
+    nodes had all in common once."""
 
 
 Displace = Callable[[str, os.stat_result], None]

@@ -17,6 +17,7 @@ from hsorch.errors import NodeError, RefusedError
 from hsorch.node.replication.capture.mount import refuse_unmountable
 from hsorch.node.replication.databases import gaps
 from hsorch.node.replication.foreign import Sentry
+from hsorch.node.replication.generations import Lineage
 from hsorch.node.replication.ground import Ground
 from hsorch.node.replication.holders import refuse_holders
 from hsorch.node.replication.lookout import Lookout
@@ -178,6 +179,13 @@ class TargetPost:
         if (why := self._unmountable) is not None and seen.consistent and not seen.fault:
             seen = msgspec.structs.replace(seen, fault=why.message, fault_code=why.code)
         return with_sentry(with_lookout(seen, self._lookout), self._sentry)
+
+    def choose(self, winner: Lineage) -> None:
+        """An operator chose the other side, which has this lineage. Durable when it returns.
+
+        Raises OSError."""
+        self._watched.give_up()
+        self.part.choose(winner)
 
     def hear(self, epoch: tuple[int, int]) -> None:
         """Its node says that a higher one has begun. Where the source's own stream is the first to say so, it

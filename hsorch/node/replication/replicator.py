@@ -158,7 +158,7 @@ class Replicator:
                         hint="let the group run, or start, on the other node first",
                         code="HS749",
                     )
-                post.part.choose(wanted.winner)
+                post.choose(wanted.winner)
                 return Chosen(lineage=wanted.winner)
             if isinstance(post, SourcePost):
                 return Chosen(lineage=post.part.choose())

@@ -46,8 +46,8 @@ def begin_empty(places: Places, setup: Setup, boot: str) -> None:
         marks=(0, 0), staged_over=None, keep="", verify_needed="", torn=False,
     )  # fmt: skip
     for binding in setup.bindings:
-        bound.adopt(binding.path)
         bound.begin_anew(binding.path)
+        bound.adopt(binding.path)
         bound.change(binding.path, changed="")
 
 

@@ -20,6 +20,7 @@ from hsorch.node.replication.entries import Entry, Fid, entry_of_open
 from hsorch.node.replication.extents import data_extents
 from hsorch.node.replication.messages import Close, Hashes, Hole, Need, Open, Pack, Piece
 from hsorch.node.replication.progress import Progress
+from hsorch.node.replication.tick import TICK_NS, could_change_unseen
 from hsorch.node.replication.verify import BLOCK, SEGMENT, SMALL, Hasher, aligned
 from hsorch.node.replication.way import Naming, Way
 from hsorch.node.replication.wire import Channel
@@ -27,14 +28,11 @@ from hsorch.node.replication.wire import Channel
 PACK_BYTES = 1 << 20
 PACK_FILES = 64
 CHUNK = 1 << 20
-TICK_NS = 20_000_000
-"""The clock that files have their times from goes on at least so often; at 100 Hz it does every 10 ms."""
+WAITS_S = TICK_NS / 1e9
+"""So long files are waited for in all between two calls of flush()."""
 LOOK_S = 0.001
 AHEAD = 8
 """Segments of one file that are hashed without an answer."""
-_FILES_CLOCK = 5
-"""CLOCK_REALTIME_COARSE of linux/time.h: files have their times from it, or from one ahead of it by less than
-a tick."""
 
 
 @dataclass
@@ -65,6 +63,7 @@ class Sender:
         self._waiting: list[str] = []
         self._number = 0
         self._restless: set[str] = set()
+        self._waits_s = WAITS_S
 
     @property
     def idle(self) -> bool:
@@ -95,6 +94,7 @@ class Sender:
             self.flush()
 
     def flush(self) -> None:
+        self._waits_s = WAITS_S
         self._way.forget()  # another folder may have its name by now, and an unmount must not meet it open
         if self._pack:
             self._channel.send(Pack(entries=self._pack), self._contents[: self._packed])
@@ -203,13 +203,13 @@ class Sender:
     def _entry(
         self, fd: int, name: str, found: os.stat_result, xattrs: dict[str, bytes] | None = None
     ) -> Entry:
-        until = time.monotonic_ns() + TICK_NS
-        while self._fid is None and _could_change_unseen(found):
-            if time.monotonic_ns() > until:
+        while self._fid is None and could_change_unseen(found):
+            if self._waits_s <= 0:
                 self._restless.add(name)
                 entry = entry_of_open(fd, name, found, xattrs)
                 return msgspec.structs.replace(entry, mtime_ns=entry.mtime_ns - 1)
             time.sleep(LOOK_S)
+            self._waits_s -= LOOK_S
             found = os.fstat(fd)
         return entry_of_open(fd, name, found, xattrs, fid=self._fid)
 
@@ -230,11 +230,6 @@ class Sender:
             os.close(fd)
             return None
         return fd, found
-
-
-def _could_change_unseen(found: os.stat_result) -> bool:
-    """Whether a write after this look may leave the file the time that it has."""
-    return 0 <= found.st_mtime_ns - time.clock_gettime_ns(_FILES_CLOCK) < TICK_NS
 
 
 def _runs(offset: int, blocks: list[int], size: int) -> list[tuple[int, int]]:

@@ -48,6 +48,9 @@ encode_xattr = msgspec.msgpack.Encoder().encode
 """Of (name, value); value None: it is gone."""
 decode_xattr = msgspec.msgpack.Decoder(tuple[bytes, bytes | None]).decode
 
+LOOKED = 10_000
+"""A folder in which so much lies that is not bound counts as one with files."""
+
 
 class Tree:
     """Folder `number` of a group. Relative paths are str as os.fsdecode gives them, "" is the folder."""
@@ -104,6 +107,13 @@ class Tree:
             if error.errno in _GONE:
                 return None
             raise
+
+    def is_bare(self) -> bool:
+        """No file lies there, as far as that can be said while the other node waits. Raises OSError."""
+        for looked, (name, what) in enumerate(self.walk()):
+            if looked == LOOKED or (not stat.S_ISDIR(what.st_mode) and self.covers(name)):
+                return False
+        return True
 
     # ----------------------------------------------------------------- identity
 

@@ -49,7 +49,7 @@ class Trees:
     exclude: tuple[str, ...] = ()
     guard: MassGuard | None = None
     keep: Keep | None = None
-    stood_until_ns: int = 0
+    looked: set[int] | None = None
     refusals: Refusals | None = None
     ended: Ended | None = None
     refused: list[Exception] = field(default_factory=list)
@@ -69,7 +69,7 @@ class Trees:
                     other,
                     lambda _: str(self.there),
                     guard={str(self.here): self.guard or MassGuard()},
-                    stands=lambda _: Stood(self.keep, self.stood_until_ns),
+                    stands=lambda _: Stood(self.keep, self.looked),
                     ended=self.ended,
                     refusals=self.refusals,
                 )
@@ -95,14 +95,14 @@ class Trees:
         confirmed: bool = False,
         anchor: Anchor | None = None,
         cut: int | None = None,
-        digests: bool = False,
+        own: bool = False,
     ) -> Reached:
         """cut: the channel breaks after so many bytes."""
         task = Task(binding=self.binding, mode=mode, survey=survey, confirmed=confirmed)
         with self.channel() as channel:
             if cut is not None:
                 break_after(channel, cut)
-            self.last = Mirror(channel, str(self.here), task, anchor=anchor, digests=digests)
+            self.last = Mirror(channel, str(self.here), task, anchor=anchor, own=own)
             return self.last.run()
 
     def equal(self) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hsorch.node.replication import base_copy, mirror, partial, sender
+from hsorch.node.replication import mirror, partial, sender, tree
 from hsorch.node.replication.ahead import Ahead
 from hsorch.node.replication.base_copy import BaseCopy, Taking
 from hsorch.node.replication.bindings import STAGING, Binding
@@ -392,11 +392,10 @@ def test_a_standby_does_not_look_for_files_without_end_before_it_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Among many that are not bound one may be: then it counts as one that has files."""
-    monkeypatch.setattr(base_copy, "LOOKED", 3)
-    tree = Tree(0, Binding(path=str(tmp_path), kind="ordered", include=("*.db",)))
-    for number in range(3):
-        (tmp_path / f"{number}.log").touch()
-    assert base_copy._is_bare(tree)
-    (tmp_path / "3.log").touch()
-    assert not base_copy._is_bare(tree)
-    tree.close()
+    monkeypatch.setattr(tree, "LOOKED", 3)
+    with contextlib.closing(Tree(0, Binding(path=str(tmp_path), kind="ordered", include=("*.db",)))) as data:
+        for number in range(3):
+            (tmp_path / f"{number}.log").touch()
+        assert data.is_bare()
+        (tmp_path / "3.log").touch()
+        assert not data.is_bare()

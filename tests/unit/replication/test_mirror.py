@@ -15,7 +15,7 @@ from hsorch.node.replication import mirror
 from hsorch.node.replication.bindings import STAGING
 from hsorch.node.replication.entries import Anchor, scan
 from hsorch.node.replication.massguard import MassGuard
-from hsorch.node.replication.messages import Doomed, Mark
+from hsorch.node.replication.messages import Doomed, Mark, Reached
 from hsorch.node.replication.mirror import MirrorError
 from hsorch.node.replication.verify import BLOCK
 from hsorch.node.replication.wire import Broken
@@ -112,27 +112,45 @@ def test_verify_finds_what_size_and_time_hide(trees: Trees) -> None:
     assert trees.equal()
 
 
-def test_size_and_time_say_nothing_of_what_stood_there_before(trees: Trees) -> None:
-    """But what an earlier run of this mirror brought is not looked into again."""
+@pytest.mark.parametrize("own", [False, True])
+def test_size_and_time_say_nothing_of_what_stood_there_before(trees: Trees, own: bool) -> None:
+    """But what an earlier run of this mirror brought, or looked into, is not sent or read again."""
     kept: list[str] = []
-    trees.keep = lambda _, name: kept.append(name)
-    for name, size in (("small", 5), ("large", 3 * MIB)):
+    trees.keep, trees.looked = lambda _, name: kept.append(name), set()
+    for name, size in (("small", 5), ("large", 3 * MIB), ("same", 5), ("large and same", 3 * MIB)):
         for root in (trees.here, trees.there):
-            (root / name).write_bytes(os.urandom(size))
+            (root / name).write_bytes(os.urandom(size) if "same" not in name else bytes(size))
             os.utime(root / name, ns=(7, 7))
-    time.sleep(0.05)  # a tick of the clock that files have their times from
-    trees.stood_until_ns = time.time_ns()
-    time.sleep(0.05)
     (trees.here / "other").write_bytes(os.urandom(100))
-    trees.mirror()
+    trees.mirror(own=own)
     assert trees.equal()
-    assert sorted(kept) == ["large", "small"]
+    assert sorted(kept) == (["large", "small"] if own else ["large", "same", "small"])
     trees.mirror()
     assert trees.last.progress.figures().bytes_sent == 0
+    assert trees.looked == {path.stat().st_ino for path in trees.there.iterdir() if path.is_file()}
     (trees.there / "small").write_bytes(b"wrong")
     os.utime(trees.there / "small", ns=(7, 7))
-    trees.mirror(digests=True)
+    trees.mirror(own=True)
     assert trees.equal(), "where the source says what is in it, that counts"
+
+
+def test_what_comes_while_the_first_mirror_lists_is_not_taken_for_what_stood_there(
+    trees: Trees, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event tells of it, and the file that stood there is kept until then."""
+    kept: list[str] = []
+    trees.keep, trees.looked = lambda _, name: kept.append(name), set()
+    (trees.there / "late").write_bytes(b"own")
+    finish = mirror.Mirror._finish
+
+    def late(run: mirror.Mirror) -> Reached:
+        (trees.here / "late").write_bytes(b"new")
+        return finish(run)
+
+    monkeypatch.setattr(mirror.Mirror, "_finish", late)
+    trees.mirror(own=True)
+    assert kept == ["late"]
+    assert not (trees.there / "late").exists()
 
 
 def test_a_folder_is_told_while_it_is_read(trees: Trees) -> None:

@@ -10,17 +10,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from hsorch.node.replication import sender
+from hsorch.node.replication import sender, tick
 from hsorch.node.replication.bell import Bell
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.massguard import MassGuard
 from hsorch.node.replication.messages import Task
 from hsorch.node.replication.mirror import Mirror
-from hsorch.node.replication.sender import TICK_NS
+from hsorch.node.replication.tick import TICK_NS
 from hsorch.node.replication.tls import Keys
 from hsorch.node.replication.watched import inotify
 from hsorch.node.replication.watched.inotify import Changes, Watcher, WatchError
@@ -224,9 +224,10 @@ def opened(fd: str) -> str:
         return ""
 
 
+@pytest.mark.parametrize("mode", ["quick", "content"])
 @pytest.mark.parametrize("size", [10, 3 * MIB])
 def test_a_file_that_is_written_twice_within_a_tick_of_its_clock(
-    trees: Trees, monkeypatch: pytest.MonkeyPatch, size: int
+    trees: Trees, monkeypatch: pytest.MonkeyPatch, size: int, mode: Literal["quick", "content"]
 ) -> None:
     """Its size and time are the same for both; the link broke before the second was told."""
     file = trees.here / "file"
@@ -238,20 +239,38 @@ def test_a_file_that_is_written_twice_within_a_tick_of_its_clock(
         os.utime(file, ns=(now, now))
 
     stands = Stopped(now)
+    (trees.there / "file").write_bytes(b"1" * size)
     write(b"1")
-    monkeypatch.setattr(sender, "time", stands)
-    trees.mirror()
+    monkeypatch.setattr(tick, "time", stands)
+    trees.mirror(mode)
     write(b"2")
     stands.now += TICK_NS
     trees.mirror()
     assert trees.equal()
 
 
+def test_files_that_are_written_all_the_while_keep_nobody_waiting(
+    trees: Trees, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that are sent together are waited for as long as one."""
+    now = time.time_ns()
+    monkeypatch.setattr(tick, "time", Stopped(now))
+    for number in range(40):
+        (trees.here / f"{number}").write_bytes(b"1")
+        os.utime(trees.here / f"{number}", ns=(now, now))
+    waited: list[float] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(sender.time, "sleep", waited.append)
+        trees.mirror()
+    assert 0 < sum(waited) < 3 * TICK_NS / 1e9
+    assert trees.last.restless() == {f"{number}" for number in range(40)}
+
+
 def test_what_was_written_as_it_was_read_is_sent_again(trees: Trees, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody writes to it any more, so no event tells of it: by a mirror, and then by a change."""
     now = time.time_ns()
     stands = Stopped(now)
-    monkeypatch.setattr(sender, "time", stands)
+    monkeypatch.setattr(tick, "time", stands)
     (trees.here / "first").write_bytes(b"1")
     os.utime(trees.here / "first", ns=(now, now))
     with live(trees):
@@ -265,9 +284,7 @@ def test_what_was_written_as_it_was_read_is_sent_again(trees: Trees, monkeypatch
 
 
 class Stopped:
-    """A clock that files have their times from, at which nobody looks on time."""
-
-    monotonic_ns, sleep = time.monotonic_ns, time.sleep
+    """A clock that files have their times from, that stands still."""
 
     def __init__(self, now: int) -> None:
         self.now = now

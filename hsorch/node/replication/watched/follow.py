@@ -75,8 +75,8 @@ class Follower:
         self._mirrored = mirrored
         self._anchor: Anchor | None = None
         self._mode: Mode = "quick"
-        self._unseen = False
-        """The standby has files of its own there."""
+        self._unshared = False
+        """The standby may have files of its own there."""
         self._confirmed = False
         self._looks_at = 0.0
         self._stopped = threading.Event()
@@ -162,7 +162,7 @@ class Follower:
             raise Broken(strange)
         if (refused := refusal(meet(mine.lineage, frame.message.lineage))) is not None:
             raise refused
-        self._unseen = self._binding.path in frame.message.unseen
+        self._unshared = self._binding.path in frame.message.unshared
 
     def _round(self, channel: Channel) -> None:
         """Mirror, then every change, until everything must be looked at again."""
@@ -177,12 +177,12 @@ class Follower:
             anchor = self._anchor = self._anchor or _anchor(self._binding.path)
             mirror = Mirror(
                 channel, self._binding.path, task,
-                anchor=anchor, progress=self._progress, digests=self._unseen,
+                anchor=anchor, progress=self._progress, own=self._unshared,
             )  # fmt: skip
             held = mirror.run().held
             self._seen = replace(self._seen, held=held, mirrors=self._seen.mirrors + 1)
             if not held:
-                self._unseen = False
+                self._unshared = False
                 self._mirrored(self._binding.path, mode)
             self._tell("held" if held else "following")
             live = Live(channel, self._binding.path, self._binding, mirror)

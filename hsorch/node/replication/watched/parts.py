@@ -15,14 +15,15 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from hsorch.errors import NodeError
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.bound import Bound
-from hsorch.node.replication.entries import FILE, scan
 from hsorch.node.replication.foreign import Change
 from hsorch.node.replication.ground import LOST, Ground, unsure
 from hsorch.node.replication.messages import Hello, Task
 from hsorch.node.replication.placing import Stood
 from hsorch.node.replication.quarantine import About, Open, Quarantine, QuarantineFull, limit_of
+from hsorch.node.replication.tree import Tree
 from hsorch.node.replication.watched.follow import Followed, Follower, Mode
 from hsorch.node.replication.watched.take import Taker
 from hsorch.node.replication.wire import Channel
@@ -96,7 +97,7 @@ class Following:
             thread.join()
 
     def _mirrored(self, path: str, mode: Mode) -> None:
-        self._bound.change(path, compared=True)
+        self._bound.change(path, shared=True)
         if mode == "content":
             self._bound.change(path, verified=_now())
 
@@ -111,6 +112,8 @@ class Taking:
         self._lock = threading.Lock()
         self._open: Open | None = None
         self._full: QuarantineFull | None = None
+        self._looked: dict[str, set[int]] = {}
+        """By bound path, as in Stood; for as long as this part is played."""
         self._taker = Taker(
             ground.setup.watched,
             self._hello,
@@ -122,8 +125,7 @@ class Taking:
 
     def stop(self) -> None:
         """What came for the folders is in them, or never will be. Raises OSError: that takes too long."""
-        if not self._taker.stop(ENDS_WITHIN_S):
-            raise OSError(errno.EBUSY, "a watched folder is still being written")
+        _must_end(self._taker.stop(ENDS_WITHIN_S))
 
     def serve(self, channel: Channel, theirs: Hello) -> None:
         self._taker.serve(channel, theirs)
@@ -131,6 +133,14 @@ class Taking:
     def send_away(self, epoch: tuple[int, int]) -> None:
         """Who was let in for a lower epoch than this one."""
         self._taker.send_away(epoch)
+
+    def give_up(self) -> None:
+        """What stands here may be no copy of what comes: the node that was chosen may never have met this
+        one. Raises OSError: something is being written, and that takes too long."""
+        _must_end(self._taker.hang_up(ENDS_WITHIN_S))
+        self._looked.clear()
+        for binding in self._ground.setup.watched:
+            self._bound.begin_anew(binding.path)
 
     def changed(self, change: Change) -> None:
         """Somebody else than the source changed something here: only a comparison of all finds how much.
@@ -189,20 +199,29 @@ class Taking:
         return self._bound.whole(self._ground.setup.watched)
 
     def _hello(self) -> Hello:
-        unseen = (b.path for b in self._ground.setup.watched if self._is_unseen(b))
-        return msgspec.structs.replace(_hello(self._ground), unseen=tuple(unseen))
+        unshared = tuple(b.path for b in self._ground.setup.watched if self._is_unshared(b))
+        return msgspec.structs.replace(_hello(self._ground), unshared=unshared)
 
-    def _is_unseen(self, binding: Binding) -> bool:
-        return not self._bound.note(binding.path).compared and _has_files(binding)
+    def _is_unshared(self, binding: Binding) -> bool:
+        if self._bound.note(binding.path).shared:
+            return False
+        with contextlib.suppress(OSError, NodeError):  # what is in the way is told as the folder is mirrored
+            self._bound.is_there(binding)
+            with contextlib.closing(Tree(0, binding)) as tree:
+                if tree.is_bare():
+                    self._bound.change(binding.path, shared=True)
+                    return False
+        return True
 
     def _stands(self, task: Task) -> Stood:
-        path, note = task.binding.path, self._bound.note(task.binding.path)
-        first_ns = 0 if note.compared else note.first_ns or time.time_ns()
+        path = task.binding.path
         if not task.survey:
-            self._bound.change(path, own=False, first_ns=first_ns)  # it is replaced from here on
+            self._bound.change(path, own=False)  # it is replaced from here on
         if task.mode == "content":
             self._ground.comparing.add(path)
-        return Stood(self._keep if self._is_own(path) else None, first_ns)
+        shared = self._bound.note(path).shared
+        keep = self._keep if self._is_own(path) else None
+        return Stood(keep, None if shared else self._looked.setdefault(path, set()))
 
     def _is_own(self, path: str) -> bool:
         """Something there may be nowhere else."""
@@ -239,7 +258,8 @@ class Taking:
 
     def _ended(self, task: Task) -> None:
         path = task.binding.path
-        self._bound.change(path, follows=True, compared=True)
+        self._bound.change(path, follows=True, shared=True)
+        self._looked.pop(path, None)
         with self._lock:
             if task.mode == "content":
                 seen = path in self._ground.comparing
@@ -250,10 +270,9 @@ class Taking:
                 self._full = None
 
 
-def _has_files(binding: Binding) -> bool:
-    with contextlib.suppress(OSError):  # what keeps it from being read is told where it is written
-        return any(e.kind == FILE for _, entries in scan(binding.path, binding) for e in entries)
-    return False
+def _must_end(ended: bool) -> None:
+    if not ended:
+        raise OSError(errno.EBUSY, "a watched folder is still being written")
 
 
 def _hello(ground: Ground) -> Hello:

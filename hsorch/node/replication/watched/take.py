@@ -64,6 +64,11 @@ class Taker:
         """Nothing is written into the folders any more. False: a disk still holds what was under way."""
         with self._changed:
             self._stopped = True
+            return self.hang_up(limit_s)
+
+    def hang_up(self, limit_s: float) -> bool:
+        """Whoever is connected comes again. False: a disk still holds what was under way."""
+        with self._changed:
             for channel in self._serving.values():
                 channel.close()
             return self._changed.wait_for(lambda: not self._serving, limit_s)
