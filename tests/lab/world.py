@@ -132,7 +132,7 @@ class Pair(Lab):
         return door.ask(transport, node, "events", query, list[EventRecord], timeout=10.0)
 
     def wait_active(self, node: str, limit_s: float = 20.0) -> None:
-        until(f"{node} is active", lambda: self.active == node, limit_s)
+        self._until(f"{node} is active", lambda: self.active == node, limit_s)
 
     def wait_protected(self, limit_s: float = 40.0) -> None:
         """Both nodes say that a crash would be survived now."""
@@ -141,8 +141,11 @@ class Pair(Lab):
             reports = [self.status(node) for node in self.nodes]
             return all(report is not None and report.up and report.protected for report in reports)
 
+        self._until("the pair is protected", protected, limit_s)
+
+    def _until(self, what: str, probe: Callable[[], bool], limit_s: float) -> None:
         try:
-            until("the pair is protected", protected, limit_s)
+            until(what, probe, limit_s)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.describe()}") from None
 
