@@ -277,12 +277,12 @@ class Landing:
             staged = self._partials.finish(file, entry)
             if staged:
                 self._placer.put(staged, name)
-            elif self._brought is None:
-                found = way.to(name)
-                here = standing(*found) if found else None
-                if found is not None and here is not None:
+            found = way.to(name)
+            here = standing(*found) if found else None
+            if found is not None and here is not None:
+                if not staged and self._brought is None:
                     self._dress_file(found, entry, here)
-                    self._looked_into(here.st_ino)
+                self._looked_into(here.st_ino)
 
     def _folder(self, at: tuple[int, str], entry: Entry, found: os.stat_result | None) -> None:
         if self.task.survey:
@@ -344,6 +344,8 @@ class Landing:
         if mark.durable and not self.task.survey:
             self._partials.sweep()
             self._surplus.settled()
+            if self._looked is not None and not self._tally.held:
+                self._surplus.sweep(self._fd, self._looked, self._keep)
             self.settle()
             self.equal = not self._tally.held
             if self.equal and self._refusals is not None and self._written is not None:

@@ -91,9 +91,8 @@ class Mirror:
         own: bool = False,
     ) -> None:
         """anchor: the volume that root must lie on; None: whichever it lies on now. fid: for files of an
-        ordered folder, which have it from then on. own: what stands at the target may be its own. It
-        looks into it then, and keeps all that was not listed, be it here by now: the change that brought it
-        is told after the mirror."""
+        ordered folder, which have it from then on. own: what stands at the target may be its own, so it
+        is told what is in small files."""
         self._channel = channel
         self._root = root
         self._task = task
@@ -185,7 +184,7 @@ class Mirror:
         yield batch
 
     def _digest(self, fd: int, size: int) -> bytes:
-        """None where the sender has to wait before it reads."""
+        """b"" where the sender has to wait before it reads."""
         return b"" if could_change_unseen(os.fstat(fd)) else self._hasher.small(fd, size)
 
     def _prepare(self, entry: Entry) -> Entry:
@@ -244,7 +243,7 @@ class Mirror:
                 self._channel.send(Twins(pairs=pairs[at : at + BATCH]))
         self._channel.send(Prune())
         while isinstance(reply := self._reply(), Doomed):
-            gone = [path for path in reply.paths if self._own or self._really_gone(path)]
+            gone = [path for path in reply.paths if self._really_gone(path)]
             self._channel.send(Gone(paths=gone, more=reply.more))
             if not reply.more:
                 break

@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 
 from hsorch.errors import NodeError
 from hsorch.node.replication.bindings import Binding
@@ -98,6 +98,23 @@ class Surplus:
                 self.delete(fd, inner, keep)
         with contextlib.suppress(OSError):  # not empty: something in it is not ours to delete
             os.rmdir(name, dir_fd=fd)
+
+    def sweep(self, fd: int, looked: Container[int], keep: Callable[[str, str], None] | None) -> None:
+        """Files that are not among these inodes: they stood here, and came to the source or went while it
+        listed its folder. What came, a change brings."""
+        for name in [name for name, inode in self._files_in("") if inode not in looked]:
+            self.delete(fd, name, keep)
+
+    def _files_in(self, folder: str) -> Iterator[tuple[str, int]]:
+        """Relative names and inodes of what is bound, at any depth."""
+        prefix = folder + "/" if folder else ""
+        for item in self._children(folder):
+            relative = prefix + item.name
+            if item.is_dir(follow_symlinks=False):
+                if self._binding.enters(relative):
+                    yield from self._files_in(relative)
+            elif item.is_file(follow_symlinks=False) and self._binding.covers(relative):
+                yield relative, item.inode()
 
     def displace(
         self,

@@ -25,6 +25,7 @@ class Compared:
     """A standby with a folder of the kind, which is compared from begin() to end()."""
 
     def __init__(self, ground: Ground, home: Path, kind: str) -> None:
+        (home / "images").mkdir()
         images = Binding(path=str(home / "images"), kind="watched")
         ground.setup = msgspec.structs.replace(ground.setup, bindings=(*ground.setup.bindings, images))
         self.folder = str(home / ("images" if kind == "watched" else "data"))

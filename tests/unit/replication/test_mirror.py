@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from hsorch.node.replication import mirror
 from hsorch.node.replication.bindings import STAGING
 from hsorch.node.replication.entries import Anchor, scan
 from hsorch.node.replication.massguard import MassGuard
-from hsorch.node.replication.messages import Doomed, Mark, Reached
+from hsorch.node.replication.messages import Doomed, Mark
 from hsorch.node.replication.mirror import MirrorError
 from hsorch.node.replication.verify import BLOCK
 from hsorch.node.replication.wire import Broken
@@ -134,23 +135,49 @@ def test_size_and_time_say_nothing_of_what_stood_there_before(trees: Trees, own:
     assert trees.equal(), "where the source says what is in it, that counts"
 
 
-def test_what_comes_while_the_first_mirror_lists_is_not_taken_for_what_stood_there(
-    trees: Trees, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("size", [3, 3 * MIB])
+@pytest.mark.parametrize("what", ["comes", "goes"])
+def test_what_the_first_mirror_missed_is_not_taken_for_what_stood_there(
+    trees: Trees, monkeypatch: pytest.MonkeyPatch, what: str, size: int
 ) -> None:
-    """An event tells of it, and the file that stood there is kept until then."""
+    """A name comes to the source, or goes, while its folder is listed: the file that stood there is kept."""
     kept: list[str] = []
     trees.keep, trees.looked = lambda _, name: kept.append(name), set()
-    (trees.there / "late").write_bytes(b"own")
-    finish = mirror.Mirror._finish
+    (trees.there / "folder").mkdir()
+    (trees.there / "folder/moves").write_bytes(b"o" * size)
+    (trees.here / "folder").mkdir()
+    moves = trees.here / "folder/moves"
+    step = "_finish" if what == "comes" else "_answer"
+    if what == "goes":
+        moves.write_bytes(b"n" * size)
+    plain = getattr(mirror.Mirror, step)
 
-    def late(run: mirror.Mirror) -> Reached:
-        (trees.here / "late").write_bytes(b"new")
-        return finish(run)
+    def meanwhile(run: mirror.Mirror) -> Any:
+        if what == "comes":
+            moves.write_bytes(b"n" * size)
+        else:
+            run._course.replies.put(run._course.replies.get())  # it was listed, and is wanted
+            moves.unlink()
+        return plain(run)
 
-    monkeypatch.setattr(mirror.Mirror, "_finish", late)
+    monkeypatch.setattr(mirror.Mirror, step, meanwhile)
     trees.mirror(own=True)
-    assert kept == ["late"]
-    assert not (trees.there / "late").exists()
+    assert kept == ["folder/moves"]
+    assert not (trees.there / "folder/moves").exists()
+
+
+def test_a_large_file_that_was_begun_in_an_earlier_life_is_no_own_one(trees: Trees) -> None:
+    """Its part in staging has an inode that nobody remembers."""
+    kept: list[str] = []
+    trees.keep, trees.looked = lambda _, name: kept.append(name), set()
+    (trees.there / "own").touch()
+    (trees.here / "big").write_bytes(os.urandom(32 * MIB))
+    with pytest.raises(Broken):
+        trees.mirror(own=True, cut=16 * MIB)
+    trees.looked = set()
+    trees.mirror(own=True)
+    assert trees.equal()
+    assert kept == ["own"]
 
 
 def test_a_folder_is_told_while_it_is_read(trees: Trees) -> None:

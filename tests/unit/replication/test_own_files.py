@@ -9,8 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from hsorch.errors import NodeError
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.bound import Bound
+from hsorch.node.replication.foreign import Change
 from hsorch.node.replication.ground import Ground
 from hsorch.node.replication.messages import Task
 from hsorch.node.replication.rest import begin_empty
@@ -50,6 +52,37 @@ def test_where_nothing_stood_everything_comes_from_the_source(standby: Standby) 
     (standby.folder / "brought").touch()
     standby.begin()
     assert not standby.own
+
+
+def test_a_source_that_was_not_let_in_says_nothing_of_what_comes_then(standby: Standby) -> None:
+    assert not standby.taking._hello().unshared
+    (standby.folder / "own").touch()
+    assert standby.own
+
+
+def test_each_version_that_others_made_is_kept(standby: Standby) -> None:
+    """But not what this mirror brought, and brings again."""
+    file = standby.folder / "own"
+    task = Task(binding=standby.binding)
+    for content in ("1", "2", "2", "3"):
+        file.write_text(content)
+        stood = standby.taking._stands(task)
+        assert stood.keep is not None
+        stood.keep(str(standby.folder), "own")
+    assert kept(standby) == {"1", "2", "3"}
+    file.write_text("brought")
+    assert stood.looked is not None
+    stood.looked.add(file.stat().st_ino)
+    stood.keep(str(standby.folder), "own")
+    assert kept(standby) == {"1", "2", "3"}
+    standby.taking.changed(Change(str(file), "vim"))
+    stood.keep(str(standby.folder), "own")
+    assert kept(standby) == {"1", "2", "3", "brought"}
+
+
+def kept(standby: Standby) -> set[str]:
+    files = standby.ground.places.quarantine.rglob("*")
+    return {path.read_text() for path in files if path.name.isdigit()}
 
 
 def test_what_stood_there_is_looked_into_until_a_mirror_has_ended(standby: Standby) -> None:
@@ -94,7 +127,10 @@ def test_an_empty_place_where_the_disk_should_be_says_nothing_of_the_disk(standb
     assert standby.own
     away = standby.folder.rename(standby.folder.with_name("away"))
     standby.folder.mkdir()
-    assert standby.own
+    assert standby.taking._hello().unshared == (standby.binding.path,)
+    with pytest.raises(NodeError) as refused:
+        standby.taking._stands(Task(binding=standby.binding))
+    assert refused.value.code == "HS674"
     standby.folder.rmdir()
     away.rename(standby.folder)
     assert standby.own

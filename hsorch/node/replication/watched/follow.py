@@ -25,6 +25,8 @@ from hsorch.node.replication.watched.live import Batch, Live
 from hsorch.node.replication.wire import Broken, Channel
 
 RETRY_S = 1.0
+IN_VAIN_S = 10.0
+"""After a first mirror that ended at a fault: each looks into every file, on both nodes."""
 LOOK_AGAIN_S = 600.0
 """A mirror by size and time so often, for what no watcher tells (links that came and went, memory maps)."""
 DISK_S = 1.0
@@ -147,7 +149,8 @@ class Follower:
             finally:
                 if self._channel is not None:
                     self._channel.close()
-            self._stopped.wait(RETRY_S)
+            in_vain = self._unshared and self._seen.state == "stopped"
+            self._stopped.wait(IN_VAIN_S if in_vain else RETRY_S)
         self._tell("stopped")
 
     def _agree(self, channel: Channel) -> None:

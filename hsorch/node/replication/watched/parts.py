@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -125,7 +126,8 @@ class Taking:
 
     def stop(self) -> None:
         """What came for the folders is in them, or never will be. Raises OSError: that takes too long."""
-        _must_end(self._taker.stop(ENDS_WITHIN_S))
+        if not self._taker.stop(ENDS_WITHIN_S):
+            raise OSError(errno.EBUSY, "a watched folder is still being written")
 
     def serve(self, channel: Channel, theirs: Hello) -> None:
         self._taker.serve(channel, theirs)
@@ -137,10 +139,13 @@ class Taking:
     def give_up(self) -> None:
         """What stands here may be no copy of what comes: the node that was chosen may never have met this
         one. Raises OSError: something is being written, and that takes too long."""
-        _must_end(self._taker.hang_up(ENDS_WITHIN_S))
-        self._looked.clear()
-        for binding in self._ground.setup.watched:
-            self._bound.begin_anew(binding.path)
+        try:
+            self.stop()
+            self._looked.clear()
+            for binding in self._ground.setup.watched:
+                self._bound.begin_anew(binding.path)
+        finally:
+            self._taker.go_on()
 
     def changed(self, change: Change) -> None:
         """Somebody else than the source changed something here: only a comparison of all finds how much.
@@ -199,24 +204,28 @@ class Taking:
         return self._bound.whole(self._ground.setup.watched)
 
     def _hello(self) -> Hello:
-        unshared = tuple(b.path for b in self._ground.setup.watched if self._is_unshared(b))
-        return msgspec.structs.replace(_hello(self._ground), unshared=unshared)
+        unshared = []
+        for binding in self._ground.setup.watched:
+            with contextlib.suppress(OSError, NodeError):  # is told as the folder is mirrored
+                if self._bound.note(binding.path).shared or self._is_bare(binding):
+                    continue
+            unshared.append(binding.path)
+        return msgspec.structs.replace(_hello(self._ground), unshared=tuple(unshared))
 
-    def _is_unshared(self, binding: Binding) -> bool:
-        if self._bound.note(binding.path).shared:
-            return False
-        with contextlib.suppress(OSError, NodeError):  # what is in the way is told as the folder is mirrored
-            self._bound.is_there(binding)
-            with contextlib.closing(Tree(0, binding)) as tree:
-                if tree.is_bare():
-                    self._bound.change(binding.path, shared=True)
-                    return False
-        return True
+    def _is_bare(self, binding: Binding) -> bool:
+        """Nothing stands there, on the right disk before and after the look. Raises OSError, NodeError."""
+        self._bound.is_there(binding)
+        with contextlib.closing(Tree(0, binding)) as tree:
+            bare = tree.is_bare()
+        self._bound.is_there(binding)
+        return bare
 
     def _stands(self, task: Task) -> Stood:
         path = task.binding.path
         if not task.survey:
             self._bound.change(path, own=False)  # it is replaced from here on
+            if not self._bound.note(path).shared and self._is_bare(task.binding):
+                self._bound.change(path, shared=True)
         if task.mode == "content":
             self._ground.comparing.add(path)
         shared = self._bound.note(path).shared
@@ -230,26 +239,41 @@ class Taking:
 
     def _keep(self, root: str, relative: str) -> None:
         with self._lock:
-            if not self._is_own(root):
-                return  # the mirror is over, and what comes now is a change like any other
-            if self._open is None:
-                folder = self._ground.places.quarantine
-                generation = self._ground.lineage().current
-                about = About(
-                    incident=f"watched-{generation:016x}-{self._ground.folders.edition}",
-                    time=_now(),
-                    reason="a first mirror replaces what stood in watched folders",
-                    generation=generation,
-                )
-                limit = limit_of(folder, self._ground.setup.limits.warn)
-                self._open = Quarantine(folder, limit).open(about)
+            if not self._is_own(root) or self._is_brought(root, relative):
+                return  # the mirror is over, and what comes now is a change like any other, or a second try
             try:
-                self._open.keep(root, relative)
+                number = 1
+                self._open = self._open or self._incident(number)
+                while not self._open.keep(root, relative):  # another content was kept under this name before
+                    number += 1
+                    self._let_go()
+                    self._open = self._incident(number)
                 self._full = None
             except QuarantineFull as full:
                 self._full = full
                 self._let_go()  # room that is made is seen when the source asks again
                 raise
+
+    def _is_brought(self, root: str, relative: str) -> bool:
+        """By this mirror, and nobody else changed anything there since."""
+        looked = self._looked.get(root)
+        if not looked or self._bound.note(root).changed:
+            return False
+        try:
+            return os.lstat(f"{root}/{relative}").st_ino in looked
+        except FileNotFoundError:
+            return False
+
+    def _incident(self, number: int) -> Open:
+        folder, generation = self._ground.places.quarantine, self._ground.lineage().current
+        name = f"watched-{generation:016x}-{self._ground.folders.edition}"
+        about = About(
+            incident=name if number == 1 else f"{name}-{number}",
+            time=_now(),
+            reason="a first mirror replaces what stood in watched folders",
+            generation=generation,
+        )
+        return Quarantine(folder, limit_of(folder, self._ground.setup.limits.warn)).open(about)
 
     def _let_go(self) -> None:
         if self._open is not None:
@@ -268,11 +292,6 @@ class Taking:
             if self.whole:
                 self._let_go()
                 self._full = None
-
-
-def _must_end(ended: bool) -> None:
-    if not ended:
-        raise OSError(errno.EBUSY, "a watched folder is still being written")
 
 
 def _hello(ground: Ground) -> Hello:

@@ -64,14 +64,14 @@ class Taker:
         """Nothing is written into the folders any more. False: a disk still holds what was under way."""
         with self._changed:
             self._stopped = True
-            return self.hang_up(limit_s)
-
-    def hang_up(self, limit_s: float) -> bool:
-        """Whoever is connected comes again. False: a disk still holds what was under way."""
-        with self._changed:
-            for channel in self._serving.values():
+            for channel in {*self._serving.values(), *self._speaks_for}:
                 channel.close()
             return self._changed.wait_for(lambda: not self._serving, limit_s)
+
+    def go_on(self) -> None:
+        """After a stop: whoever comes again is served."""
+        with self._changed:
+            self._stopped = False
 
     def serve(self, channel: Channel, theirs: Hello) -> None:
         """Returns when the channel ends. Raises OSError, NodeError after telling the source why."""
