@@ -31,6 +31,7 @@ CHUNK = 1 << 20
 WAITS_S = TICK_NS / 1e9
 """So long files are waited for in all between two calls of flush()."""
 LOOK_S = 0.001
+"""From one look at the clock to the next: nobody tells when it goes on."""
 AHEAD = 8
 """Segments of one file that are hashed without an answer."""
 

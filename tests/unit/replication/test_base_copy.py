@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from hsorch.node.replication import mirror, partial, sender, tree
+from hsorch.node.replication import mirror, partial, sender
 from hsorch.node.replication.ahead import Ahead
 from hsorch.node.replication.base_copy import BaseCopy, Taking
-from hsorch.node.replication.bindings import STAGING, Binding
+from hsorch.node.replication.bindings import STAGING
 from hsorch.node.replication.capture import outlining
 from hsorch.node.replication.doubt import Brought
 from hsorch.node.replication.entries import Entry
@@ -24,7 +24,6 @@ from hsorch.node.replication.messages import Begin, Bring
 from hsorch.node.replication.meta import Place
 from hsorch.node.replication.placing import Keep
 from hsorch.node.replication.tls import Keys
-from hsorch.node.replication.tree import Tree
 from hsorch.node.replication.verify import Hasher
 from hsorch.node.replication.wire import Broken, Channel
 from tests.replicators.world import picture
@@ -386,16 +385,3 @@ def test_a_copy_that_breaks_off_anywhere_is_right_in_the_end(
             since = copy.run()
     compare(source, target, 2, 60, since=since, brought=copy.brought)
     assert picture(source.home / "data") == picture(target.home / "data")
-
-
-def test_a_standby_does_not_look_for_files_without_end_before_it_answers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Among many that are not bound one may be: then it counts as one that has files."""
-    monkeypatch.setattr(tree, "LOOKED", 3)
-    with contextlib.closing(Tree(0, Binding(path=str(tmp_path), kind="ordered", include=("*.db",)))) as data:
-        for number in range(3):
-            (tmp_path / f"{number}.log").touch()
-        assert data.is_bare()
-        (tmp_path / "3.log").touch()
-        assert not data.is_bare()

@@ -11,15 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as replaced
 
 from hsorch.errors import NodeError
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.generations import Lineage, adopted, begin, go_on_alone
-from hsorch.node.replication.messages import Hello
+from hsorch.node.replication.messages import Hello, Task
 from hsorch.node.replication.placing import Stood
 from hsorch.node.replication.tls import Keys
 from hsorch.node.replication.watched import live
-from hsorch.node.replication.watched.follow import Follower
+from hsorch.node.replication.watched.follow import IN_VAIN_S, RETRY_S, Follower
 from hsorch.node.replication.watched.live import Live
 from hsorch.node.replication.watched.take import Taker
 from hsorch.node.replication.wire import Broken, Channel, Listener, connect
@@ -145,6 +146,32 @@ def test_a_source_at_rest_ends_at_once(
     over.start()
     over.join(20)
     assert not over.is_alive()
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_first_mirror_that_ends_at_a_fault_is_not_begun_again_at_once(
+    world: tuple[Path, Standby, Follower], monkeypatch: pytest.MonkeyPatch, own: bool
+) -> None:
+    """It looks into every file on both nodes: a quarantine that is full stays so for a while."""
+    here, standby, follower = world
+    waits: list[float] = []
+
+    def full(task: Task, channel: Channel) -> str:
+        raise NodeError("the quarantine is full", hint="make room")
+
+    def wait(seconds: float) -> bool:
+        waits.append(seconds)
+        time.sleep(0.01)
+        return False
+
+    said = replaced(standby.hello(), unshared=(str(here),) if own else ())
+    monkeypatch.setattr(standby._taker, "_begin", full)
+    monkeypatch.setattr(standby._taker, "_hello", lambda: said)
+    monkeypatch.setattr(follower._stopped, "wait", wait)
+    follower.start()
+    eventually(lambda: len(waits) > 1)
+    assert "quarantine is full" in follower.status().detail
+    assert set(waits) == {IN_VAIN_S if own else RETRY_S}
 
 
 def test_verify_on_request_repairs_rot(world: tuple[Path, Standby, Follower]) -> None:
