@@ -192,6 +192,7 @@ def test_a_standby_that_may_not_write_its_state_takes_nothing_and_catches_up(
         until(lambda: "the spool cannot be written" in a.ask("status")["state"])
         write(a, "files/cat", "meow")
         assert a.ask("status")["queue"] > 0
+        assert "HS618" in b.troubles()
         assert not (b.folders[TABLES] / "new").exists(), "nothing is in the files that a restart may forget"
     until(lambda: level(a, b) and equal(a, b))
     assert not fault(b)

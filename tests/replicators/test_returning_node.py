@@ -24,8 +24,8 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
         yield made
 
 
-def taken_over(pair: Pair, returns: dict[str, bool], **fields: int) -> None:
-    """a was active and died with something that b never got; b went on; a is back."""
+def taken_over(pair: Pair, returns: dict[str, bool], *, lost_bytes: int = 0, **fields: int) -> None:
+    """a was active and died with something that b never got (and as much more); b went on; a is back."""
     a, b = pair.a, pair.b
     pair.bind(pair.ordered("mm"), pair.watched("pictures"), returns=returns, **fields)
     pair.start()
@@ -35,6 +35,7 @@ def taken_over(pair: Pair, returns: dict[str, bool], **fields: int) -> None:
     b.kill()
     pair.write(a, "mm/book", "only a has this")
     pair.write(a, "pictures/cat", "only a has this cat")
+    a.run("sh", "-c", f"head -c {lost_bytes} /dev/urandom > {pair.home}/common/mm/large")
     a.kill()
     b.start()
     b.ask("role", role="source", alone=True)
@@ -165,6 +166,26 @@ def test_a_full_quarantine_stops_the_way_back_in_words_and_space_lets_it_go_on(
     until(lambda: not (a.folders["pictures"] / "cat").exists())
     assert large in kept(a)
     until(lambda: "HS679" not in a.troubles())
+
+
+def test_a_tail_too_long_for_the_quarantine_is_an_alarm_where_it_lies_and_no_coming_and_going(
+    pair: Pair, small_quarantine: Path
+) -> None:
+    """The source is refused again and again: neither side calls that a connection."""
+    taken_over(pair, {"takeover": True}, lost_bytes=2 << 20, warn_bytes=1, stop_bytes=0)
+    a, b = pair.a, pair.b
+    a.ask("role", role="target")
+    until(lambda: "HS679" in a.troubles() and "HS679" in b.ask("status")["state"])
+    for _ in range(200):
+        assert not a.ask("status")["connected"]
+        assert not b.ask("status")["connected"]
+        assert "HS679" in a.troubles()
+    assert (a.folders["mm"] / "book").read_text() == "only a has this"
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_quarantine)], check=True)
+    until(lambda: (a.folders["mm"] / "book").read_text() == "b went on")
+    until(lambda: bool(b.ask("status").get("level")))
+    assert a.ask("status")["connected"]
+    assert a.troubles() == set()
 
 
 def test_nobody_is_waited_for_who_is_not_there(pair: Pair) -> None:

@@ -133,13 +133,16 @@ class Shipper:
         """The code of why nothing is sent until an operator decides."""
         self._farewell = ""
         """Why the standby ended the last connection, in its own words."""
+        self._turned_away = False
+        """The standby ended the last connection, and has said nothing over the one of now."""
         self.peer = Hello(job=b"", node="", purpose="stream")
         """What the standby said of itself last."""
         self._thread = threading.Thread(target=self._run, name="shipper", daemon=True)
 
     @property
     def connected(self) -> bool:
-        return self._channel is not None
+        """A standby that ended the last one may end this one, too: it counts from its first word."""
+        return self._channel is not None and not self._turned_away
 
     def start(self) -> None:
         self._thread.start()
@@ -228,7 +231,9 @@ class Shipper:
         self._channel = channel
         if self.held:  # since it was dialled
             raise Broken(self.held)
-        self.state, self.refused = "streaming", ""
+        self.refused = ""
+        if not self._turned_away:
+            self.state = "streaming"
         listener = threading.Thread(
             target=self._listen, args=(channel,), kwargs={"fresh": agreed.fresh}, name="acks", daemon=True
         )
@@ -319,6 +324,12 @@ class Shipper:
                 if frame is None:
                     return
                 silent_s = SILENT_S
+                if isinstance(frame.message, Refused):
+                    self._in_doubt, self._turned_away = True, True
+                    self._farewell = f"the standby stopped: {frame.message.why}"
+                    return
+                if self._turned_away:
+                    self._turned_away, self.state = False, "streaming"
                 if isinstance(frame.message, Ack):
                     ack = frame.message
                     self._gate.acknowledge(ack.received, ack.durable, ack.applied)
@@ -327,9 +338,6 @@ class Shipper:
                     self._resyncs.acknowledged(ack)
                 elif isinstance(frame.message, Pictured):
                     self._resyncs.told(frame.message)
-                elif isinstance(frame.message, Refused):
-                    self._in_doubt, self._farewell = True, f"the standby stopped: {frame.message.why}"
-                    return
         except Broken:
             return
         finally:

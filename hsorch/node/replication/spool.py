@@ -10,11 +10,11 @@ from __future__ import annotations
 import threading
 import time
 
-from hsorch.errors import HsorchError, RefusedError
+from hsorch.errors import HsorchError, NodeError, RefusedError
 from hsorch.node.replication.ahead import Ahead
 from hsorch.node.replication.answer import Questions
 from hsorch.node.replication.base_copy import Taking
-from hsorch.node.replication.carrying import AGAIN_S, IDLE_S, Carrying
+from hsorch.node.replication.carrying import AGAIN_S, FAULT, IDLE_S, Carrying
 from hsorch.node.replication.doubt import Brought
 from hsorch.node.replication.generations import Lineage
 from hsorch.node.replication.ground import Ground
@@ -42,6 +42,11 @@ def incomplete() -> RefusedError:
     )
 
 
+def unwritable(error: OSError) -> NodeError:
+    why = f"the spool cannot be written: {error.strerror or error}"
+    return NodeError(why, hint="See to the disk of this node.", code=FAULT)
+
+
 class Spool:
     """start() runs two threads: one that makes durable, one that applies. serve() belongs to the caller's."""
 
@@ -58,6 +63,9 @@ class Spool:
         """Over which a source speaks now."""
         self._channel: Channel | None = None
         """The same, once its stream has begun: then it is told."""
+        self.refusal: HsorchError | None = None
+        """Why this side took nothing of the last stream; None: it does, or none has come."""
+        self.takes_base_copy = False
         self.carrying = Carrying(ground, self._tell, self.hang_up, self._stopped)
         self._guard_owed: Guarded | None = None
         self._answers = 0
@@ -125,19 +133,25 @@ class Spool:
         except Damaged as damage:
             channel.send(Refused(why=f"damaged on the way: {damage}"))
             raise Broken(str(damage)) from damage
-        except HsorchError as refusal:
-            channel.send(Refused(why=f"{refusal.code}: {refusal.message}"))
-            raise
         except Broken:
             raise
+        except HsorchError as refusal:
+            self._takes_nothing(refusal)
+            channel.send(Refused(why=f"{refusal.code}: {refusal.message}"))
+            raise
         except OSError as error:
-            channel.send(Refused(why=f"the spool cannot be written: {error.strerror or error}"))
+            self._takes_nothing(full := unwritable(error))
+            channel.send(Refused(why=full.message))
             raise
         finally:
             if self._open is channel:
                 self._open = self._channel = None
             questions.close()
             ahead.end()
+
+    def _takes_nothing(self, why: HsorchError) -> None:
+        self.refusal = why
+        self._ground.let_go()
 
     def _begin(self, channel: Channel, ahead: Ahead, questions: Questions, source: Lineage) -> None:
         frame, brought = ahead.next(HELLO_S), None
@@ -158,6 +172,7 @@ class Spool:
 
         def take(keep: Keep | None, brought: Brought, came: Brought) -> bool:
             channel.send(taking.bare())
+            self.takes_base_copy = True
             return taking.take(keep, brought, came)
 
         try:
@@ -166,16 +181,21 @@ class Spool:
         except Broken:
             raise
         except (OSError, HsorchError) as error:
+            self._takes_nothing(error if isinstance(error, HsorchError) else unwritable(error))
             refuse(channel, ahead, error)
             raise Broken(f"the base copy cannot be taken: {error}") from error
+        finally:
+            self.takes_base_copy = False
 
     def _take(self, ahead: Ahead, questions: Questions) -> None:
         frame = ahead.next(SOON_S if self._told < self._journal.end else IDLE_S)
         if frame is None:
+            self.refusal = None
             if self._told < self.carrying.applied or time.monotonic() >= self._ack_due:
                 self._acknowledge()
         elif isinstance(frame.message, Data):
             self._journal.append_raw(frame.message.lsn, frame.body)
+            self.refusal = None
             self._acknowledge()
         elif isinstance(frame.message, Outline):
             questions.put(frame.message)

@@ -54,7 +54,7 @@ def of_target(ground: Ground, part: Target) -> ReplicationStatus:
     meta, carrying = ground.meta.value, part.spool.carrying
     end = ground.journal.end
     phase = "live" if meta.consistent else "mirror"
-    return ReplicationStatus(
+    seen = ReplicationStatus(
         role="target", state="receiving" if part.connected else "waiting", mode=ground.setup.level,
         connected=part.connected, consistent=meta.consistent, blank=meta.generations.blank,
         queue=end - carrying.applied,
@@ -64,6 +64,7 @@ def of_target(ground: Ground, part: Target) -> ReplicationStatus:
         verify_needed=meta.verify_needed, fault=carrying.fault, fault_code=carrying.fault_code,
         bindings=_ordered(ground, phase if part.connected else "stopped"),
     )  # fmt: skip
+    return with_refusal(seen, part.spool.refusal)
 
 
 def with_watched(seen: ReplicationStatus, part: Following | Taking | None) -> ReplicationStatus:
@@ -102,7 +103,7 @@ def with_sentry(seen: ReplicationStatus, sentry: Sentry | None) -> ReplicationSt
 
 
 def with_refusal(seen: ReplicationStatus, refused: HsorchError | None) -> ReplicationStatus:
-    """refused: why no part is played."""
+    """refused: why no part is played, or not as the source would have it."""
     if refused is None:
         return seen
     trouble = LimitReport(code=refused.code, message=refused.message, hint=refused.hint)

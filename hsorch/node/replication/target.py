@@ -33,8 +33,13 @@ class Target:
         self.spool = Spool(ground, awaited=ground.setup.level != "none")
         self._channel: Channel | None = None
         self._turn = threading.Lock()
-        self.connected = False
+        self._served = False
         self.spool.start()
+
+    @property
+    def connected(self) -> bool:
+        """A source that was refused counts once more when something comes of it."""
+        return self._served and (self.spool.refusal is None or self.spool.takes_base_copy)
 
     def finish(self) -> Place:
         """For a takeover or an orderly stop: everything received is in the files. Raises OSError, Damaged."""
@@ -63,8 +68,8 @@ class Target:
         if older is not None:
             older.close()
         with self._turn:
-            self.connected = True
+            self._served = True
             try:
                 self.spool.serve(channel, hello)
             finally:
-                self.connected = False
+                self._served = False

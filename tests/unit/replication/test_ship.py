@@ -23,6 +23,7 @@ from hsorch.node.replication.record import Kind
 from hsorch.node.replication.segments import Start
 from hsorch.node.replication.ship import ANSWER_S, PATIENT_S, RETRY_S, SILENT_S, Shipper
 from hsorch.node.replication.wire import Broken, Channel, Frame
+from tests.replicators.members import until
 
 JOB = b"j" * 16
 GENERATION = 0x5EED
@@ -163,6 +164,35 @@ def test_why_the_standby_broke_off_is_what_the_source_says(tmp_path: Path) -> No
         time.sleep(0.02)
     assert standbys[0].closed
     shipper.stop()
+
+
+def test_a_standby_that_broke_off_counts_again_from_its_first_word(tmp_path: Path) -> None:
+    """It may refuse as long as it likes: nobody is told each time that the data flow."""
+    journal = Journal(tmp_path / "journal", Start(job=JOB, generation=GENERATION))
+    at = Place(generation=GENERATION, lsn=journal.end, crc=journal.crc)
+    mine = Hello(job=JOB, node="a", purpose="stream", lineage=Lineage(current=GENERATION))
+    theirs = Hello(job=JOB, node="b", purpose="stream", lineage=Lineage(current=GENERATION), end=at)
+    gate, said = (
+        Gate("none"),
+        list[Message]([Refused(why="full"), Refused(why="full"), Ack(received=0, durable=0, applied=0)]),
+    )
+    seen = list[tuple[bool, str]]()
+
+    class Moody(Standby):
+        def receive(self, timeout_s: float | None = None) -> Frame | None:
+            if not self.begins:
+                return Frame(self._hello, bytearray())
+            seen.append((shipper.connected, shipper.state))
+            return Frame(said.pop(0), bytearray()) if said else None
+
+    shipper = Shipper(
+        journal, gate, lambda: cast(Channel, Moody(theirs, gate)), lambda: mine, Resyncs(journal)
+    )
+    shipper.start()
+    until(lambda: len(seen) > 3)
+    shipper.stop()
+    why = "the standby stopped: full"
+    assert seen[:4] == [(True, "streaming"), (False, why), (False, why), (True, "streaming")]
 
 
 class Quiet(Standby):

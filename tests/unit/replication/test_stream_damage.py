@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import cast
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -12,11 +13,15 @@ from hsorch.node.replication.generations import Lineage
 from hsorch.node.replication.journal import Journal
 from hsorch.node.replication.messages import Begin, Data, Hello, Message, Refused
 from hsorch.node.replication.meta import Place
+from hsorch.node.replication.quarantine import QuarantineFull
 from hsorch.node.replication.record import Kind
 from hsorch.node.replication.segments import Start
 from hsorch.node.replication.ship import Shipper
 from hsorch.node.replication.spool import Spool
+from hsorch.node.replication.status import of_target
+from hsorch.node.replication.target import Target
 from hsorch.node.replication.wire import Broken, Channel, Frame, Room
+from tests.replicators.members import until
 from tests.unit.replication.test_ends import SENDER, flip, standing
 from tests.unit.replication.test_ship import GENERATION, JOB, Resyncs
 
@@ -111,3 +116,40 @@ def test_a_refused_source_looks_at_its_journal_before_it_sends_again(tmp_path: P
         begins += [message for message in wire.said if isinstance(message, Begin)]
     assert [message.fresh for message in begins] == [False, on_disk]
     assert bool(told) is on_disk
+
+
+def test_a_refused_source_counts_again_when_something_comes_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it was refused for is said as long, and no connection comes and goes."""
+    with standing(tmp_path) as ground:
+        here = ground.here()
+        target = Target(ground)
+        hello = Hello(job=ground.meta.value.job, node="a", purpose="stream", lineage=SENDER)
+        seen = list[tuple[bool, set[str]]]()
+
+        def begin() -> Frame:
+            return Frame(Begin(at=here, asked_from=here.lsn), bytearray())
+
+        def look() -> None:
+            troubles = of_target(ground, target).troubles
+            seen.append((target.connected, {trouble.code for trouble in troubles}))
+
+        class Begun(Wire):
+            def receive(self, timeout_s: float | None = None, *, room: Room | None = None) -> Frame | None:
+                look()
+                if not self._frames:
+                    until(lambda: target.spool.refusal is None)
+                    look()
+                return super().receive(timeout_s, room=room)
+
+        with monkeypatch.context() as full:
+            no_room = QuarantineFull("full", hint="drop what nobody needs")
+            full.setattr(target.spool.carrying, "goes_on", MagicMock(side_effect=no_room))
+            with pytest.raises(QuarantineFull):
+                target.serve(cast(Channel, Wire(begin())), hello)
+        with pytest.raises(Broken, match="nothing more"):
+            target.serve(cast(Channel, Begun(begin())), hello)
+        target.finish()
+    assert seen[0] == (False, {"HS679"})
+    assert seen[-1] == (True, set())
