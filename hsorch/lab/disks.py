@@ -13,7 +13,7 @@ from hsorch.lab.machine import ON_BOOT
 from hsorch.lab.python import own_python
 from hsorch.lab.topology import Topology
 
-DISK_MIB = 512
+DISK_MIB = 1024
 _FILLER = "filler"
 _WITNESS_TOKEN = PurePosixPath("/var/lib/hsorch/witness.token")
 

@@ -99,9 +99,9 @@ def test_once_the_part_is_over_nothing_more_lands_in_the_folder(
     assert disk.reached.wait(10)
     for n in range(3):
         send(source, f"later {n}", b"received, but not begun")
-    assert not disk.taker.stop(0.1), "what is under way is waited for"
+    assert disk.taker.stop(0.1) == [disk.binding.path], "what is under way is waited for"
     disk.goes_on.set()
-    assert disk.taker.stop(20)
+    assert not disk.taker.stop(20)
     assert [path.name for path in tmp_path.glob("later *")] == []
     (tmp_path / "file").write_bytes(b"of the new active")
     disk.threads[0].join(20)
@@ -125,7 +125,7 @@ def test_a_part_that_is_over_does_not_wait_until_the_disk_has_all(
     answer = source.receive(10)
     assert answer is not None
     assert isinstance(answer.message, Reached)
-    assert disk.taker.stop(60)
+    assert not disk.taker.stop(60)
     assert not disk.goes_on.is_set()
     assert synced.wait(60)
     source.close()

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 
 import msgspec
 
 from hsorch.errors import NodeError
+from hsorch.node.clock import utc_text
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.bound import Bound
 from hsorch.node.replication.foreign import Change
 from hsorch.node.replication.ground import LOST, Ground, unsure
 from hsorch.node.replication.messages import Hello, Task
 from hsorch.node.replication.placing import Stood
-from hsorch.node.replication.quarantine import About, Open, Quarantine, QuarantineFull, limit_of
 from hsorch.node.replication.tree import Tree
+from hsorch.node.replication.watched.aside import Aside
 from hsorch.node.replication.watched.follow import Followed, Follower, Mode
 from hsorch.node.replication.watched.take import Taker
 from hsorch.node.replication.wire import Channel
@@ -100,7 +99,7 @@ class Following:
     def _mirrored(self, path: str, mode: Mode) -> None:
         self._bound.change(path, shared=True)
         if mode == "content":
-            self._bound.change(path, verified=_now())
+            self._bound.change(path, verified=utc_text(time.time_ns()))
 
 
 class Taking:
@@ -111,10 +110,7 @@ class Taking:
         self._ground = ground
         self._bound = bound = ground.bound
         self._lock = threading.Lock()
-        self._open: Open | None = None
-        self._full: QuarantineFull | None = None
-        self._looked: dict[str, set[int]] = {}
-        """By bound path, as in Stood; for as long as this part is played."""
+        self._aside = Aside(ground)
         self._taker = Taker(
             ground.setup.watched,
             self._hello,
@@ -126,8 +122,8 @@ class Taking:
 
     def stop(self) -> None:
         """What came for the folders is in them, or never will be. Raises OSError: that takes too long."""
-        if not self._taker.stop(ENDS_WITHIN_S):
-            raise OSError(errno.EBUSY, "a watched folder is still being written")
+        if busy := self._taker.stop(ENDS_WITHIN_S):
+            raise OSError(errno.EBUSY, "a watched folder is still being written", busy[0])
 
     def serve(self, channel: Channel, theirs: Hello) -> None:
         self._taker.serve(channel, theirs)
@@ -141,7 +137,7 @@ class Taking:
         one. Raises OSError: something is being written, and that takes too long."""
         try:
             self.stop()
-            self._looked.clear()
+            self._aside.forget()
             for binding in self._ground.setup.watched:
                 self._bound.begin_anew(binding.path)
         finally:
@@ -182,7 +178,7 @@ class Taking:
         for binding in self._ground.setup.watched:
             if why := self._bound.note(binding.path).unwritten:
                 yield unsure(f"{why}; all its files are written again")
-        if (full := self._full) is not None:
+        if (full := self._aside.full) is not None:
             yield LimitReport(code=full.code, message=full.message, hint=full.hint)
 
     def reports(self) -> tuple[BindingReport, ...]:
@@ -228,70 +224,17 @@ class Taking:
                 self._bound.change(path, shared=True)
         if task.mode == "content":
             self._ground.comparing.add(path)
-        shared = self._bound.note(path).shared
-        keep = self._keep if self._is_own(path) else None
-        return Stood(keep, None if shared else self._looked.setdefault(path, set()))
-
-    def _is_own(self, path: str) -> bool:
-        """Something there may be nowhere else."""
-        note = self._bound.note(path)
-        return bool(note.changed) or not note.follows
-
-    def _keep(self, root: str, relative: str) -> None:
-        with self._lock:
-            if not self._is_own(root) or self._is_brought(root, relative):
-                return  # the mirror is over, and what comes now is a change like any other, or a second try
-            try:
-                number = 1
-                self._open = self._open or self._incident(number)
-                while not self._open.keep(root, relative):  # another content was kept under this name before
-                    number += 1
-                    self._let_go()
-                    self._open = self._incident(number)
-                self._full = None
-            except QuarantineFull as full:
-                self._full = full
-                self._let_go()  # room that is made is seen when the source asks again
-                raise
-
-    def _is_brought(self, root: str, relative: str) -> bool:
-        """By this mirror, and nobody else changed anything there since."""
-        looked = self._looked.get(root)
-        if not looked or self._bound.note(root).changed:
-            return False
-        try:
-            return os.lstat(f"{root}/{relative}").st_ino in looked
-        except FileNotFoundError:
-            return False
-
-    def _incident(self, number: int) -> Open:
-        folder, generation = self._ground.places.quarantine, self._ground.lineage().current
-        name = f"watched-{generation:016x}-{self._ground.folders.edition}"
-        about = About(
-            incident=name if number == 1 else f"{name}-{number}",
-            time=_now(),
-            reason="a first mirror replaces what stood in watched folders",
-            generation=generation,
-        )
-        return Quarantine(folder, limit_of(folder, self._ground.setup.limits.warn)).open(about)
-
-    def _let_go(self) -> None:
-        if self._open is not None:
-            self._open.close()
-            self._open = None
+        return self._aside.of(path)
 
     def _ended(self, task: Task) -> None:
         path = task.binding.path
         self._bound.change(path, follows=True, shared=True)
-        self._looked.pop(path, None)
-        with self._lock:
-            if task.mode == "content":
+        if task.mode == "content":
+            with self._lock:
                 seen = path in self._ground.comparing
                 changed = "" if seen else self._bound.note(path).changed
-                self._bound.change(path, changed=changed, verified=_now())
-            if self.whole:
-                self._let_go()
-                self._full = None
+                self._bound.change(path, changed=changed, verified=utc_text(time.time_ns()))
+        self._aside.mirrored(path)
 
 
 def _hello(ground: Ground) -> Hello:
@@ -311,7 +254,3 @@ def _report(seen: Followed, bound: Bound) -> BindingReport:
         held=seen.held,
         verified=bound.note(seen.path).verified,
     )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -60,13 +60,15 @@ class Taker:
                 if theirs < epoch:
                     channel.close()
 
-    def stop(self, limit_s: float) -> bool:
-        """Nothing is written into the folders any more. False: a disk still holds what was under way."""
+    def stop(self, limit_s: float) -> list[str]:
+        """Nothing is written into the folders any more, but those that are returned: their disks still hold
+        what was under way."""
         with self._changed:
             self._stopped = True
             for channel in {*self._serving.values(), *self._speaks_for}:
                 channel.close()
-            return self._changed.wait_for(lambda: not self._serving, limit_s)
+            self._changed.wait_for(lambda: not self._serving, limit_s)
+            return sorted(self._serving)
 
     def go_on(self) -> None:
         """After a stop: whoever comes again is served."""
