@@ -81,10 +81,13 @@ def test_a_choice_of_the_other_side_is_such_a_word_too(pair: Pair) -> None:
 
 
 def test_where_the_policy_says_so_it_follows_by_itself(pair: Pair) -> None:
-    taken_over(pair, {"takeover": True})
-    a = pair.a
+    """Nothing was left out meanwhile, and nobody is told that the queue was over its cap."""
+    taken_over(pair, {"takeover": True}, lost_bytes=8 << 20)
+    a, b = pair.a, pair.b
     a.ask("role", role="target")
-    until(lambda: (a.folders["mm"] / "book").read_text() == "b went on")
+    while not (seen := b.ask("status"))["level"]:
+        assert not seen["behind"]
+    assert (a.folders["mm"] / "book").read_text() == "b went on"
     assert b"only a has this" in kept(a)
 
 

@@ -25,13 +25,14 @@ def of_source(ground: Ground, part: Source, meter: Meter, pace: Meter) -> Replic
     meta, end, gate, shipper = ground.meta.value, ground.journal.end, part.gate, part.shipper
     phase = "mirror" if part.mirroring else "live" if shipper.connected else "stopped"
     phase = "verify" if phase == "live" and part.levelling.verifying else phase
+    behind = part.queue.dirty_bytes > 0  # every comparison asks the queue for that, and mostly there is none
     base = meta.generations.base  # what was written before it, the other node has, whether it is heard or not
     return ReplicationStatus(
         role="source", state=shipper.state, mode=ground.setup.level,
         connected=shipper.connected or part.levelling.bringing,
         mounted=part.capture.mounted, consistent=True, mirroring=part.mirroring, copied=part.copied,
         queue=end - max(gate.acked, ground.journal.first, 0 if base is None else base.lsn),
-        behind=part.queue.behind, dirty=part.queue.dirty_bytes,
+        behind=behind, dirty=part.queue.dirty_bytes,
         left=part.levelling.left,
         lag_ms=meter.lag_ms(time.monotonic(), end, gate.acked),
         speed=int(max(meter.bytes_per_s, pace.bytes_per_s if part.levelling.left else 0)),
@@ -44,7 +45,7 @@ def of_source(ground: Ground, part: Source, meter: Meter, pace: Meter) -> Replic
         verifying=part.levelling.verifying, checked=part.levelling.checked,
         differing=part.levelling.differing, repaired=part.levelling.repaired, verified_ns=meta.verified_ns,
         bindings=_ordered(
-            ground, "behind" if part.queue.behind else phase, meta.verified_ns, part.levelling.held
+            ground, "behind" if behind else phase, meta.verified_ns, part.levelling.held
         ),
         troubles=(*_held(part.levelling.held), *_unsure(meta.verify_needed or part.trouble)),
     )  # fmt: skip
