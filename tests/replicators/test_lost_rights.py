@@ -189,7 +189,7 @@ def test_a_standby_that_may_not_write_its_state_takes_nothing_and_catches_up(
     follow(a, b)
     with immutable(b.places.home):
         write(a, "tables/new", "while the standby takes nothing")
-        until(lambda: "the spool cannot be written" in a.ask("status")["state"])
+        until(lambda: "the stream cannot be taken" in a.ask("status")["state"])
         write(a, "files/cat", "meow")
         assert a.ask("status")["queue"] > 0
         assert "HS618" in b.troubles()

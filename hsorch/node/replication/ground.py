@@ -248,13 +248,14 @@ class Ground:
     def incident(self, name: str, reason: str, generation: int = 0, fork: int = 0) -> Incident:
         """Opened in the quarantine, whose bound is what is free now; the same one until it is let go, as
         all that lies there is looked through. Raises OSError."""
-        if self._incident is not None and self._incident.name == name:
-            return self._incident
+        known = self._incident
+        if known is not None and known.name == name:
+            return known
         folder = self.places.quarantine
         now = utc_text(time.time_ns())
         about = About(incident=name, time=now, reason=reason, generation=generation, fork=fork)
-        self._incident = Quarantine(folder, limit_of(folder, self.setup.limits.warn)).open(about)
-        return self._incident
+        self._incident = opened = Quarantine(folder, limit_of(folder, self.setup.limits.warn)).open(about)
+        return opened
 
     def let_go(self) -> None:
         """An operator may drop the incident that was filled; and there may be more room for the next one."""

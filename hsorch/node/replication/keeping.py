@@ -18,18 +18,20 @@ _CONTENT = frozenset({Kind.WRITE, Kind.TRUNCATE, Kind.ALLOCATE, Kind.COPY, Kind.
 
 
 class Keeper:
-    """Of one incident. before() is called for each record before it is applied; look_ahead() instead of it
+    """before() is called for each record before it is applied; look_ahead() instead of it
     for many records at once, none of which is applied yet."""
 
     def __init__(
         self,
         trees: Sequence[Tree],
-        incident: Open,
+        incident: Callable[[], Open],
         only: frozenset[int] | None = None,
         has_shared: Callable[[str, str], bool] = lambda path, relative: True,
     ) -> None:
-        """only: fids that count; None: all. has_shared(path, relative): false for what counts, too, as it is
-        nobody's copy. Walks the trees. Raises OSError."""
+        """incident(): the one that is being filled, which knows what room there is by now. only: fids that
+        count; None: all. has_shared(path, relative): false for what counts, too, as it is nobody's copy.
+
+        Walks the trees. Raises OSError."""
         self._trees = {tree.number: tree for tree in trees}
         self._incident = incident
         self._only = only
@@ -101,4 +103,4 @@ class Keeper:
         if not counts and self._has_shared(tree.binding.path, where[1]):
             return
         if tree.look(where[1]) is not None:
-            self._incident.keep(str(tree.folder), where[1])
+            self._incident().keep(str(tree.folder), where[1])

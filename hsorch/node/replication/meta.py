@@ -67,6 +67,8 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     """Target: lsn of the MIRROR_BEGIN (of everything, of what was left out) that is not closed yet."""
     keep: str = ""
     """Target: name of the incident in the quarantine for what a resync overwrites."""
+    kept_to: int = 0
+    """Target: what records below this lsn overwrite is in that incident already."""
     refused: bool = False
     """Source: the disk refused files since it began. What is hot then stays in doubt until it is compared."""
     torn: bool = False

@@ -58,7 +58,8 @@ class Queue:
 
     @property
     def dirty_bytes(self) -> int:
-        return sum(dirty.bytes for dirty in (self._dirty, self._owed) if dirty is not None)
+        with self._lock:
+            return sum(dirty.bytes for dirty in (self._dirty, self._owed) if dirty is not None)
 
     def before(self, fid: int, offset: int, length: int) -> bool:
         """False: the record leaves its data out. Raises OSError when the journal cannot be written.

@@ -23,6 +23,7 @@ from hsorch.node.replication.hot import Spans, span_of
 from hsorch.node.replication.keeping import Keeper
 from hsorch.node.replication.messages import Begin, Pictured
 from hsorch.node.replication.placing import Keep
+from hsorch.node.replication.quarantine import Open
 from hsorch.node.replication.record import Damaged, Kind, Record
 from hsorch.node.replication.segments import Start
 from hsorch.node.replication.stage import EVERYTHING, LEFT_OUT, Stage, marked, room_for
@@ -173,6 +174,7 @@ class Receiving:
                 torn=False,
                 marks=(0, 0),
                 keep=keep,
+                kept_to=0,
                 checkpoint=begin.at,
                 consistent=stays_usable,
             )
@@ -254,14 +256,14 @@ class Receiving:
         return self._stage.overflows
 
     def apply(self, record: Record) -> None:
+        keeper = self._keeper_for(record)
         if record.kind is Kind.MIRROR_BEGIN and record.a <= LEFT_OUT:
             self._files_change(record)
         if record.kind is Kind.MIRROR_BEGIN and record.a > LEFT_OUT:
             self.applier.look_again(self._take_index(record))
         if makes_anew(record) and not self._meta.value.consistent:
             self._made_anew.add(record.fid)
-        keeper = self._keeper
-        if keeper is not None and record.lsn >= self._let_in_to:
+        if keeper is not None:
             keeper.before(record)
         self.applier.apply(record)
         meta = self._meta.value
@@ -307,22 +309,32 @@ class Receiving:
             if meta.marks[EVERYTHING] != record.lsn:  # else names were changed already, and each only once
                 self.applier.restart(record.lsn, self._take_index(record))
             lineage = resync_began(lineage, meta.sender)
-            if meta.keep and self._keeper is None:
-                self._keeper = self._make_keeper()
         self._meta.change(
             consistent=False, staged_over=None, generations=lineage, marks=marked(meta.marks, record)
         )
 
     def _look_ahead(self, begin: int, end: int) -> None:
         if self._meta.value.keep:
+            self._make_keeper().look_ahead(self._journal.records(begin, end))
+            self._meta.change(kept_to=end)
+
+    def _keeper_for(self, record: Record) -> Keeper | None:
+        """None: the record overwrites nothing that is only here, or it is kept. A process that goes on in the
+        middle of a resync keeps what is left of it."""
+        meta = self._meta.value
+        if not meta.keep or record.lsn < meta.kept_to:
+            return None
+        if self._keeper is None:
             self._keeper = self._make_keeper()
-            self._keeper.look_ahead(self._journal.records(begin, end))
+        return self._keeper
 
     def _make_keeper(self) -> Keeper:
         ground, meta = self._ground, self._meta.value
-        incident = ground.incident(
-            meta.keep, "overwritten by a resync", meta.generations.current, meta.generations.end
-        )
+        generation, end = meta.generations.current, meta.generations.end
+
+        def incident() -> Open:
+            return ground.incident(meta.keep, "overwritten by a resync", generation, end)
+
         return Keeper(ground.trees, incident, self._only, ground.folders.has_shared)
 
     def _lineage(self, lsn: int) -> Lineage:

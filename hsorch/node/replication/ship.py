@@ -140,9 +140,13 @@ class Shipper:
         self._thread = threading.Thread(target=self._run, name="shipper", daemon=True)
 
     @property
+    def streaming(self) -> bool:
+        return self._channel is not None
+
+    @property
     def connected(self) -> bool:
-        """A standby that ended the last one may end this one, too: it counts from its first word."""
-        return self._channel is not None and not self._turned_away
+        """A standby that ended the last stream may end this one, too: it counts from its first word."""
+        return self.streaming and not self._turned_away
 
     def start(self) -> None:
         self._thread.start()

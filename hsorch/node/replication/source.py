@@ -127,7 +127,7 @@ class Source:
         Durably a generation of its own before the first flush answers. Raises RefusedError HS688, OSError.
         """
         with self._naming:
-            if self.shipper.connected:
+            if self.shipper.streaming:
                 raise RefusedError(
                     "the standby is connected: flushes are acknowledged by it",
                     hint="nothing is frozen; look at `hsorch status`",
@@ -148,7 +148,7 @@ class Source:
             self._may_guard = False
             number = self._say(on=False)
             self._said_on = 0
-            while self.shipper.answered < number and self.shipper.connected and time.monotonic() < until:
+            while self.shipper.answered < number and self.shipper.streaming and time.monotonic() < until:
                 time.sleep(POLL_S)
             if self.shipper.answered >= number:
                 self._unguarded()

@@ -24,6 +24,7 @@ from hsorch.node.replication.placing import Keep
 from hsorch.node.replication.receiving import refuse
 from hsorch.node.replication.record import Damaged
 from hsorch.node.replication.wire import Broken, Channel, Frame
+from hsorch.verbs import LimitReport
 
 HELLO_S = 10.0
 SOON_S = 0.02
@@ -42,11 +43,6 @@ def incomplete() -> RefusedError:
     )
 
 
-def unwritable(error: OSError) -> NodeError:
-    why = f"the spool cannot be written: {error.strerror or error}"
-    return NodeError(why, hint="See to the disk of this node.", code=FAULT)
-
-
 class Spool:
     """start() runs two threads: one that makes durable, one that applies. serve() belongs to the caller's."""
 
@@ -63,9 +59,8 @@ class Spool:
         """Over which a source speaks now."""
         self._channel: Channel | None = None
         """The same, once its stream has begun: then it is told."""
-        self.refusal: HsorchError | None = None
+        self.refusal: LimitReport | None = None
         """Why this side took nothing of the last stream; None: it does, or none has come."""
-        self.takes_base_copy = False
         self.carrying = Carrying(ground, self._tell, self.hang_up, self._stopped)
         self._guard_owed: Guarded | None = None
         self._answers = 0
@@ -140,8 +135,9 @@ class Spool:
             channel.send(Refused(why=f"{refusal.code}: {refusal.message}"))
             raise
         except OSError as error:
-            self._takes_nothing(full := unwritable(error))
-            channel.send(Refused(why=full.message))
+            why = f"the stream cannot be taken: {error.strerror or error} ({error.filename or 'its spool'})"
+            self._takes_nothing(NodeError(why, hint="See to the disk of this node.", code=FAULT))
+            channel.send(Refused(why=why))
             raise
         finally:
             if self._open is channel:
@@ -150,7 +146,7 @@ class Spool:
             ahead.end()
 
     def _takes_nothing(self, why: HsorchError) -> None:
-        self.refusal = why
+        self.refusal = LimitReport(code=why.code, message=why.message, hint=why.hint)
         self._ground.let_go()
 
     def _begin(self, channel: Channel, ahead: Ahead, questions: Questions, source: Lineage) -> None:
@@ -172,7 +168,6 @@ class Spool:
 
         def take(keep: Keep | None, brought: Brought, came: Brought) -> bool:
             channel.send(taking.bare())
-            self.takes_base_copy = True
             return taking.take(keep, brought, came)
 
         try:
@@ -181,14 +176,12 @@ class Spool:
         except Broken:
             raise
         except (OSError, HsorchError) as error:
-            self._takes_nothing(error if isinstance(error, HsorchError) else unwritable(error))
             refuse(channel, ahead, error)
             raise Broken(f"the base copy cannot be taken: {error}") from error
-        finally:
-            self.takes_base_copy = False
 
     def _take(self, ahead: Ahead, questions: Questions) -> None:
-        frame = ahead.next(SOON_S if self._told < self._journal.end else IDLE_S)
+        soon = self._told < self._journal.end and self.refusal is None
+        frame = ahead.next(SOON_S if soon else IDLE_S)
         if frame is None:
             self.refusal = None
             if self._told < self.carrying.applied or time.monotonic() >= self._ack_due:
@@ -219,7 +212,7 @@ class Spool:
 
     def _acknowledge(self) -> None:
         channel = self._channel
-        if channel is not None and not channel.closed:
+        if channel is not None and not channel.closed and self.refusal is None:
             ack = self._ack()
             channel.send(ack)
             self._told, self._ack_due = ack.applied, time.monotonic() + IDLE_S

@@ -25,14 +25,15 @@ def of_source(ground: Ground, part: Source, meter: Meter, pace: Meter) -> Replic
     meta, end, gate, shipper = ground.meta.value, ground.journal.end, part.gate, part.shipper
     phase = "mirror" if part.mirroring else "live" if shipper.connected else "stopped"
     phase = "verify" if phase == "live" and part.levelling.verifying else phase
-    behind = part.queue.dirty_bytes > 0  # every comparison asks the queue for that, and mostly there is none
+    dirty = part.queue.dirty_bytes
+    behind = dirty > 0  # each comparison asks the queue what was left out, and mostly there is nothing
     base = meta.generations.base  # what was written before it, the other node has, whether it is heard or not
     return ReplicationStatus(
         role="source", state=shipper.state, mode=ground.setup.level,
         connected=shipper.connected or part.levelling.bringing,
         mounted=part.capture.mounted, consistent=True, mirroring=part.mirroring, copied=part.copied,
         queue=end - max(gate.acked, ground.journal.first, 0 if base is None else base.lsn),
-        behind=behind, dirty=part.queue.dirty_bytes,
+        behind=behind, dirty=dirty,
         left=part.levelling.left,
         lag_ms=meter.lag_ms(time.monotonic(), end, gate.acked),
         speed=int(max(meter.bytes_per_s, pace.bytes_per_s if part.levelling.left else 0)),
@@ -55,17 +56,20 @@ def of_target(ground: Ground, part: Target) -> ReplicationStatus:
     meta, carrying = ground.meta.value, part.spool.carrying
     end = ground.journal.end
     phase = "live" if meta.consistent else "mirror"
-    seen = ReplicationStatus(
-        role="target", state="receiving" if part.connected else "waiting", mode=ground.setup.level,
+    refusal = part.spool.refusal
+    told = carrying.fault and refusal is not None and refusal.code == carrying.fault_code
+    return ReplicationStatus(
+        role="target", mode=ground.setup.level,
         connected=part.connected, consistent=meta.consistent, blank=meta.generations.blank,
         queue=end - carrying.applied,
         generation=meta.generations.current, ancestors=_ancestors(ground), lsn=end, was="target",
         epoch=meta.epoch,
         guarded=meta.guarded, applied=carrying.applied,
         verify_needed=meta.verify_needed, fault=carrying.fault, fault_code=carrying.fault_code,
+        state="receiving" if part.connected else "this node refuses them" if refusal else "waiting",
         bindings=_ordered(ground, phase if part.connected else "stopped"),
+        troubles=() if refusal is None or told else (refusal,),
     )  # fmt: skip
-    return with_refusal(seen, part.spool.refusal)
 
 
 def with_watched(seen: ReplicationStatus, part: Following | Taking | None) -> ReplicationStatus:
@@ -104,7 +108,7 @@ def with_sentry(seen: ReplicationStatus, sentry: Sentry | None) -> ReplicationSt
 
 
 def with_refusal(seen: ReplicationStatus, refused: HsorchError | None) -> ReplicationStatus:
-    """refused: why no part is played, or not as the source would have it."""
+    """refused: why no part is played."""
     if refused is None:
         return seen
     trouble = LimitReport(code=refused.code, message=refused.message, hint=refused.hint)

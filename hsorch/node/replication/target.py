@@ -39,7 +39,7 @@ class Target:
     @property
     def connected(self) -> bool:
         """A source that was refused counts once more when something comes of it."""
-        return self._served and (self.spool.refusal is None or self.spool.takes_base_copy)
+        return self._served and self.spool.refusal is None
 
     def finish(self) -> Place:
         """For a takeover or an orderly stop: everything received is in the files. Raises OSError, Damaged."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import time
 from pathlib import Path
 from typing import cast
 from unittest.mock import MagicMock
@@ -17,7 +20,7 @@ from hsorch.node.replication.quarantine import QuarantineFull
 from hsorch.node.replication.record import Kind
 from hsorch.node.replication.segments import Start
 from hsorch.node.replication.ship import Shipper
-from hsorch.node.replication.spool import Spool
+from hsorch.node.replication.spool import SOON_S, Spool
 from hsorch.node.replication.status import of_target
 from hsorch.node.replication.target import Target
 from hsorch.node.replication.wire import Broken, Channel, Frame, Room
@@ -153,3 +156,35 @@ def test_a_refused_source_counts_again_when_something_comes_of_it(
         target.finish()
     assert seen[0] == (False, {"HS679"})
     assert seen[-1] == (True, set())
+
+
+def test_a_standby_that_cannot_take_what_comes_does_not_say_that_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Data may be longer on their way than it waits for more before it speaks."""
+
+    class Slow(Wire):
+        def receive(self, timeout_s: float | None = None, *, room: Room | None = None) -> Frame | None:
+            if len(self._frames) == 1:
+                time.sleep(5 * SOON_S)
+                spool._acknowledge()  # as the thread does that makes durable
+            return super().receive(timeout_s, room=room)
+
+    def refuse(lsn: int, data: bytes) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with standing(tmp_path) as ground:
+        here, spool = ground.here(), Spool(ground)
+        ground.journal.append(Kind.CREATE, fid=1, a=0o600, path=b"not in the files yet")
+        monkeypatch.setattr(ground.journal, "append_raw", refuse)
+        hello = Hello(job=ground.meta.value.job, node="a", purpose="stream", lineage=SENDER)
+        at = ground.here()
+        for _ in range(2):
+            begin, data = Begin(at=at, asked_from=here.lsn), Data(lsn=at.lsn)
+            wire = Slow(Frame(begin, bytearray()), Frame(data, bytearray(b"x")))
+            with pytest.raises(OSError, match="Input/output error"):
+                spool.serve(cast(Channel, wire), hello)
+            assert spool.refusal is not None
+            assert spool.refusal.code == "HS618"
+        assert [type(said) for said in wire.said] == [Hello, Refused]
+        spool.finish()
