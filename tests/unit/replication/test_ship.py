@@ -172,10 +172,8 @@ def test_a_standby_that_broke_off_counts_again_from_its_first_word(tmp_path: Pat
     at = Place(generation=GENERATION, lsn=journal.end, crc=journal.crc)
     mine = Hello(job=JOB, node="a", purpose="stream", lineage=Lineage(current=GENERATION))
     theirs = Hello(job=JOB, node="b", purpose="stream", lineage=Lineage(current=GENERATION), end=at)
-    gate, said = (
-        Gate("none"),
-        list[Message]([Refused(why="full"), Refused(why="full"), Ack(received=0, durable=0, applied=0)]),
-    )
+    gate, full = Gate("none"), Refused(why="full")
+    said: list[Message] = [full, full, Ack(received=0, durable=0, applied=0)]
     seen = list[tuple[bool, bool, str]]()
 
     class Moody(Standby):
@@ -185,19 +183,16 @@ def test_a_standby_that_broke_off_counts_again_from_its_first_word(tmp_path: Pat
             seen.append((shipper.streaming, shipper.connected, shipper.state))
             return Frame(said.pop(0), bytearray()) if said else None
 
-    shipper = Shipper(
-        journal, gate, lambda: cast(Channel, Moody(theirs, gate)), lambda: mine, Resyncs(journal)
-    )
+    def dial() -> Channel:
+        return cast(Channel, Moody(theirs, gate))
+
+    shipper = Shipper(journal, gate, dial, lambda: mine, Resyncs(journal))
     shipper.start()
     until(lambda: len(seen) > 3)
     shipper.stop()
     why = "the standby stopped: full"
-    assert [told for _, *told in seen[:4]] == [
-        [True, "streaming"],
-        [False, why],
-        [False, why],
-        [True, "streaming"],
-    ]
+    counted = [(connected, state) for _, connected, state in seen[:4]]
+    assert counted == [(True, "streaming"), (False, why), (False, why), (True, "streaming")]
     assert all(streaming for streaming, _, _ in seen), "what is asked over it may be answered"
 
 
