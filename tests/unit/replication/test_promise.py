@@ -10,6 +10,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
+from hsorch.errors import RefusedError
 from hsorch.node.replication.bindings import Binding
 from hsorch.node.replication.capture.compare import Stopped
 from hsorch.node.replication.capture.copyin import copy_dirty
@@ -30,7 +31,7 @@ from hsorch.node.replication.tree import Tree
 class Standby:
     """In place of the shipper: a connected standby that has said nothing of what it counts as yet."""
 
-    connected, connections, peer_guarded, answered, peer_astray = True, 1, False, 0, False
+    connected, streaming, connections, peer_guarded, answered, peer_astray = True, True, 1, False, 0, False
 
     def __init__(self, *, answers: bool) -> None:
         self.heard: list[Guarded] = []
@@ -65,6 +66,18 @@ def test_flushes_go_on_alone_only_when_the_standby_answered_that(answers: bool) 
     source = guarded(standby)
     assert source.unguard(0.1) is answers
     assert source.gate.guards is not answers
+    assert [said.on for said in standby.heard] == [True, False]
+
+
+def test_a_standby_that_has_not_spoken_yet_is_asked_and_waited_for() -> None:
+    """It refused the last stream, and takes this one."""
+    standby = Standby(answers=False)
+    source = guarded(standby)
+    standby.connected = False
+    threading.Timer(0.2, lambda: setattr(standby, "answered", 2)).start()
+    with pytest.raises(RefusedError, match="the standby is connected"):
+        source.thaw()
+    assert source.unguard(20)
     assert [said.on for said in standby.heard] == [True, False]
 
 
@@ -228,7 +241,7 @@ def test_nothing_of_a_source_runs_on_after_its_end() -> None:
 
 def test_flushes_go_on_alone_also_on_a_full_disk(tmp_path: Path) -> None:
     source = guarded(Standby(answers=False))
-    source.shipper.connected = False  # type: ignore[misc]
+    source.shipper.streaming = False  # type: ignore[misc]
     journal = Journal(tmp_path / "journal", Start(b"j" * 16, 1))
     reserve = tmp_path / "reserve"
     source._ground.journal = journal
