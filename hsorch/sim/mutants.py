@@ -16,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec.structs import replace
 
-from hsorch.node.core import data_rules, facts, rules
+from hsorch.node.core import clock_rules, data_rules, facts, rules
 from hsorch.node.core.state import State
 from hsorch.node.core.types import DataState, Epoch
 from hsorch.sim.clock import SECOND
@@ -85,7 +85,7 @@ _RULES: tuple[Mutant, ...] = (
     Mutant("suspended", "a suspend ends the lease, whatever the wall clock says",
            lambda real, before, tick, now: False,
            faults=(Fault(0, "vm-pause", "preferred", 5000), Fault(100, "isolate", "preferred"),
-                   Fault(2500, "clock-step", "preferred", value=-5000))),
+                   Fault(2500, "clock-step", "preferred", value=-5000)), module=clock_rules),
     Mutant("supersedes", "a higher epoch wins", lambda real, theirs, mine, stays: False, rows=("48",)),
     Mutant("pair_change", "majors are the witness's alone",
            lambda real, config, me: Epoch(config.epoch.major + 1, 0),
@@ -126,7 +126,8 @@ _RULES: tuple[Mutant, ...] = (
            takeover="logical"),
     Mutant("paused", "a pause is noticed by the wall clock as well",
            lambda real, before, tick, now: False,
-           faults=(Fault(0, "vm-pause", "preferred", 5000, value=1), Fault(100, "isolate", "preferred"))),
+           faults=(Fault(0, "vm-pause", "preferred", 5000, value=1), Fault(100, "isolate", "preferred")),
+           module=clock_rules),
 )  # fmt: skip
 _DATA: tuple[Mutant, ...] = (
     Mutant("joined", "a standby that gets no data has no vote, and the active does not depend on it",

@@ -66,7 +66,8 @@ def send_if_due(turn: Turn) -> None:
         return
     seq = state.seq + 1
     lease.note_request(turn, seq)
-    turn.set(seq=seq, due=Instant(now + state.timing.interval), shown=shown)
+    due = Instant(now + state.timing.interval) if now >= state.due else state.due
+    turn.set(seq=seq, due=due, shown=shown)
     turn.do(Send(beat=_compose(turn.state, seq, now)))
 
 
@@ -185,7 +186,7 @@ def _told_at_once(state: State, now: Instant) -> tuple[object, ...]:
         state.group.phase,
         state.group.release,
         state.witness.proposed,
-        state.lease.grants > 0,
+        state.lease.grants,  # the holder counts the silence from the newest request that was granted
         lease.asks(state),
         state.want,
         state.leaving,

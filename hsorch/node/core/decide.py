@@ -13,6 +13,7 @@ from hsorch import spec as contract
 from hsorch.node.core import (
     alarms,
     beats,
+    clock_rules,
     commands,
     disk,
     epoch,
@@ -64,7 +65,7 @@ def decide(state: State, event: Event, now: Instant) -> tuple[State, tuple[Actio
     if state.left:
         return state, (Exit(),)  # said again: a write that failed swallows what comes after it
     turn = Turn(state, now)
-    turn.set(now=now)
+    turn.set(now=now, awake_from=now if clock_rules.overslept(state, now) else state.awake_from)
     _end_lease(turn)
     _HANDLERS[type(event)](turn, event)
     _settle(turn, ticking=type(event) is Tick)
@@ -80,7 +81,8 @@ def wake_at(state: State) -> Instant:
         mine = own.waits_from + own.waits, state.now
     heard = state.peer.heard + suspect
     asking = state.witness.due if state.witness.proposed else state.now
-    instants = (state.due, *mine, heard, asking)
+    listened = clock_rules.listens_until(state)
+    instants = (state.due, *mine, heard, asking, listened)
     return Instant(min([at for at in instants if at > state.now], default=state.now + state.timing.interval))
 
 
@@ -122,8 +124,8 @@ def _tick(turn: Turn, event: Tick) -> None:
     ahead_before = before.boottime and before.boottime + (now - before.mono)
     boottime = max(event.boottime, ahead_before)
     turn.set(clock=ClockMemory(mono=now, wall=event.wall, boottime=boottime))
-    slept = before.boottime != 0 and rules.suspended(before, event, now)
-    if not slept and not rules.paused(before, event, now):
+    slept = before.boottime != 0 and clock_rules.suspended(before, event, now)
+    if not slept and not clock_rules.paused(before, event, now):
         return
     ahead = (event.wall - before.wall - (now - before.mono)) // MS
     turn.emit(

@@ -7,8 +7,8 @@ rules of docs/protocol.md.
 
 from __future__ import annotations
 
-from hsorch.node.core import data_rules, facts
-from hsorch.node.core.state import MS, NEVER, SECOND, ClockMemory, Peer, Phase, State, Timing
+from hsorch.node.core import clock_rules, data_rules, facts
+from hsorch.node.core.state import NEVER, SECOND, Peer, Phase, State, Timing
 from hsorch.node.core.types import (
     Beat,
     Config,
@@ -16,14 +16,11 @@ from hsorch.node.core.types import (
     Instant,
     NodeName,
     Span,
-    Tick,
     WitnessAnswer,
     WitnessOutcome,
 )
 from hsorch.spec import Policy
 
-STEP, SLEEP = Span(100 * MS), Span(20 * MS)
-"""Wall and boottime clock may run ahead of the monotonic one by this much before it counts."""
 FAILED_HOLD, PROVEN = Span(60 * SECOND), Span(30 * SECOND)
 
 # ------------------------------------------------------------------------------------------- the lease
@@ -106,7 +103,7 @@ def effects_gone(ok: bool) -> bool:
     return ok
 
 
-# ---------------------------------------------------------------------------------- messages and clocks
+# --------------------------------------------------------------------------------------------- messages
 
 
 def newer(beat: Beat, peer: Peer) -> bool:
@@ -128,17 +125,6 @@ def releases(state: State, beat: Beat) -> bool:
     """[9, 10] A holder on a new boot, or one that left for good, has no effects of the last lease."""
     old = state.peer.beat
     return (old is not None and beat.boot != old.boot) or (beat.leaving and not beat.acting)
-
-
-def suspended(before: ClockMemory, tick: Tick, now: Instant) -> bool:
-    """[13] The machine slept while the monotonic clock stood still: leases are over."""
-    return (tick.boottime - before.boottime) - (now - before.mono) > SLEEP
-
-
-def paused(before: ClockMemory, tick: Tick, now: Instant) -> bool:
-    """[13] The wall clock ran ahead: a pause of the whole machine, or just a clock step. Not enough to
-    fence, enough to have the lease proven again at once."""
-    return (tick.wall - before.wall) - (now - before.mono) > STEP
 
 
 # ------------------------------------------------------------------------------------ epochs and configs
@@ -282,6 +268,8 @@ def may_propose(state: State, now: Instant) -> bool:
     if not (has_vote(state.durable.config) and state.durable.evidence and facts.has_witness(state)):
         return False
     if state.leaving or not start_wait_over(state, now) or not store_proven(state, now):
+        return False
+    if not clock_rules.listened(state, now):
         return False
     if facts.is_holder(state):
         return unanswered(state, now) and not prefers_peer(state)

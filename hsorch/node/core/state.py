@@ -213,6 +213,8 @@ class State(Value, frozen=True):
     started: Instant
     clock: ClockMemory
     now: Instant
+    awake_from: Instant = NEVER
+    """When this node was last late itself: what came meanwhile it had not heard by then."""
     seq: int = 0
     due: Instant = NEVER
     """Next beat."""

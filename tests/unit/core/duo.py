@@ -69,6 +69,7 @@ class Node:
         self.fails: set[tuple[str, Operation]] = set()
         self.isolated = False
         self.left = False
+        self.frozen_until = 0
         self.events: list[Emit] = []
         self.answers: dict[str, Answer] = {}
         self.actions: list[Action] = []
@@ -114,6 +115,11 @@ class Duo:
         self.nodes[name].state = None
         self.nodes[name].effects.clear()
 
+    def freeze(self, ms: float, *names: str) -> None:
+        """The agent gets no processor for so long; what comes for it waits."""
+        for name in names:
+            self.nodes[name].frozen_until = self.now + int(ms * MS)
+
     def partition(self) -> None:
         self.cut = {("a", "b"), ("b", "a")}
 
@@ -131,7 +137,9 @@ class Duo:
 
     def feed(self, name: str, event: Event) -> None:
         node = self.nodes[name]
-        if node.state is not None:
+        if self.now < node.frozen_until:
+            self._at(node.frozen_until + 1, lambda: self.feed(name, event))
+        elif node.state is not None:
             node.state, actions = decide(node.state, event, Instant(self.now))
             self._carry_out(node, actions)
 
@@ -139,18 +147,18 @@ class Duo:
         """Let time pass."""
         end = self.now + int(ms * MS)
         while True:
-            due = min((wake_at(n.state) for n in self.nodes.values() if n.state), default=Instant(end))
+            due = min((self._due(n) for n in self.nodes.values() if n.state), default=Instant(end))
             queued = self._queue[0][0] if self._queue else end
             if min(due, queued) >= end:
                 self.now = end
                 return self
-            if queued <= due:
+            if queued < due:  # as the agent does: first of all the time
                 self.now = max(self.now, queued)
                 heapq.heappop(self._queue)[2]()
             else:
                 self.now = max(self.now, due)
                 for node in self.nodes.values():
-                    if node.state is not None and wake_at(node.state) <= self.now:
+                    if node.state is not None and self._due(node) <= self.now:
                         self.feed(node.name, Tick(wall=self.now, boottime=self.now))
 
     def config(self, name: str) -> str:
@@ -186,6 +194,10 @@ class Duo:
             forgotten,
         )
         self._carry_out(node, actions)
+
+    def _due(self, node: Node) -> int:
+        assert node.state is not None
+        return max(wake_at(node.state), node.frozen_until)
 
     def _later(self, ms: float, node: Node, event: Event) -> None:
         run = node.runs

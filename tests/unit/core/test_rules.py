@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from hsorch.node.core import facts, rules
+from hsorch.node.core import clock_rules, facts, rules
 from hsorch.node.core.actions import Send
 from hsorch.node.core.state import ClockMemory, Peer, State
 from hsorch.node.core.types import Beat, Config, Epoch, Instant, Span, Tick, WitnessAnswer, WitnessOutcome
@@ -134,9 +134,9 @@ def test_a_suspend_ends_leases_a_step_of_the_wall_clock_does_not() -> None:
     step = Tick(wall=3_701 * SECOND, boottime=11 * SECOND)
     slept = Tick(wall=3_701 * SECOND, boottime=3_611 * SECOND)
     back = Tick(wall=0, boottime=11 * SECOND)
-    assert (rules.suspended(before, step, now), rules.paused(before, step, now)) == (False, True)
-    assert rules.suspended(before, slept, now)
-    assert (rules.suspended(before, back, now), rules.paused(before, back, now)) == (False, False)
+    assert (clock_rules.suspended(before, step, now), clock_rules.paused(before, step, now)) == (False, True)
+    assert clock_rules.suspended(before, slept, now)
+    assert (clock_rules.suspended(before, back, now), clock_rules.paused(before, back, now)) == (False, False)
 
 
 def test_a_win_is_adopted_only_by_the_run_that_proposed(pair: Duo) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from hsorch.node.core import rules
 from hsorch.node.core.actions import Send
 from hsorch.node.core.report import protected, role
@@ -48,6 +50,29 @@ def test_a_pure_link_cut_costs_nothing(pair: Duo) -> None:
     assert pair.state("b").durable.stale
 
 
+@pytest.mark.parametrize("frozen", ["a", "b", "ab"])
+@pytest.mark.parametrize("ms", range(100, 1_300, 50))
+def test_a_pause_of_a_node_is_no_silence_of_its_peer(pair: Duo, frozen: str, ms: int) -> None:
+    """Whoever got no processor for a while reads what came meanwhile, and asks, before it takes the peer's
+    vote: a crash a moment later is survived."""
+    pair.freeze(ms, *frozen)
+    pair.run(ms + 300)
+    before = pair.config("a")
+    assert before == pair.config("b")
+    if frozen != "b" or ms < 750:  # for the other one it was silent
+        assert before == "0.0 PAIR(a)"
+    pair.run(3_000)
+    assert pair.active == "a"
+
+
+def test_a_silence_that_goes_on_after_a_pause_is_one(pair: Duo) -> None:
+    pair.freeze(900, "b")
+    pair.run(400)
+    pair.crash("a")
+    pair.run(3_000)
+    assert pair.active == "b"
+
+
 def test_when_the_link_heals_the_holder_opens_the_pair_and_the_peer_is_standby_again(pair: Duo) -> None:
     pair.partition()
     pair.run(4_000)
@@ -71,7 +96,7 @@ def test_who_has_fenced_itself_says_so_until_it_has_a_lease_again(pair: Duo) -> 
     pair.witness_down = {"a", "b"}
     pair.run(6_000)
     assert pair.state("a").role is Role.FENCED
-    pair.heal()
+    pair.cut.clear()
     pair.run(3_000)
     assert pair.state("a").role is Role.ACTIVE
 
