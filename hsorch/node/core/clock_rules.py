@@ -6,7 +6,7 @@ Pure, like rules.py, and for the same reason always called through this module.
 from __future__ import annotations
 
 from hsorch.node.core import facts
-from hsorch.node.core.state import MS, ClockMemory, State
+from hsorch.node.core.state import MS, NEVER, ClockMemory, State
 from hsorch.node.core.types import Instant, Span, Tick
 
 STEP, SLEEP = Span(100 * MS), Span(20 * MS)
@@ -25,17 +25,20 @@ def paused(before: ClockMemory, tick: Tick, now: Instant) -> bool:
 
 
 def overslept(state: State, now: Instant) -> bool:
-    """[3, 4] Nothing was decided here for more than two beats: the silence may be this node's own."""
-    return now - state.now > 2 * state.timing.interval
+    """[3, 4] Nothing was decided here for more than two beats: the silence may be its own. Who is late
+    again and again listens once, until the peer is heard."""
+    listened_for_nothing = state.awake_from != NEVER and state.peer.heard < state.awake_from
+    return now - state.now > 2 * state.timing.interval and not listened_for_nothing
 
 
 def listens_until(state: State) -> Instant:
-    """[3, 4] By then it has read what came while it was late, and the peer has answered what it asks now."""
-    return Instant(state.awake_from + state.timing.interval // 2)
+    """[3, 4] By then it has read what came while it was late, and the peer has answered: its first beat may
+    have left before that was read, and the peer grants nothing to one that seems deaf."""
+    return Instant(state.awake_from + 5 * state.timing.interval // 4)
 
 
 def listened(state: State, now: Instant) -> bool:
-    """[3, 4] A pause of this node is no silence of the peer. With a lease that would end first there is no
-    time to find out."""
-    until = listens_until(state)
-    return now >= until or (facts.is_holder(state) and state.lease.until < until)
+    """[3, 4] A pause of this node is no silence of the peer. With a lease that would end first, or before the
+    witness can answer then, there is no time to find out."""
+    until, answer = listens_until(state), state.timing.interval // 4
+    return now >= until or (facts.is_holder(state) and state.lease.until < until + answer)

@@ -8,6 +8,7 @@ from hsorch.node.core import rules
 from hsorch.node.core.actions import Send
 from hsorch.node.core.report import protected, role
 from hsorch.node.core.types import Instant, Persisted, Role, Tick, Verb
+from hsorch.spec import Spec
 from tests.unit.core.conftest import make_spec
 from tests.unit.core.duo import MS, Duo
 
@@ -51,18 +52,37 @@ def test_a_pure_link_cut_costs_nothing(pair: Duo) -> None:
 
 
 @pytest.mark.parametrize("frozen", ["a", "b", "ab"])
-@pytest.mark.parametrize("ms", range(100, 1_300, 50))
-def test_a_pause_of_a_node_is_no_silence_of_its_peer(pair: Duo, frozen: str, ms: int) -> None:
+@pytest.mark.parametrize("phase", [0, 1, 2, 5, 100, 199])
+def test_a_pause_of_a_node_is_no_silence_of_its_peer(spec: Spec, frozen: str, phase: int) -> None:
     """Whoever got no processor for a while reads what came meanwhile, and asks, before it takes the peer's
     vote: a crash a moment later is survived."""
-    pair.freeze(ms, *frozen)
-    pair.run(ms + 300)
-    before = pair.config("a")
-    assert before == pair.config("b")
-    if frozen != "b" or ms < 750:  # for the other one it was silent
-        assert before == "0.0 PAIR(a)"
-    pair.run(3_000)
-    assert pair.active == "a"
+    for ms in range(100, 1_200, 50):
+        pair = Duo(spec).boot().run(3_000 + phase)
+        pair.freeze(ms, *frozen)
+        pair.run(ms + 600)
+        assert pair.config("a") == pair.config("b")
+        if ms < (750 if frozen == "b" else 1_100):  # for the other one it was silent; the lease was over
+            assert pair.config("a") == "0.0 PAIR(a)", ms
+        pair.run(3_000)
+        assert pair.active == "a"
+
+
+def test_a_holder_that_wakes_shortly_before_its_lease_ends_asks_at_once(pair: Duo) -> None:
+    """The service comes before the pair."""
+    pair.crash("b")
+    pair.freeze(1_250, "a")
+    pair.run(6_000)
+    assert pair.config("a") == "1.0 SOLO(a)"
+    assert pair.nodes["a"].told("fence_begin") == []
+
+
+def test_a_standby_that_is_late_again_and_again_takes_over_nevertheless(pair: Duo) -> None:
+    """It gets a twentieth of a processor."""
+    pair.crash("a")
+    for _ in range(12):
+        pair.freeze(450, "b")
+        pair.run(475)
+    assert pair.active == "b"
 
 
 def test_a_silence_that_goes_on_after_a_pause_is_one(pair: Duo) -> None:
