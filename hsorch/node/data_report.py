@@ -96,5 +96,6 @@ def _troubles(seen: ReplicationStatus) -> tuple[LimitReport, ...]:
         )
     elif seen.role != "none" and not seen.connected:
         message = f"The data do not flow: {seen.state}."
-        found.append(LimitReport(code="HS619", message=message, hint="See to the other node and the link."))
+        hint = "See what else this node says, then to the other node and the link."
+        found.append(LimitReport(code="HS619", message=message, hint=hint))
     return (*found, *seen.troubles)

@@ -248,7 +248,7 @@ class Ground:
     def incident(self, name: str, reason: str, generation: int = 0, fork: int = 0) -> Incident:
         """Opened in the quarantine, whose bound is what is free now; the same one until it is let go, as
         all that lies there is looked through. Raises OSError."""
-        known = self._incident
+        known = self._incident  # whoever serves a connection may let it go meanwhile
         if known is not None and known.name == name:
             return known
         folder = self.places.quarantine

@@ -18,8 +18,8 @@ _CONTENT = frozenset({Kind.WRITE, Kind.TRUNCATE, Kind.ALLOCATE, Kind.COPY, Kind.
 
 
 class Keeper:
-    """before() is called for each record before it is applied; look_ahead() instead of it
-    for many records at once, none of which is applied yet."""
+    """before() is called for each record before it is applied; look_ahead() instead of it for many records at
+    once, none of which is applied yet."""
 
     def __init__(
         self,

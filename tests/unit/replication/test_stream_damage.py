@@ -151,6 +151,9 @@ def test_a_refused_source_counts_again_when_something_comes_of_it(
             full.setattr(target.spool.carrying, "goes_on", MagicMock(side_effect=no_room))
             with pytest.raises(QuarantineFull):
                 target.serve(cast(Channel, Wire(begin())), hello)
+        target.spool.carrying.fault, target.spool.carrying.fault_code = "full", "HS679"
+        assert of_target(ground, target).troubles == (), "what is told as a fault is not told twice"
+        target.spool.carrying.fault = ""
         with pytest.raises(Broken, match="nothing more"):
             target.serve(cast(Channel, Begun(begin())), hello)
         target.finish()
